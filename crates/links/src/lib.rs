@@ -1,0 +1,20 @@
+//! What a message carries out and a click brings back: signed tokens, and the keyed hash that stands for an address.
+//!
+//! Wanted properties:
+//! - `verify(sign(token)) == token`; a text that was changed in any bit is refused, in constant time;
+//! - a token names the key that signed it, so that a new key can be put first while old links keep working;
+//! - no token is longer than [`MAX_TOKEN_CHARS`], and a longer text is refused before anything is computed;
+//! - an address's hash depends on the address as mail and phone networks read it, not on how it was typed, and
+//!   can't be computed without the secret;
+//! - secrets are never shown, not even by `Debug`.
+//!
+//! It is pure: no clock, no random source, no I/O. An unsubscribe link has no end date on purpose: a person
+//! who digs out an old mail must still get off the list.
+
+mod address;
+mod keys;
+mod unsubscribe;
+
+pub use address::{AddressHash, ParseAddressHashError};
+pub use keys::{KeyId, KeyRing, KeyRingError, Secret, WeakSecret};
+pub use unsubscribe::{MAX_TOKEN_CHARS, TokenError, UnsubscribeToken};
