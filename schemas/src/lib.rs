@@ -1,0 +1,41 @@
+//! The contract between services, and with those outside: Avro schemas, their Rust types, framing, the list of topics.
+//!
+//! - `*.avsc` by domain is what is agreed on; every field is documented there.
+//! - A Rust type per record, in schema order ([`StorefrontEvent`], [`JourneyDecision`], [`MessageRequest`], …).
+//! - [`Schemas`] turns values into Confluent-framed Avro and back.
+//! - [`topics`] tells every topic of an installation, from `topics.yaml`.
+//! - [`compatibility`] judges whether a schema may follow its past versions; [`conformance`] whether a Rust type fits
+//!   its schema.
+//!
+//! How a field is added and how a version freezes: see `README.md` of this crate.
+
+mod changelog;
+mod codec;
+pub mod compatibility;
+pub mod conformance;
+mod contract;
+mod error;
+mod journeys;
+mod messaging;
+mod platform;
+mod storefront;
+mod topics;
+
+pub use changelog::{
+    ChangelogHeader, ChangelogRecord, JOURNEYS_CHANGELOG, MESSAGING_CHANGELOG, Position, RESOLVER_CHANGELOG,
+    StateContract, UpstreamWatermark,
+};
+pub use codec::{MAX_SCHEMA_BYTES, MAX_SCHEMAS, MAX_VALUE_BYTES, Schemas};
+pub use contract::{AvroSchema, Contract, schemas};
+pub use error::{DecodeError, EncodeError, LearnError};
+pub use journeys::{Arm, Decision, JOURNEY_DECISION, JourneyDecision};
+pub use messaging::{
+    CommandKind, MESSAGE_OUTCOME, MESSAGE_REQUEST, MESSAGING_COMMAND, MessageOutcome, MessageRequest, MessagingCommand,
+    Outcome, Recipient, RequestAction, SUPPRESSION, Suppression, SuppressionReason,
+};
+pub use platform::{DEFINITION, Definition, DefinitionStatus, MARK, Mark, MarkEntry, OutputBound};
+pub use storefront::{Contact, EventKind, Order, Product, STOREFRONT_EVENT, StorefrontEvent};
+pub use topics::{
+    Cleanup, Partitions, PrefixError, Timestamps, TopicSpec, Visibility, check_prefix, contracts, schema_of,
+    topic_name, topics,
+};

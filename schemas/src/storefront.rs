@@ -1,0 +1,140 @@
+//! The storefront event: what `storefront.received` and `storefront.events` hold.
+//!
+//! Field order is schema order, which lets the encoder write without buffering.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::AvroSchema;
+use crate::contract::record_contract;
+
+/// Schema of [`StorefrontEvent`].
+pub static STOREFRONT_EVENT: AvroSchema =
+    AvroSchema::record("StorefrontEvent", include_str!("../storefront/storefront_event.avsc"));
+
+record_contract!(StorefrontEvent, STOREFRONT_EVENT);
+
+/// What a customer did or what became known about her. The fields are documented in `storefront_event.avsc`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[allow(missing_docs, reason = "documented in the schema, which a test holds to having every field documented")]
+pub struct StorefrontEvent {
+    pub message_id: String,
+    pub kind: EventKind,
+    #[serde(default)]
+    pub name: String,
+    pub shop: String,
+    pub source: String,
+    pub library: Option<String>,
+    pub user_id: Option<String>,
+    pub anonymous_id: Option<String>,
+    pub previous_id: Option<String>,
+    pub group_id: Option<String>,
+    pub customer_id: Option<String>,
+    /// Milliseconds since 1970.
+    pub event_time: i64,
+    /// Milliseconds since 1970.
+    pub received_at: i64,
+    /// Milliseconds since 1970.
+    pub sent_at: Option<i64>,
+    #[serde(default)]
+    pub historical: bool,
+    pub consent_marketing: Option<bool>,
+    pub traceparent: Option<String>,
+    #[serde(default)]
+    pub hops: i32,
+    pub contact: Option<Contact>,
+    pub cart_id: Option<String>,
+    pub product: Option<Product>,
+    #[serde(default)]
+    pub products: Vec<Product>,
+    pub order: Option<Order>,
+    pub traits_json: Option<String>,
+    pub properties_json: Option<String>,
+    pub context_json: Option<String>,
+}
+
+/// Which call of the Segment specification an event came as.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EventKind {
+    /// Something that the customer did.
+    Track,
+    /// Who the customer is.
+    Identify,
+    /// A page seen.
+    Page,
+    /// A screen seen.
+    Screen,
+    /// An account or group joined.
+    Group,
+    /// One id in place of another.
+    Alias,
+    /// A kind that this reader does not know.
+    #[default]
+    #[serde(other)]
+    Other,
+}
+
+/// How the customer can be reached. Personal data: `Debug` tells only what is there.
+#[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[allow(missing_docs, reason = "documented in the schema")]
+pub struct Contact {
+    pub email: Option<String>,
+    pub phone: Option<String>,
+    pub first_name: Option<String>,
+    pub last_name: Option<String>,
+    pub locale: Option<String>,
+    pub time_zone: Option<String>,
+}
+
+impl fmt::Debug for Contact {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { email, phone, first_name, last_name, locale, time_zone } = self;
+        let fields = [
+            ("email", email),
+            ("phone", phone),
+            ("first_name", first_name),
+            ("last_name", last_name),
+            ("locale", locale),
+            ("time_zone", time_zone),
+        ];
+        crate::contract::debug_present(formatter, "Contact", &fields)
+    }
+}
+
+/// A product as the storefront described it. Amounts are minor units of the currency.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[allow(missing_docs, reason = "documented in the schema")]
+pub struct Product {
+    pub product_id: Option<String>,
+    pub sku: Option<String>,
+    pub category: Option<String>,
+    pub name: Option<String>,
+    pub brand: Option<String>,
+    pub variant: Option<String>,
+    pub coupon: Option<String>,
+    pub url: Option<String>,
+    pub image_url: Option<String>,
+    pub price_minor: Option<i64>,
+    pub currency: Option<String>,
+    pub quantity: Option<i64>,
+    pub position: Option<i64>,
+}
+
+/// An order or a checkout; its products are in the event's `products`. Amounts are minor units of the currency.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[allow(missing_docs, reason = "documented in the schema")]
+pub struct Order {
+    pub order_id: Option<String>,
+    pub checkout_id: Option<String>,
+    pub affiliation: Option<String>,
+    pub coupon: Option<String>,
+    pub currency: Option<String>,
+    pub total_minor: Option<i64>,
+    pub revenue_minor: Option<i64>,
+    pub subtotal_minor: Option<i64>,
+    pub shipping_minor: Option<i64>,
+    pub tax_minor: Option<i64>,
+    pub discount_minor: Option<i64>,
+}
