@@ -1,0 +1,37 @@
+//! Definitions as code: journeys, templates and messaging settings in YAML, with conditions in CEL.
+//!
+//! Wanted properties:
+//! - pure: texts in, definitions or diagnostics out; no file, clock, network or time zone of the machine;
+//! - everything that is wrong is told at once, each with file, line, column and what to do;
+//! - what a later version has is refused by name, never parsed halfway;
+//! - a loaded document travels as its text ([`Document::body`]) and is read again by each service ([`parse_document`]).
+//!
+//! Folders are read by [`load`], single records by [`parse_document`].
+
+mod diagnostic;
+mod document;
+mod expression;
+mod fields;
+mod journey;
+mod load;
+mod messaging;
+mod parse_event;
+mod parse_journey;
+mod parse_step;
+mod shape;
+mod suggest;
+mod template;
+mod values;
+mod yaml;
+
+pub use diagnostic::{Diagnostic, Position, Severity};
+pub use document::{Definition, Document, Kind, digest, parse_document, record_key};
+pub use expression::{EvaluationError, Expression, Reads, Scope};
+pub use journey::{
+    Action, Awaited, Channel, EventPattern, Field, Goal, Journey, MessageStep, Step, Wait, WaitStep, WhenStep,
+};
+pub use load::{Definitions, Folder, PRESET_FILE, SourceFile, load};
+pub use messaging::{Category, Consent, Messaging};
+pub use parse_step::{DEFAULT_CATEGORY, DEFAULT_EXPIRY};
+pub use template::{Template, TemplateText};
+pub use values::{Percent, TimeOfDay, Zone, time_zone};

@@ -1,0 +1,352 @@
+//! What conditions may name: the fields of `customer`, `event` and `run`, and the functions; and the walk that checks it.
+
+use std::sync::Arc;
+
+use cel::common::ast::{CallExpr, ComprehensionExpr, EntryExpr, Expr, IdedExpr, LiteralValue, SelectExpr};
+
+use crate::expression::Reads;
+use crate::fields::LATER;
+use crate::suggest;
+
+/// The shape of a value.
+#[derive(Debug)]
+enum Shape {
+    Text,
+    Number,
+    Boolean,
+    /// Free: whatever the shop sends.
+    Free,
+    List(&'static Shape),
+    Map(&'static [(&'static str, Shape)]),
+}
+
+static PRODUCT: Shape = Shape::Map(&[
+    ("product_id", Shape::Text),
+    ("sku", Shape::Text),
+    ("category", Shape::Text),
+    ("name", Shape::Text),
+    ("brand", Shape::Text),
+    ("variant", Shape::Text),
+    ("coupon", Shape::Text),
+    ("url", Shape::Text),
+    ("price_minor", Shape::Number),
+    ("currency", Shape::Text),
+    ("quantity", Shape::Number),
+]);
+
+static ORDER: Shape = Shape::Map(&[
+    ("order_id", Shape::Text),
+    ("checkout_id", Shape::Text),
+    ("affiliation", Shape::Text),
+    ("coupon", Shape::Text),
+    ("currency", Shape::Text),
+    ("total_minor", Shape::Number),
+    ("revenue_minor", Shape::Number),
+    ("subtotal_minor", Shape::Number),
+    ("shipping_minor", Shape::Number),
+    ("tax_minor", Shape::Number),
+    ("discount_minor", Shape::Number),
+]);
+
+static CUSTOMER: Shape = Shape::Map(&[
+    ("id", Shape::Text),
+    ("first_name", Shape::Text),
+    ("last_name", Shape::Text),
+    ("locale", Shape::Text),
+    ("time_zone", Shape::Text),
+    ("has_email", Shape::Boolean),
+    ("has_phone", Shape::Boolean),
+]);
+
+static EVENT: Shape = Shape::Map(&[
+    ("name", Shape::Text),
+    ("time", Shape::Number),
+    ("shop", Shape::Text),
+    ("cart_id", Shape::Text),
+    ("product", Shape::Free),
+    ("products", Shape::List(&PRODUCT)),
+    ("order", Shape::Free),
+    ("properties", Shape::Free),
+]);
+
+static RUN: Shape = Shape::Map(&[("started_at", Shape::Number), ("key", Shape::Text), ("restarts", Shape::Number)]);
+
+static STEP: Shape = Shape::Map(&[
+    ("outcome", Shape::Text),
+    ("channel", Shape::Text),
+    ("clicked", Shape::Boolean),
+    ("timed_out", Shape::Boolean),
+]);
+
+static NUMBER: Shape = Shape::Number;
+
+/// Fields that the design names and a later version has.
+const LATER_FIELDS: &[(&str, &[&str])] =
+    &[("customer", &["segments", "traits", "rfm", "churn", "tier", "points", "email", "phone"])];
+const LATER_STEP_FIELDS: &[&str] = &["variant", "code"];
+
+const OPERATORS: &[&str] = &[
+    "_?_:_",
+    "_&&_",
+    "_||_",
+    "!_",
+    "_-_",
+    "_+_",
+    "_*_",
+    "_/_",
+    "_%_",
+    "_==_",
+    "_!=_",
+    "_>=_",
+    "_<=_",
+    "_>_",
+    "_<_",
+    "-_",
+    "_[_]",
+    "@in",
+    "@not_strictly_false",
+];
+const NOT_BOOLEAN: &[&str] = &["_-_", "_+_", "_*_", "_/_", "_%_", "-_", "size", "int", "double", "string", "millis"];
+const FUNCTIONS: &[&str] = &["size", "contains", "startsWith", "endsWith", "int", "double", "string", "millis"];
+const MACROS: &[&str] = &["has", "all", "exists", "exists_one", "map", "filter"];
+const MAX_NESTED_LOOPS: usize = 2;
+
+/// What is wrong with a node of the tree.
+pub(crate) struct Complaint {
+    pub(crate) id: u64,
+    pub(crate) message: String,
+    pub(crate) help: Option<String>,
+}
+
+/// What is known of a part of an expression.
+#[derive(Clone, Copy)]
+enum Known<'e> {
+    Shape(&'static Shape),
+    Run,
+    Step(&'e str),
+    Properties,
+    Nothing,
+}
+
+/// What the expression reads, and what is wrong with it.
+pub(crate) fn check(expression: &IdedExpr, steps: &[Arc<str>]) -> (Reads, Vec<Complaint>) {
+    let mut walk = Walk { steps, reads: Reads::default(), complaints: Vec::new(), locals: Vec::new(), loops: 0 };
+    let answer = walk.expression(expression);
+    let not_boolean = match (&expression.expr, answer) {
+        (Expr::Literal(literal), _) => !matches!(literal, LiteralValue::Boolean(_)),
+        (Expr::List(_) | Expr::Map(_), _) => true,
+        (Expr::Call(call), _) => NOT_BOOLEAN.contains(&call.func_name.as_str()),
+        (_, Known::Shape(Shape::Boolean | Shape::Free) | Known::Nothing) => false,
+        (_, Known::Shape(_) | Known::Run | Known::Step(_) | Known::Properties) => true,
+    };
+    if not_boolean && walk.complaints.is_empty() {
+        walk.complain(expression.id, "a condition is true or false; this is neither".to_owned(), None);
+    }
+    (walk.reads, walk.complaints)
+}
+
+struct Walk<'e> {
+    steps: &'e [Arc<str>],
+    reads: Reads,
+    complaints: Vec<Complaint>,
+    locals: Vec<(&'e str, Known<'e>)>,
+    loops: usize,
+}
+
+impl<'e> Walk<'e> {
+    fn complain(&mut self, id: u64, message: String, help: Option<String>) {
+        self.complaints.push(Complaint { id, message, help });
+    }
+
+    fn expression(&mut self, node: &'e IdedExpr) -> Known<'e> {
+        match &node.expr {
+            Expr::Unspecified | Expr::Literal(_) => Known::Nothing,
+            Expr::Ident(name) => self.identifier(node.id, name),
+            Expr::Select(select) => self.select(node.id, select),
+            Expr::Call(call) => self.call(node.id, call),
+            Expr::Comprehension(comprehension) => self.comprehension(node.id, comprehension),
+            Expr::List(list) => {
+                for element in &list.elements {
+                    self.expression(element);
+                }
+                Known::Nothing
+            }
+            Expr::Map(map) => {
+                for entry in &map.entries {
+                    if let EntryExpr::MapEntry(entry) = &entry.expr {
+                        self.expression(&entry.key);
+                        self.expression(&entry.value);
+                    }
+                }
+                Known::Nothing
+            }
+            Expr::Struct(_) => {
+                self.complain(node.id, "messages (`Type{…}`) can't be made here".to_owned(), None);
+                Known::Nothing
+            }
+        }
+    }
+
+    fn identifier(&mut self, id: u64, name: &'e str) -> Known<'e> {
+        if let Some((_, known)) = self.locals.iter().rev().find(|(local, _)| *local == name) {
+            return *known;
+        }
+        let (variable, known) = match name {
+            "customer" => ("customer", Known::Shape(&CUSTOMER)),
+            "event" => ("event", Known::Shape(&EVENT)),
+            "run" => ("run", Known::Run),
+            "now" => ("now", Known::Shape(&NUMBER)),
+            _ => {
+                let help = suggest::help(name, ["customer", "event", "run", "now"]);
+                self.complain(id, format!("`{name}` is unknown"), help);
+                return Known::Nothing;
+            }
+        };
+        self.reads.variables.insert(variable);
+        known
+    }
+
+    fn select(&mut self, id: u64, select: &'e SelectExpr) -> Known<'e> {
+        let operand = self.expression(&select.operand);
+        let field = select.field.as_str();
+        let found = match operand {
+            Known::Nothing => Known::Nothing,
+            Known::Properties => {
+                self.reads.properties.insert(field.into());
+                Known::Nothing
+            }
+            Known::Run => self.run_field(id, field),
+            Known::Step(step) => self.step_field(id, step, field),
+            Known::Shape(shape) => self.shape_field(id, &select.operand.expr, shape, field),
+        };
+        if select.test { Known::Shape(&Shape::Boolean) } else { found }
+    }
+
+    fn run_field(&mut self, id: u64, field: &'e str) -> Known<'e> {
+        if self.steps.iter().any(|step| &**step == field) {
+            self.reads.steps.insert(field.into());
+            return Known::Step(field);
+        }
+        let Shape::Map(fields) = &RUN else { return Known::Nothing };
+        if let Some((_, shape)) = fields.iter().find(|(name, _)| *name == field) {
+            return Known::Shape(shape);
+        }
+        let names = fields.iter().map(|(name, _)| *name).chain(self.steps.iter().map(|step| &**step));
+        let help = suggest::help(field, names);
+        self.complain(id, format!("no step before this one is named `{field}` by `as`"), help);
+        Known::Nothing
+    }
+
+    fn step_field(&mut self, id: u64, step: &'e str, field: &str) -> Known<'e> {
+        let Shape::Map(fields) = &STEP else { return Known::Nothing };
+        if LATER_STEP_FIELDS.contains(&field) {
+            self.complain(id, format!("`run.{step}.{field}` {LATER}"), None);
+            return Known::Nothing;
+        }
+        let Some((_, shape)) = fields.iter().find(|(name, _)| *name == field) else {
+            let help = suggest::help(field, fields.iter().map(|(name, _)| *name));
+            self.complain(id, format!("`run.{step}` has no field `{field}`"), help);
+            return Known::Nothing;
+        };
+        if matches!(field, "outcome" | "channel") {
+            self.reads.outcomes.insert(step.into());
+        }
+        Known::Shape(shape)
+    }
+
+    fn shape_field(&mut self, id: u64, operand: &Expr, shape: &'static Shape, field: &str) -> Known<'e> {
+        let fields = match shape {
+            Shape::Map(fields) => *fields,
+            Shape::Free => return Known::Nothing,
+            Shape::Text | Shape::Number | Shape::Boolean | Shape::List(_) => {
+                self.complain(id, format!("there is no field `{field}` here: this is a single value or a list"), None);
+                return Known::Nothing;
+            }
+        };
+        if std::ptr::eq(shape, &raw const EVENT) {
+            match field {
+                "product" => return Known::Shape(&PRODUCT),
+                "order" => return Known::Shape(&ORDER),
+                "properties" => return Known::Properties,
+                _ => {}
+            }
+        }
+        if let Some((_, shape)) = fields.iter().find(|(name, _)| *name == field) {
+            return Known::Shape(shape);
+        }
+        let variable = if let Expr::Ident(name) = operand { name.as_str() } else { "this" };
+        if LATER_FIELDS.iter().any(|(owner, fields)| *owner == variable && fields.contains(&field)) {
+            self.complain(id, format!("`{variable}.{field}` {LATER}"), None);
+            return Known::Nothing;
+        }
+        let help = suggest::help(field, fields.iter().map(|(name, _)| *name));
+        self.complain(id, format!("`{variable}` has no field `{field}`"), help);
+        Known::Nothing
+    }
+
+    fn call(&mut self, id: u64, call: &'e CallExpr) -> Known<'e> {
+        let name = call.func_name.as_str();
+        if !OPERATORS.contains(&name) && !FUNCTIONS.contains(&name) {
+            let help = suggest::help(name, FUNCTIONS.iter().chain(MACROS).copied());
+            self.complain(id, format!("there is no function `{name}`"), help);
+        }
+        let target = call.target.as_deref().map(|target| self.expression(target));
+        let arguments: Vec<_> = call.args.iter().map(|argument| self.expression(argument)).collect();
+        if target.is_some_and(|target| matches!(target, Known::Properties)) {
+            self.reads.any_property = true;
+        }
+        if name != "_[_]" {
+            if arguments.iter().any(|argument| matches!(argument, Known::Properties)) {
+                self.reads.any_property = true;
+            }
+            return Known::Nothing;
+        }
+        match (arguments.first(), call.args.get(1).map(|index| &index.expr)) {
+            (Some(Known::Properties), Some(Expr::Literal(LiteralValue::String(property)))) => {
+                self.reads.properties.insert(property.inner().into());
+                Known::Nothing
+            }
+            (Some(Known::Properties), _) => {
+                self.reads.any_property = true;
+                Known::Nothing
+            }
+            (Some(Known::Shape(Shape::List(element))), _) => Known::Shape(element),
+            (Some(Known::Shape(Shape::Map(_)) | Known::Run | Known::Step(_)), _) => {
+                self.complain(
+                    id,
+                    "name the field with a dot (`event.name`), so that it can be checked".to_owned(),
+                    None,
+                );
+                Known::Nothing
+            }
+            _ => Known::Nothing,
+        }
+    }
+
+    fn comprehension(&mut self, id: u64, comprehension: &'e ComprehensionExpr) -> Known<'e> {
+        let range = self.expression(&comprehension.iter_range);
+        let element = match range {
+            Known::Shape(Shape::List(element)) => Known::Shape(element),
+            Known::Properties => {
+                self.reads.any_property = true;
+                Known::Nothing
+            }
+            _ => Known::Nothing,
+        };
+        self.loops += 1;
+        if self.loops > MAX_NESTED_LOOPS {
+            self.complain(id, format!("loops are nested more than {MAX_NESTED_LOOPS} deep"), None);
+        }
+        self.expression(&comprehension.accu_init);
+        let outer = self.locals.len();
+        self.locals.push((&comprehension.iter_var, element));
+        self.locals.extend(comprehension.iter_var2.iter().map(|name| (name.as_str(), Known::Nothing)));
+        self.locals.push((&comprehension.accu_var, Known::Nothing));
+        self.expression(&comprehension.loop_cond);
+        self.expression(&comprehension.loop_step);
+        self.expression(&comprehension.result);
+        self.locals.truncate(outer);
+        self.loops -= 1;
+        Known::Nothing
+    }
+}
