@@ -1,0 +1,61 @@
+//! Reads for lookups over gRPC: one state of one customer, from the view that the workers keep.
+//!
+//! Wanted properties:
+//! - an answer says what it stands for: its [`StorePosition`];
+//! - a view that is behind what was acknowledged to this process (an older copy was put back, a batch is half written)
+//!   answers nothing: an error, never an old state as if it were the latest.
+
+use std::collections::HashMap;
+use std::fmt::Debug;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use parking_lot::RwLock;
+use stream::{Partition, StoreError, StorePosition};
+
+/// Reads of single states, shared by all lookups of a service. Calls block: an async caller wraps them in its runtime's
+/// `spawn_blocking`.
+pub trait Lookups: Debug + Send + Sync {
+    /// What the view stands for, and the key's framed changelog value; none where the key has no state.
+    fn get(&self, partition: Partition, key: &str) -> Result<Option<(StorePosition, Bytes)>, LookupError>;
+}
+
+/// Why a lookup has no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum LookupError {
+    /// No view that may be read: it is being built, or stands behind what was acknowledged. Its owner heals it: try again.
+    #[error("the state of partition {0} is being restored: try again")]
+    Restoring(Partition),
+    /// The store did not answer.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// How far the store has acknowledged this process's writes, by partition. Clones share it: the store notes, lookups compare.
+#[derive(Clone, Debug, Default)]
+pub struct Acknowledged(Arc<RwLock<HashMap<Partition, StorePosition>>>);
+
+impl Acknowledged {
+    /// Notes that the view stands at `position`.
+    pub fn note(&self, partition: Partition, position: StorePosition) {
+        self.0.write().insert(partition, position);
+    }
+
+    /// Forgets a partition that this process no longer owns.
+    pub fn forget(&self, partition: Partition) {
+        self.0.write().remove(&partition);
+    }
+
+    /// What was acknowledged last; none for a partition that this process does not own.
+    pub fn of(&self, partition: Partition) -> Option<StorePosition> {
+        self.0.read().get(&partition).cloned()
+    }
+
+    /// Whether a view at `position` is behind (or of another log than) what was acknowledged.
+    pub fn is_ahead_of(&self, partition: Partition, position: &StorePosition) -> bool {
+        self.0
+            .read()
+            .get(&partition)
+            .is_some_and(|known| known.log != position.log || known.header_offset > position.header_offset)
+    }
+}
