@@ -11,6 +11,8 @@ use crate::AvroSchema;
 
 /// The list, as text.
 const TOPICS_YAML: &str = include_str!("../topics.yaml");
+/// Largest batch that a topic takes: Kafka's own default, said aloud so that a cluster with another one has it too.
+const MAX_MESSAGE_BYTES: u32 = 1_048_588;
 /// Longest prefix: with the longest dataset a topic's name stays far below Kafka's 249 characters.
 const MAX_PREFIX_CHARS: usize = 64;
 
@@ -204,9 +206,14 @@ impl Entry {
             Timestamps::Producer => "CreateTime",
             Timestamps::Broker => "LogAppendTime",
         };
-        let own = [("cleanup.policy", policy.to_owned()), retention, ("message.timestamp.type", timestamps.to_owned())];
+        let own = [
+            ("cleanup.policy", policy.to_owned()),
+            retention,
+            ("message.timestamp.type", timestamps.to_owned()),
+            ("max.message.bytes", MAX_MESSAGE_BYTES.to_string()),
+        ];
         let further = self.config.iter().map(|(name, value)| (name.as_str(), value.clone()));
-        further.chain(own).collect()
+        own.into_iter().chain(further).collect()
     }
 }
 
@@ -261,6 +268,6 @@ fn retention<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::
     };
     hours
         .filter(|hours| (1..=24 * 3_650).contains(hours))
-        .map(|hours| Duration::from_secs(hours * 3_600))
+        .map(Duration::from_hours)
         .ok_or_else(|| serde::de::Error::custom(format!("retention is such as 1h or 7d, not {text:?}")))
 }
