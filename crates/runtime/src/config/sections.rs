@@ -1,0 +1,215 @@
+//! The sections that every process has. What each key means is told in `default.toml`.
+#![allow(missing_docs, reason = "each field is documented beside its default, in default.toml")]
+
+use std::net::SocketAddr;
+
+use domain::HumanDuration;
+use serde::Deserialize;
+
+use super::words::{HostPort, LogFilter, Partitions, Prefix, Ratio, Slot, Url};
+use super::{ByteSize, ClientProperties, Config, Findings, Layout, Secret};
+
+/// `[installation]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct InstallationOptions {
+    pub prefix: Prefix,
+    pub partitions: Partitions,
+    pub mode: Mode,
+    pub feature_level: u32,
+    pub slot: Slot,
+}
+
+/// Whether time passes by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Mode {
+    /// It does.
+    Live,
+    /// The replay tool moves it.
+    Replay,
+}
+
+/// `[kafka]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct KafkaOptions {
+    pub bootstrap_servers: Vec<HostPort>,
+    pub registry_url: Url,
+    pub registry_user: Option<String>,
+    pub registry_password: Option<Secret>,
+    pub auto_register: bool,
+    pub commit_interval: HumanDuration,
+    pub max_batch_records: u32,
+    pub max_batch_bytes: ByteSize,
+    pub transaction_timeout: HumanDuration,
+    pub session_timeout: HumanDuration,
+    pub request_timeout: HumanDuration,
+    pub properties: ClientProperties,
+}
+
+/// `[store]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StoreOptions {
+    pub kind: StoreKind,
+    pub url: Url,
+    pub user: Option<String>,
+    pub password: Option<Secret>,
+    pub connections: u16,
+    pub request_timeout: HumanDuration,
+    pub cache_bytes: ByteSize,
+}
+
+/// Where state is looked up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StoreKind {
+    /// In the process, rebuilt from the changelog at every start.
+    Memory,
+    /// In Redis.
+    Redis,
+}
+
+/// `[admin]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AdminOptions {
+    pub listen: SocketAddr,
+}
+
+/// `[grpc]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GrpcOptions {
+    pub listen: SocketAddr,
+    pub token: Option<Secret>,
+    pub max_message_bytes: ByteSize,
+    pub default_deadline: HumanDuration,
+    pub max_deadline: HumanDuration,
+    pub max_connections: u32,
+    pub max_concurrent_calls: u32,
+}
+
+/// `[telemetry]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TelemetryOptions {
+    pub log_format: LogFormat,
+    pub log_filter: LogFilter,
+    pub otlp_endpoint: Option<Url>,
+    pub sampling: Ratio,
+}
+
+/// How a log line looks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LogFormat {
+    /// One JSON object a line.
+    Json,
+    /// For people.
+    Text,
+}
+
+/// `[host]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HostOptions {
+    pub drain_deadline: HumanDuration,
+    pub unready_pause: HumanDuration,
+}
+
+/// The layout of the sections here; services add theirs to it.
+pub fn layout() -> Layout {
+    Layout::new()
+        .defaults(include_str!("default.toml"))
+        .section::<InstallationOptions>("installation")
+        .section::<KafkaOptions>("kafka")
+        .section::<StoreOptions>("store")
+        .section::<AdminOptions>("admin")
+        .section::<GrpcOptions>("grpc")
+        .section::<TelemetryOptions>("telemetry")
+        .section::<HostOptions>("host")
+        .check(check_kafka)
+        .check(check_store)
+        .check(check_ports)
+        .check(check_telemetry)
+}
+
+fn check_kafka(config: &Config, findings: &mut Findings<'_>) {
+    let kafka: &KafkaOptions = config.get();
+    if kafka.bootstrap_servers.is_empty() {
+        findings.add("kafka.bootstrap_servers", "is empty: name at least one broker");
+    }
+    if !["http", "https"].contains(&kafka.registry_url.scheme().as_str()) {
+        findings.add("kafka.registry_url", "is not reached by http or https");
+    }
+    if !(1..=100_000).contains(&kafka.max_batch_records) {
+        findings.add("kafka.max_batch_records", "is out of bounds: from 1 to 100000");
+    }
+    if !(64 * 1024..=1 << 30).contains(&kafka.max_batch_bytes.as_u64()) {
+        findings.add("kafka.max_batch_bytes", "is out of bounds: from 64KiB to 1GiB");
+    }
+    let within = |key: &str, value: HumanDuration, least: i64, most: i64, findings: &mut Findings<'_>| {
+        if !(least..=most).contains(&value.as_millis()) {
+            let [least, most] = [least, most].map(HumanDuration::from_millis);
+            findings.add(key, format!("is out of bounds: from {least} to {most}"));
+        }
+    };
+    within("kafka.commit_interval", kafka.commit_interval, 1, 10_000, findings);
+    within("kafka.session_timeout", kafka.session_timeout, 1_000, 300_000, findings);
+    within("kafka.transaction_timeout", kafka.transaction_timeout, 1_000, 900_000, findings);
+    within("kafka.request_timeout", kafka.request_timeout, 100, 300_000, findings);
+    if kafka.transaction_timeout <= kafka.commit_interval {
+        findings.add("kafka.transaction_timeout", "must be longer than kafka.commit_interval, or every batch is aborted");
+    }
+}
+
+fn check_store(config: &Config, findings: &mut Findings<'_>) {
+    let store: &StoreOptions = config.get();
+    if !["redis", "rediss", "unix"].contains(&store.url.scheme().as_str()) {
+        findings.add("store.url", "is no Redis address: it begins with redis:// or rediss://");
+    }
+    if !(1..=64).contains(&store.connections) {
+        findings.add("store.connections", "is out of bounds: from 1 to 64");
+    }
+    if store.request_timeout.as_millis() == 0 {
+        findings.add("store.request_timeout", "is no time at all");
+    }
+}
+
+fn check_ports(config: &Config, findings: &mut Findings<'_>) {
+    let grpc: &GrpcOptions = config.get();
+    let admin: &AdminOptions = config.get();
+    if grpc.token.is_none() && !grpc.listen.ip().is_loopback() {
+        let message = "is open to the network: that needs a token; set grpc.token_file, or listen on 127.0.0.1";
+        findings.add("grpc.listen", message);
+    }
+    if grpc.token.as_ref().is_some_and(|token| token.expose().len() < 16) {
+        findings.add("grpc.token", "is shorter than 16 characters: make it with `openssl rand -hex 32`");
+    }
+    if grpc.listen == admin.listen && grpc.listen.port() != 0 {
+        findings.add("grpc.listen", "is the address of admin.listen too: give each its own port");
+    }
+    if grpc.default_deadline.as_millis() == 0 || grpc.default_deadline > grpc.max_deadline {
+        findings.add("grpc.default_deadline", "must be more than zero and at most grpc.max_deadline");
+    }
+    if !(1024..=64 << 20).contains(&grpc.max_message_bytes.as_u64()) {
+        findings.add("grpc.max_message_bytes", "is out of bounds: from 1KiB to 64MiB");
+    }
+    for (key, limit) in
+        [("grpc.max_connections", grpc.max_connections), ("grpc.max_concurrent_calls", grpc.max_concurrent_calls)]
+    {
+        if !(1..=100_000).contains(&limit) {
+            findings.add(key, "is out of bounds: from 1 to 100000");
+        }
+    }
+}
+
+fn check_telemetry(config: &Config, findings: &mut Findings<'_>) {
+    let telemetry: &TelemetryOptions = config.get();
+    if telemetry.otlp_endpoint.as_ref().is_some_and(|endpoint| endpoint.scheme() != "http") {
+        let message = "must begin with http://: traces go to a collector nearby, which can pass them on over TLS";
+        findings.add("telemetry.otlp_endpoint", message);
+    }
+}

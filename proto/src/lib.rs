@@ -1,0 +1,25 @@
+//! The gRPC contract: the generated code of `vuelve/<domain>/v1/*.proto`, the only place where it is generated.
+//!
+//! Wanted properties:
+//! - every error that leaves a service is a [`Refusal`]: one place chooses the code and the google.rpc details;
+//! - a deadline that passes is `DEADLINE_EXCEEDED` on both sides of the wire, and every call has one ([`DeadlineLayer`]).
+
+mod deadline;
+mod refusal;
+mod time;
+
+pub use deadline::{Deadline, DeadlineLayer, DeadlineService};
+pub use refusal::{Refusal, describe};
+pub use time::{timestamp, to_timestamp};
+
+/// Journeys: where customers are, and why.
+pub mod journeys {
+    /// Version 1.
+    pub mod v1 {
+        #![allow(missing_docs, unreachable_pub, clippy::pedantic, reason = "generated; the contract's words are in the .proto")]
+        tonic::include_proto!("vuelve.journeys.v1");
+    }
+}
+
+/// The descriptors of every service here, encoded: what gRPC reflection answers from.
+pub const DESCRIPTORS: &[u8] = tonic::include_file_descriptor_set!("vuelve.descriptors");

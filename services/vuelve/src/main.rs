@@ -1,0 +1,3 @@
+//! Vuelve, the one binary.
+
+fn main() {}
