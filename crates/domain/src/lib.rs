@@ -1,0 +1,12 @@
+//! Words that every part of Vuelve shares: event time, durations as people write them, money in minor units, locales.
+//! No I/O, no clock, no random source.
+
+mod duration;
+mod locale;
+mod money;
+mod timestamp;
+
+pub use duration::{HumanDuration, ParseDurationError};
+pub use locale::Locale;
+pub use money::{Currency, Money, ParseMoneyError};
+pub use timestamp::Timestamp;

@@ -1,0 +1,15 @@
+//! The engine, sans-io, in Kafka Streams' words.
+
+pub mod service;
+pub mod settings;
+pub mod store;
+pub mod test_driver;
+pub mod topology;
+pub mod worker;
+
+pub use service::*;
+pub use store::*;
+pub use settings::{TimeMode, WorkerSettings};
+pub use test_driver::TestDriver;
+pub use topology::*;
+pub use worker::{Batch, Counts, Decision, HaltReason, PartitionCommit, Takeover, Worker};

@@ -1,0 +1,121 @@
+//! The port to the state store: a view of the changelog, fenced by how far it stands (promise 3).
+//!
+//! Wanted properties, for every implementation (one test suite runs on all):
+//! - a view says by itself which log it stands for and how far: [`StorePosition`];
+//! - [`StateStore::apply`] happens whole or not at all as seen by [`StateStore::load`], exactly once per header, and only by
+//!   a caller that knows the position before it;
+//! - a view that was emptied, or fell back to an older copy, is recognised by its position.
+
+use std::fmt::Debug;
+
+use bytes::Bytes;
+use domain::Timestamp;
+
+use crate::service::{Due, Key, Lane};
+use crate::topology::Partition;
+
+/// Which log a view stands for, and how far.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StorePosition {
+    /// Random, drawn when the view was begun: tells a rebuilt view from the one before.
+    pub generation: String,
+    /// The changelog's identity: cluster id and topic id.
+    pub log: String,
+    /// Offset of the header that the view stands for.
+    pub header_offset: i64,
+}
+
+/// One key's change, as the changelog has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StateChange {
+    /// The key.
+    pub key: Key,
+    /// The framed changelog value; none ends the key.
+    pub value: Option<Bytes>,
+    /// What it waits for now.
+    pub due: Due,
+}
+
+/// What is asked of a view before a batch is computed: one round trip.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LoadRequest {
+    /// The states wanted.
+    pub keys: Vec<Key>,
+    /// The keys that are due in a lane up to a time, eldest first, at most `limit`; with their states.
+    pub due: Option<DueQuery>,
+}
+
+/// Who is due?
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DueQuery {
+    /// In which lane.
+    pub lane: Lane,
+    /// Up to and with this time.
+    pub until: Timestamp,
+    /// At most so many.
+    pub limit: usize,
+}
+
+/// The answer to a [`LoadRequest`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Loaded {
+    /// What the view stood for when it answered; a view behind what was acknowledged is not to be trusted.
+    pub position: StorePosition,
+    /// Per key asked: its framed changelog value.
+    pub states: Vec<Option<Bytes>>,
+    /// The due keys, eldest first: (due, key, framed value).
+    pub due: Vec<(Timestamp, Key, Option<Bytes>)>,
+}
+
+/// How an [`StateStore::apply`] ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Applied {
+    /// Written.
+    Done,
+    /// It had been written before (an answer was lost).
+    AlreadyThere,
+    /// The view stands elsewhere (none: it is empty): the owner heals it from the changelog.
+    Refused(Option<StorePosition>),
+}
+
+/// Why a store did not answer.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// It can't be reached, or is loading: try again.
+    #[error("the state store can't be reached: {0}")]
+    Unavailable(String),
+    /// It works, but not as required (an eviction policy, a script refused, memory full).
+    #[error("the state store can't be used: {0}")]
+    Unusable(String),
+}
+
+/// A state store of one service. Calls block; an implementation is owned by one worker (lookups have their own handle).
+pub trait StateStore: Debug + Send {
+    /// What the partition's view stands for; none where there is no view.
+    fn position(&mut self, partition: Partition) -> Result<Option<StorePosition>, StoreError>;
+
+    /// Reads states, and who is due. `None` where there is no view.
+    fn load(&mut self, partition: Partition, request: &LoadRequest) -> Result<Option<Loaded>, StoreError>;
+
+    /// Moves the view from the header at `expected` to the one at `header_offset`, with the changes between.
+    fn apply(
+        &mut self,
+        partition: Partition,
+        expected: &StorePosition,
+        header_offset: i64,
+        changes: &[StateChange],
+    ) -> Result<Applied, StoreError>;
+
+    /// Begins a new, empty view under `generation`, beside the one in use, to be filled by [`StateStore::fill`].
+    fn begin_rebuild(&mut self, partition: Partition, generation: &str, log: &str) -> Result<(), StoreError>;
+
+    /// Writes changes into the view that is being rebuilt.
+    fn fill(&mut self, partition: Partition, generation: &str, changes: &[StateChange]) -> Result<(), StoreError>;
+
+    /// Puts the rebuilt view, which stands for `header_offset`, in the place of the old one, whose keys are then dropped.
+    /// An empty changelog has no header: `header_offset` is −1 then.
+    fn switch(&mut self, partition: Partition, generation: &str, log: &str, header_offset: i64) -> Result<(), StoreError>;
+
+    /// Forgets what this process caches of a partition that it no longer owns (a store in memory drops the view).
+    fn release(&mut self, partition: Partition);
+}

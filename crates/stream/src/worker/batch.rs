@@ -1,0 +1,137 @@
+use std::collections::BTreeMap;
+
+use domain::Timestamp;
+use schemas::ChangelogHeader;
+
+use crate::service::{ClaimId, DeadLetter, Disposition, Emitted, Key, Service};
+use crate::store::{LoadRequest, StateChange};
+use crate::topology::Partition;
+
+/// What the driver is to do next. Every decision but [`Decision::Load`] and [`Decision::Commit`] needs no answer.
+#[derive(Debug)]
+pub enum Decision<S: Service> {
+    /// Restore the partition's view and header, then answer with `taken_over`.
+    TakeOver(Partition),
+    /// Read the inputs of the partition from these offsets on (one an input).
+    Start {
+        /// Which partition.
+        partition: Partition,
+        /// The next offset to read, by input.
+        positions: Vec<i64>,
+    },
+    /// Read states from the store, in one round trip a partition; answer with `loaded`.
+    Load(Vec<(Partition, LoadRequest)>),
+    /// Commit this in one transaction; answer with `committed` or `aborted`.
+    Commit(Box<Batch<S>>),
+    /// A claim is committed: perform the side effect and answer with `completed`.
+    Act {
+        /// Where its state lives.
+        partition: Partition,
+        /// Whose it is.
+        key: Key,
+        /// The claim.
+        claim: ClaimId,
+        /// What to do.
+        action: S::Action,
+    },
+    /// The partition can't go on; the others do.
+    Halt {
+        /// Which partition.
+        partition: Partition,
+        /// Why, and what to do.
+        reason: HaltReason,
+    },
+}
+
+/// Why a partition stands still.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum HaltReason {
+    /// Records that were never processed are gone from the log.
+    #[error(
+        "partition {partition} of {dataset} begins at offset {log_start}, but only what lies before {position} was \
+         processed: {lost} records were deleted unread; see `vuelve skip`"
+    )]
+    Gap {
+        /// Which input.
+        dataset: &'static str,
+        /// Which partition.
+        partition: Partition,
+        /// The next offset to process.
+        position: i64,
+        /// Where the log begins.
+        log_start: i64,
+        /// How many offsets lie between.
+        lost: i64,
+    },
+    /// A newer version wrote the state.
+    #[error("the state was written at feature level {found}, this version knows {known}: upgrade it first")]
+    FeatureLevel {
+        /// The header's level.
+        found: i32,
+        /// Ours.
+        known: i32,
+    },
+    /// A stored state can't be read.
+    #[error("the stored state of a key can't be decoded: {0}")]
+    State(String),
+    /// A step broke the rule that a timer, once fired, is no longer due.
+    #[error("invariant `timer_makes_progress` is broken: after {fired} firings a timer is still due at {due}")]
+    NoProgress {
+        /// How often it fired in one batch.
+        fired: usize,
+        /// When it is still due.
+        due: Timestamp,
+    },
+}
+
+/// How many records of an input ended how.
+pub type Counts = BTreeMap<(&'static str, &'static str, &'static str), u64>;
+
+/// All that one transaction writes.
+#[derive(Debug)]
+pub struct Batch<S: Service> {
+    /// Records for other services, in order.
+    pub outputs: Vec<Emitted<S::Output>>,
+    /// Records that could not be used.
+    pub dead_letters: Vec<DeadLetter>,
+    /// By partition that the batch touched.
+    pub partitions: Vec<PartitionCommit>,
+    /// How far time has come: all of these partitions before these times is done with this transaction.
+    pub marks: Vec<(Partition, Timestamp)>,
+    /// (input, outcome, reason) → records.
+    pub counts: Counts,
+}
+
+/// What a batch does to one partition.
+#[derive(Debug)]
+pub struct PartitionCommit {
+    /// Which partition.
+    pub partition: Partition,
+    /// Its state changes, for the changelog and then for the store.
+    pub changes: Vec<StateChange>,
+    /// The header, last; none where only time went on.
+    pub header: Option<ChangelogHeader>,
+    /// The next offset of the primary input: sent to the group with every transaction, because it fences.
+    pub primary_offset: i64,
+}
+
+impl<S: Service> Batch<S> {
+    pub(super) fn empty() -> Self {
+        Self {
+            outputs: Vec::new(),
+            dead_letters: Vec::new(),
+            partitions: Vec::new(),
+            marks: Vec::new(),
+            counts: Counts::new(),
+        }
+    }
+}
+
+/// The words of a disposition for metrics: (outcome, reason).
+pub(super) fn words(disposition: Disposition) -> (&'static str, &'static str) {
+    match disposition {
+        Disposition::Emitted => ("emitted", ""),
+        Disposition::Ignored(reason) => ("ignored", reason),
+        Disposition::Rejected(reason) => ("rejected", reason),
+    }
+}
