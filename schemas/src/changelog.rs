@@ -3,7 +3,7 @@
 //! The state's Rust type belongs to its service; its schema lies here, beside the header's, and both are put together
 //! into one `<X>Changelog` schema, because a record's names are resolved within one schema text. A service says
 //!
-//! ```ignore
+//! ```text
 //! impl StateContract for JourneysState {
 //!     const NAME: &'static str = "JourneysChangelog";
 //!     fn changelog() -> &'static AvroSchema { &schemas::JOURNEYS_CHANGELOG }
