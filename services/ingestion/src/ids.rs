@@ -1,0 +1,35 @@
+//! Which ids name somebody, and where an event belongs by them. The door and the resolver agree on it here.
+
+use schemas::{EventKind, StorefrontEvent};
+
+/// No id is longer (bytes): it is a record key, a part of keys in the store, and goes into links.
+pub const MAX_ID_BYTES: usize = 255;
+
+/// No message id is longer (bytes), as the Segment specification has it.
+pub const MAX_MESSAGE_ID_BYTES: usize = 100;
+
+/// What a broken integration sends in place of an id; whoever believes it makes one customer of thousands.
+const NOBODY: [&str; 12] =
+    ["undefined", "null", "none", "nil", "nan", "n/a", "na", "unknown", "anonymous", "guest", "[object object]", "{}"];
+
+/// Whether an id names somebody: not empty, and not what a broken integration sends for "nobody".
+pub fn names_somebody(id: &str) -> bool {
+    let id = id.trim();
+    !id.is_empty() && !NOBODY.iter().any(|nobody| id.eq_ignore_ascii_case(nobody))
+}
+
+/// The key under which an event lies on `storefront.received`: the anonymous id where there is one, else the user id; an
+/// alias by its previous id. So all that a device sends stays in order on one partition.
+pub fn received_key(event: &StorefrontEvent) -> Option<&str> {
+    let previous = (event.kind == EventKind::Alias).then_some(&event.previous_id);
+    [previous, Some(&event.anonymous_id), Some(&event.user_id)].into_iter().flatten().find_map(usable)
+}
+
+/// Whom an event belongs to: the user id, else the anonymous id.
+pub fn customer_of(event: &StorefrontEvent) -> Option<&str> {
+    usable(&event.user_id).or_else(|| usable(&event.anonymous_id))
+}
+
+fn usable(id: &Option<String>) -> Option<&str> {
+    id.as_deref().filter(|id| names_somebody(id))
+}

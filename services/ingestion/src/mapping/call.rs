@@ -1,0 +1,106 @@
+//! One HTTP call: a single event, or a batch with what its events share.
+
+use schemas::EventKind;
+use serde_json::value::RawValue;
+
+use super::json::{self, Object};
+use super::{MAX_BATCH_EVENTS, MAX_SHARED_BYTES, time};
+use domain::Timestamp;
+
+/// Which call it is, by its path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CallKind {
+    /// A single event of this kind.
+    Single(EventKind),
+    /// Many events, each with its `type`.
+    Batch,
+}
+
+/// Why a call can't be read at all. Nothing of it is taken.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unreadable {
+    /// Broken JSON.
+    #[error("the body is not JSON: it breaks off or goes wrong at line {line}, column {column}")]
+    NotJson {
+        /// Counted from one.
+        line: usize,
+        /// Counted from one.
+        column: usize,
+    },
+    /// JSON, but no object.
+    #[error(
+        "the body is JSON but not an object; an object such as {{\"type\": \"track\", …}} or {{\"batch\": […]}} is expected"
+    )]
+    NotAnObject,
+    /// No `batch`.
+    #[error("the body has no array `batch` with the events")]
+    NoBatch,
+    /// Too many events.
+    #[error("the batch has {count} events; at most {MAX_BATCH_EVENTS} are taken in one call (send several)")]
+    TooMany {
+        /// So many.
+        count: usize,
+    },
+    /// Too much that each event would get a copy of.
+    #[error(
+        "the batch's `context` and `integrations` have {bytes} bytes; at most {MAX_SHARED_BYTES} are taken, as each event gets them"
+    )]
+    SharedTooLarge {
+        /// So large.
+        bytes: usize,
+    },
+}
+
+/// A call that was read: its events are still text.
+#[derive(Debug)]
+pub struct Call<'a> {
+    /// The events, each as it came.
+    pub events: Vec<&'a str>,
+    /// The write key in the body, or in its first event.
+    pub write_key: Option<String>,
+    pub(crate) shared: Shared<'a>,
+}
+
+/// What the events of a batch share.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Shared<'a> {
+    pub(crate) kind: Option<EventKind>,
+    pub(crate) context: Object<'a>,
+    pub(crate) integrations: Object<'a>,
+    pub(crate) sent_at: Option<Timestamp>,
+    /// The time that a batch gives for events that have none.
+    pub(crate) timestamp: Option<Timestamp>,
+}
+
+/// Reads a call's JSON, as far as it concerns all of its events.
+pub fn read_call(kind: CallKind, json: &str) -> Result<Call<'_>, Unreadable> {
+    let raw: &RawValue = serde_json::from_str(json)
+        .map_err(|error| Unreadable::NotJson { line: error.line(), column: error.column() })?;
+    let body = Object::read(raw.get()).ok_or(Unreadable::NotAnObject)?;
+    let write_key = body.text("writeKey");
+    let kind = match kind {
+        CallKind::Single(kind) => {
+            let shared = Shared { kind: Some(kind), ..Shared::default() };
+            return Ok(Call { events: vec![raw.get()], write_key, shared });
+        }
+        CallKind::Batch => None,
+    };
+    let events: Vec<&str> =
+        body.get("batch").and_then(json::elements).ok_or(Unreadable::NoBatch)?.into_iter().map(RawValue::get).collect();
+    if events.len() > MAX_BATCH_EVENTS {
+        return Err(Unreadable::TooMany { count: events.len() });
+    }
+    let bytes = ["context", "integrations"].iter().filter_map(|name| body.get(name)).map(|raw| raw.get().len()).sum();
+    if bytes > MAX_SHARED_BYTES {
+        return Err(Unreadable::SharedTooLarge { bytes });
+    }
+    let write_key = write_key.or_else(|| Object::read(events.first()?)?.text("writeKey"));
+    let shared = Shared {
+        kind,
+        context: body.object("context"),
+        integrations: body.object("integrations"),
+        sent_at: body.get("sentAt").and_then(time::read),
+        timestamp: body.get("timestamp").and_then(time::read),
+    };
+    Ok(Call { events, write_key, shared })
+}

@@ -1,0 +1,56 @@
+use crate::ids::MAX_ID_BYTES;
+
+/// Why an event is not taken: it goes to the dead letters with this, and the rest of its batch goes on.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// Larger than an event may be.
+    #[error("the event has {bytes} bytes; at most {} are taken (send less in its properties)", super::MAX_EVENT_BYTES)]
+    TooLarge {
+        /// Its size as JSON.
+        bytes: usize,
+    },
+    /// Nested deeper than readers can follow.
+    #[error("the event is nested deeper than {} levels", super::MAX_DEPTH)]
+    TooDeep,
+    /// Not `{…}`.
+    #[error("the event is not a JSON object")]
+    NotAnObject,
+    /// `type` is missing or unknown.
+    #[error("the event's `type` is missing or none of track, identify, page, screen, group, alias")]
+    NoKind,
+    /// A track event that does not say what happened.
+    #[error("the track event has no `event`: the name of what happened")]
+    NoName,
+    /// A name that is none.
+    #[error("the event's name is longer than {MAX_ID_BYTES} bytes")]
+    NameTooLong,
+    /// Nobody is named.
+    #[error("the event has neither a `userId` nor an `anonymousId` that names somebody; send one of them")]
+    NoId,
+    /// An alias that does not say who it was or who it is now.
+    #[error("the alias lacks `userId` (who it is now) or `previousId` (who it was)")]
+    AliasOfNobody,
+    /// An id that can't be a key.
+    #[error("`{field}` is longer than {MAX_ID_BYTES} bytes")]
+    IdTooLong {
+        /// Which id.
+        field: &'static str,
+    },
+}
+
+impl Refusal {
+    /// A short word for metrics and headers.
+    pub const fn reason(&self) -> &'static str {
+        match self {
+            Self::TooLarge { .. } => "too_large",
+            Self::TooDeep => "too_deep",
+            Self::NotAnObject => "not_an_object",
+            Self::NoKind => "no_type",
+            Self::NoName => "no_event_name",
+            Self::NameTooLong => "name_too_long",
+            Self::NoId => "no_id",
+            Self::AliasOfNobody => "alias_of_nobody",
+            Self::IdTooLong { .. } => "id_too_long",
+        }
+    }
+}

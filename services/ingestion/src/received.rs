@@ -1,0 +1,104 @@
+//! A record of `storefront.received`, whoever wrote it: the door, a webhook, or a producer that speaks Avro.
+//!
+//! Wanted properties:
+//! - a message is emitted once, however often it comes and whoever restarts in between;
+//! - it is emitted under its customer: the user id, else the anonymous id;
+//! - its event time is not after the broker's time, and not before [`EARLIEST`];
+//! - what names nobody, or lies under a key that is not its own, ends in the dead letters and moves nothing.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+
+use domain::Timestamp;
+use schemas::{Schemas, StorefrontEvent};
+use stream::{Context, Decoded, Disposition, Effects, Partition, Poison, RecordRef};
+
+use crate::ids::{self, MAX_ID_BYTES, MAX_MESSAGE_ID_BYTES};
+use crate::output::Resolved;
+use crate::partitioner::partition_of;
+use crate::policy::ResolverPolicy;
+use crate::state::{ResolverState, Seen};
+
+/// Nothing happened before 1990-01-01: an earlier event time is a clock that was never set, or a field that was never filled.
+pub const EARLIEST: Timestamp = Timestamp::from_seconds(631_152_000);
+
+/// A record derived from records derived from records …: at this many the chain is cut.
+pub const MAX_HOPS: i32 = 16;
+
+/// An event as it came, and where it lay.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Received {
+    /// The event.
+    pub event: Box<StorefrontEvent>,
+    /// The partition that it lay on.
+    pub partition: Partition,
+}
+
+/// The time in force for a claimed event time: not in the future of `known_at`; a time before [`EARLIEST`] is no time, and
+/// `known_at` stands in for it.
+pub fn clamp_event_time(claimed: Timestamp, known_at: Timestamp) -> Timestamp {
+    if claimed < EARLIEST { known_at } else { claimed.min(known_at) }
+}
+
+/// Reads the record, and makes sure that it names somebody and lies under its own key.
+pub(crate) fn decode(schemas: &Schemas, record: &RecordRef<'_>) -> Result<Decoded<Received>, Poison> {
+    let value = record.value.ok_or_else(|| poison("no_value", "the record has no value"))?;
+    let event: StorefrontEvent =
+        schemas.decode(value).map_err(|error| Poison { reason: "malformed", detail: error.to_string() })?;
+    let own_key = ids::received_key(&event).ok_or_else(|| {
+        poison("no_id", "the event has neither a user id nor an anonymous id that names somebody; send one of them")
+    })?;
+    if ids::customer_of(&event).is_none() {
+        return Err(poison("no_id", "the alias names a previous id but no user id; send the id that takes its place"));
+    }
+    if record.key != Some(own_key.as_bytes()) {
+        return Err(poison(
+            "wrong_key",
+            "the record's key is not the event's anonymous id, else its user id (for an alias its previous id)",
+        ));
+    }
+    let ids = [&event.user_id, &event.anonymous_id, &event.previous_id, &event.group_id];
+    if ids.into_iter().flatten().any(|id| id.len() > MAX_ID_BYTES) {
+        return Err(poison("id_too_long", "an id is longer than 255 bytes"));
+    }
+    if event.message_id.is_empty() || event.message_id.len() > MAX_MESSAGE_ID_BYTES {
+        return Err(poison("bad_message_id", "the message id is empty or longer than 100 bytes"));
+    }
+    let key = Arc::from(own_key);
+    let input = Received { event: Box::new(event), partition: record.partition };
+    Ok(Decoded { key, at: record.timestamp, input })
+}
+
+pub(crate) fn resolve(
+    policy: &ResolverPolicy,
+    state: &mut ResolverState,
+    received: Received,
+    context: &Context<'_>,
+    effects: &mut Effects<Resolved, Infallible>,
+) -> Disposition {
+    let Received { mut event, partition } = received;
+    if !(0..=MAX_HOPS).contains(&event.hops) {
+        return Disposition::Rejected("too_many_hops");
+    }
+    if policy.partitions > 0 && partition_of(context.key.as_bytes(), policy.partitions) != partition {
+        event.hops += 1;
+        effects.emit(Resolved::Forward { key: context.key.to_string(), event });
+        return Disposition::Emitted;
+    }
+    let Some(customer_id) = ids::customer_of(&event).map(str::to_owned) else {
+        return Disposition::Rejected("no_id");
+    };
+    let stored_at = context.stored_at.unwrap_or(context.now);
+    if state.see(&event.message_id, stored_at, policy.window, policy.remembered_ids) == Seen::Again {
+        return Disposition::Ignored("duplicate");
+    }
+    event.customer_id = Some(customer_id);
+    event.event_time = clamp_event_time(Timestamp::from_millis(event.event_time), stored_at).as_millis();
+    event.received_at = clamp_event_time(Timestamp::from_millis(event.received_at), stored_at).as_millis();
+    effects.emit(Resolved::Event(event));
+    Disposition::Emitted
+}
+
+fn poison(reason: &'static str, detail: &str) -> Poison {
+    Poison { reason, detail: detail.to_owned() }
+}

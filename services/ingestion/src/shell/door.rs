@@ -1,0 +1,185 @@
+//! The door: what a call becomes.
+//!
+//! Wanted properties:
+//! - 200 is answered only after the log has stored every record of the call, those of its bad events included;
+//! - a bad event costs only itself;
+//! - without an answer of the log within the deadline, the caller is told to come again;
+//! - it keeps no state between calls.
+
+use std::fmt;
+use std::time::Duration;
+
+use bytes::Bytes;
+use links::{KeyRing, Secret};
+use schemas::Schemas;
+use tokio::sync::{Semaphore, SemaphorePermit};
+use tracing::Instrument;
+
+use super::answer::Refused;
+use super::host::Host;
+use super::log::{EventLog, LogError, LogRecord};
+use super::metrics::Metrics;
+use super::options::DoorOptions;
+use super::trace::Trace;
+use super::write_keys::{WriteKey, WriteKeys};
+use super::{body, dead_letter};
+use crate::mapping::{self, CallKind, Envelope, Source};
+use crate::{RECEIVED, ids};
+
+/// What the door must keep to itself.
+#[derive(Debug)]
+pub struct DoorSecrets {
+    /// The storefronts' write keys.
+    pub write_keys: WriteKeys,
+    /// The secret of address hashes; messaging has the same.
+    pub addresses: Secret,
+    /// The keys that sign unsubscribe links; messaging has the same.
+    pub links: KeyRing,
+}
+
+/// The door. It is shared by all calls.
+pub struct Door<L> {
+    pub(crate) log: L,
+    pub(crate) host: Box<dyn Host>,
+    pub(crate) schemas: Schemas,
+    pub(crate) secrets: DoorSecrets,
+    pub(crate) metrics: Metrics,
+    append_deadline: Duration,
+    body_timeout: Duration,
+    calls: Semaphore,
+}
+
+/// The head of a call.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Head<'a> {
+    pub(crate) kind: CallKind,
+    pub(crate) route: &'a str,
+    /// The write key in the head of the request.
+    pub(crate) key: Option<&'a WriteKey>,
+}
+
+impl<L: EventLog> Door<L> {
+    /// A door onto a log. `schemas` knows the ids of `storefront.received` and `messaging.commands`.
+    pub fn new(options: &DoorOptions, secrets: DoorSecrets, schemas: Schemas, log: L, host: Box<dyn Host>) -> Self {
+        Self {
+            log,
+            host,
+            schemas,
+            secrets,
+            metrics: Metrics::new(),
+            append_deadline: options.append_deadline.as_std(),
+            body_timeout: options.body_timeout.as_std(),
+            calls: Semaphore::new(options.max_calls.clamp(1, Semaphore::MAX_PERMITS)),
+        }
+    }
+
+    /// A place among the calls that are worked on at once.
+    pub(crate) fn admit(&self) -> Result<SemaphorePermit<'_>, Refused> {
+        self.calls.try_acquire().map_err(|_| Refused::Shed)
+    }
+
+    /// Reads a request's body.
+    pub(crate) async fn body(&self, body: axum::body::Body, declared_bytes: Option<u64>) -> Result<Bytes, Refused> {
+        body::read(body, declared_bytes, self.body_timeout).await
+    }
+
+    /// Takes a call: everything in it is stored, or it is refused. `trace` makes the trace context of its records.
+    pub(crate) async fn take(
+        &self,
+        head: Head<'_>,
+        body: Bytes,
+        trace: impl FnOnce(&tracing::Span) -> Trace + Send,
+    ) -> Result<(), Refused> {
+        let received_at = self.host.now();
+        let text = body::text(&body)?;
+        drop(body);
+        let json = mapping::mend_surrogates(&text);
+        let call = mapping::read_call(head.kind, &json)?;
+        let in_body = || call.write_key.as_deref().and_then(|key| self.secrets.write_keys.find(key));
+        let key = head.key.or_else(in_body).ok_or(Refused::WrongKey)?;
+        let span = send_span(RECEIVED, call.events.len());
+        let trace = trace(&span);
+        let envelope = Envelope {
+            received_at,
+            source: Source { id: &key.id, shop: &key.shop, currency: key.currency },
+            traceparent: Some(&trace.traceparent),
+            address_secret: &self.secrets.addresses,
+            random: self.host.random(),
+        };
+        let mut records = Vec::with_capacity(call.events.len());
+        let mut refused = Vec::new();
+        for (index, json) in call.events.iter().enumerate() {
+            match mapping::map(&call, index, &envelope) {
+                Ok(event) => {
+                    let mut value = Vec::new();
+                    self.schemas.encode(RECEIVED, &event, &mut value).map_err(|error| {
+                        tracing::error!(%error, "an event does not fit its schema");
+                        Refused::Unstorable
+                    })?;
+                    let key = ids::received_key(&event).map(str::to_owned);
+                    records.push(LogRecord { dataset: RECEIVED, key, value: value.into(), headers: trace.headers() });
+                }
+                Err(refusal) => {
+                    refused.push(refusal.reason());
+                    records.push(dead_letter::record(json, head.route, index, &refusal, key));
+                }
+            }
+        }
+        let accepted = (records.len() - refused.len()) as u64;
+        self.append(RECEIVED, records).instrument(span).await?;
+        self.metrics.events(&key.id, accepted, &refused);
+        if !refused.is_empty() {
+            tracing::warn!(source = %key.id, count = refused.len(), reason = refused[0], "events went to the dead letters");
+        }
+        Ok(())
+    }
+
+    /// Appends records, all or an error, within the deadline.
+    pub(crate) async fn append(&self, dataset: &'static str, records: Vec<LogRecord>) -> Result<(), Refused> {
+        if records.is_empty() {
+            return Ok(());
+        }
+        let began = self.host.elapsed();
+        let result = tokio::time::timeout(self.append_deadline, self.log.append(records)).await;
+        let result = result.unwrap_or(Err(LogError::Unavailable));
+        let error = result.as_ref().err().map(|error| match error {
+            LogError::Unavailable => "unavailable",
+            LogError::Overloaded => "overloaded",
+            LogError::Refused(_) => "refused",
+        });
+        self.metrics.appended(dataset, error, self.host.elapsed().saturating_sub(began));
+        result.map_err(|error| {
+            tracing::warn!(dataset, %error, "records were not stored");
+            error.into()
+        })
+    }
+}
+
+/// The PRODUCER span of an append.
+pub(crate) fn send_span(dataset: &'static str, count: usize) -> tracing::Span {
+    tracing::info_span!(
+        "send",
+        otel.name = format!("send {dataset}"),
+        otel.kind = "producer",
+        messaging.system = "kafka",
+        messaging.operation.name = "send",
+        messaging.operation.r#type = "send",
+        messaging.destination.name = dataset,
+        messaging.batch.message_count = count,
+    )
+}
+
+impl Trace {
+    /// The headers of a record in this trace.
+    pub(crate) fn headers(&self) -> Vec<(&'static str, Bytes)> {
+        let traceparent = ("traceparent", Bytes::copy_from_slice(self.traceparent.as_bytes()));
+        let tracestate = self.tracestate.as_ref().map(|state| ("tracestate", Bytes::copy_from_slice(state.as_bytes())));
+        std::iter::once(traceparent).chain(tracestate).collect()
+    }
+}
+
+impl<L> fmt::Debug for Door<L> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Door").field("write_keys", &self.secrets.write_keys).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,165 @@
+//! The door's paths.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::{MatchedPath, Path, Request, State};
+use axum::http::{HeaderMap, HeaderValue, Method, header};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use schemas::EventKind;
+use serde_json::json;
+use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::cors::{AllowHeaders, Any, CorsLayer};
+use tracing::Instrument;
+
+use super::answer::{self, Refused};
+use super::door::{Door, Head};
+use super::log::EventLog;
+use super::{credentials, trace, unsubscribe};
+use crate::mapping::CallKind;
+
+/// The calls of the Segment specification: their names, the short forms of the browser library, and what they are.
+const CALLS: [(&str, &str, CallKind); 7] = [
+    ("/identify", "/i", CallKind::Single(EventKind::Identify)),
+    ("/track", "/t", CallKind::Single(EventKind::Track)),
+    ("/page", "/p", CallKind::Single(EventKind::Page)),
+    ("/screen", "/s", CallKind::Single(EventKind::Screen)),
+    ("/group", "/g", CallKind::Single(EventKind::Group)),
+    ("/alias", "/a", CallKind::Single(EventKind::Alias)),
+    ("/batch", "/b", CallKind::Batch),
+];
+
+/// Everything that the door answers.
+pub fn router<L: EventLog>(door: Arc<Door<L>>) -> Router {
+    let mut calls = Router::new();
+    for (name, short, kind) in CALLS {
+        for path in [name, short] {
+            let call = move |State(door): State<Arc<Door<L>>>, path: MatchedPath, request: Request| async move {
+                take(&door, kind, path.as_str(), request).await
+            };
+            calls = calls.route(path, post(call));
+        }
+    }
+    // The browser library's own figures: nobody here wants them, but a refusal would show in every console.
+    calls = calls.route("/m", post(async || answer::accepted())).route("/projects/{write_key}/settings", get(settings));
+    let cors = CorsLayer::new()
+        .allow_origin(Any)
+        .allow_methods([Method::GET, Method::POST])
+        .allow_headers(AllowHeaders::mirror_request())
+        .max_age(std::time::Duration::from_hours(24));
+    Router::new()
+        .nest("/v1", calls.layer(cors))
+        .route("/u/{token}", get(unsubscribe::ask).post(unsubscribe::obey))
+        .method_not_allowed_fallback(async || Refused::WrongMethod)
+        .fallback(async || Refused::NoSuchPath)
+        .layer(CatchPanicLayer::custom(|_| Refused::Broken.into_response()))
+        .layer(middleware::from_fn_with_state(door.clone(), observe))
+        .with_state(door)
+}
+
+async fn take<L: EventLog>(door: &Door<L>, kind: CallKind, route: &str, request: Request) -> Response {
+    match try_take(door, kind, route, request).await {
+        Ok(()) => answer::accepted(),
+        Err(refused) => refused.into_response(),
+    }
+}
+
+async fn try_take<L: EventLog>(door: &Door<L>, kind: CallKind, route: &str, request: Request) -> Result<(), Refused> {
+    let _place = door.admit()?;
+    let (parts, body) = request.into_parts();
+    let key = match credentials::in_head(&parts.headers, &parts.uri) {
+        Some(key) => Some(door.secrets.write_keys.find(&key).ok_or(Refused::WrongKey)?),
+        None => None,
+    };
+    let declared = parts.headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
+    let body = door.body(body, declared).await?;
+    let caller = trace::caller(&parts.headers);
+    let trace = |span: &tracing::Span| trace::carried_on(span, caller.as_ref(), &parts.headers, door.host.as_ref());
+    door.take(Head { kind, route, key }, body, trace).await
+}
+
+/// What the browser library asks for first: that everything goes to Segment's own integration, which is this door.
+async fn settings<L: EventLog>(
+    State(door): State<Arc<Door<L>>>,
+    Path(write_key): Path<String>,
+    headers: HeaderMap,
+) -> Response {
+    if door.secrets.write_keys.find(&write_key).is_none() {
+        return Refused::WrongKey.into_response();
+    }
+    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
+    let segment = json!({
+        "apiKey": write_key,
+        "apiHost": format!("{host}/v1"),
+        "unbundledIntegrations": [],
+        "addBundledMetadata": true,
+        "versionSettings": { "version": "4.4.7", "componentTypes": ["browser"] },
+    });
+    let allowed = json!({ "__default": { "enabled": true, "integrations": {} } });
+    let settings = json!({
+        "integrations": { "Segment.io": segment },
+        "plan": { "track": allowed, "identify": allowed, "group": allowed },
+        "edgeFunction": {},
+        "analyticsNextEnabled": true,
+        "middlewareSettings": {},
+        "enabledMiddleware": {},
+        "metrics": { "sampleRate": 0 },
+        "legacyVideoPluginsEnabled": false,
+        "remotePlugins": [],
+    });
+    ([(header::CACHE_CONTROL, HeaderValue::from_static("private, max-age=300"))], axum::Json(settings)).into_response()
+}
+
+/// The SERVER span and the metrics of a request. The path itself is in neither: it may hold a key or a token.
+async fn observe<L: EventLog>(State(door): State<Arc<Door<L>>>, request: Request, next: Next) -> Response {
+    let method = method_label(request.method());
+    let route = request.extensions().get::<MatchedPath>().map_or("", MatchedPath::as_str).to_owned();
+    let span = tracing::info_span!(
+        "http",
+        otel.name = if route.is_empty() { method.to_owned() } else { format!("{method} {route}") },
+        otel.kind = "server",
+        otel.status_code = tracing::field::Empty,
+        http.request.method = method,
+        http.route = route,
+        http.response.status_code = tracing::field::Empty,
+    );
+    trace::adopt(&span, trace::caller(request.headers()).as_ref());
+    let began = door.host.elapsed();
+    door.metrics.request_begins(method);
+    let _ends = EndsRequest { door: &door, method };
+    let response = next.run(request).instrument(span.clone()).await;
+    let status = response.status();
+    span.record("http.response.status_code", status.as_u16());
+    if status.is_server_error() {
+        span.record("otel.status_code", "ERROR");
+    }
+    door.metrics.request(method, &route, status.as_u16(), door.host.elapsed().saturating_sub(began));
+    response
+}
+
+/// Counts a request out, also when its client has gone away.
+struct EndsRequest<'a, L> {
+    door: &'a Door<L>,
+    method: &'static str,
+}
+
+impl<L> Drop for EndsRequest<'_, L> {
+    fn drop(&mut self) {
+        self.door.metrics.request_ended(self.method);
+    }
+}
+
+fn method_label(method: &Method) -> &'static str {
+    match *method {
+        Method::GET => "GET",
+        Method::POST => "POST",
+        Method::HEAD => "HEAD",
+        Method::OPTIONS => "OPTIONS",
+        Method::PUT => "PUT",
+        Method::DELETE => "DELETE",
+        Method::PATCH => "PATCH",
+        _ => "_OTHER",
+    }
+}

@@ -1,0 +1,28 @@
+//! The door's own I/O: HTTP in, the event log out.
+//!
+//! [`Door`] takes calls, [`router`] gives them their paths, [`serve`] the connections. What it needs of its surroundings are
+//! two ports: [`EventLog`] (a producer) and [`Host`] (time and chance).
+
+mod answer;
+mod body;
+mod credentials;
+mod dead_letter;
+mod door;
+mod host;
+mod http;
+mod log;
+mod metrics;
+mod options;
+mod page;
+mod serve;
+mod trace;
+mod unsubscribe;
+mod write_keys;
+
+pub use door::{Door, DoorSecrets};
+pub use host::Host;
+pub use http::router;
+pub use log::{EventLog, LogError, LogRecord};
+pub use options::{DoorOptions, Hidden, ServerOptions, WriteKeyOptions};
+pub use serve::serve;
+pub use write_keys::{WriteKey, WriteKeyProblem, WriteKeys};

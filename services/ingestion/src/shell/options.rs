@@ -1,0 +1,96 @@
+use std::fmt;
+use std::path::PathBuf;
+
+use domain::{Currency, HumanDuration};
+use serde::Deserialize;
+
+/// The door's settings.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct DoorOptions {
+    /// Where it listens (default `127.0.0.1:8080`).
+    pub listen: String,
+    /// The write keys that storefronts use; at least one.
+    pub write_keys: Vec<WriteKeyOptions>,
+    /// How long a call waits for the broker before it is answered 503 (default `5s`).
+    pub append_deadline: HumanDuration,
+    /// How long a client may take to send its body (default `15s`).
+    pub body_timeout: HumanDuration,
+    /// How many calls are worked on at once; more are answered 503 at once (default 256).
+    pub max_calls: usize,
+    /// The server under it.
+    pub server: ServerOptions,
+}
+
+/// The limits of the HTTP server.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ServerOptions {
+    /// How many connections are open at once; more wait to be accepted (default 4096).
+    pub max_connections: usize,
+    /// How long a client may take to send a request's head, and an idle connection is kept (default `30s`).
+    pub head_timeout: HumanDuration,
+    /// How long calls under way may take to end once the server is to stop (default `20s`).
+    pub drain_timeout: HumanDuration,
+}
+
+/// One write key: what a storefront proves itself by, and what that stands for. Exactly one of `key`, `key_file` and
+/// `key_env` is given.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WriteKeyOptions {
+    /// Names the key in events, logs and metrics (the key itself appears nowhere).
+    pub id: String,
+    /// The shop whose events come with it.
+    pub shop: String,
+    /// The currency of amounts that name none (default `USD`).
+    #[serde(default = "us_dollars")]
+    pub currency: Currency,
+    /// The key itself.
+    #[serde(default)]
+    pub key: Option<Hidden>,
+    /// A file that holds the key and nothing else.
+    #[serde(default)]
+    pub key_file: Option<PathBuf>,
+    /// An environment variable that holds the key.
+    #[serde(default)]
+    pub key_env: Option<String>,
+}
+
+/// A text that is not shown.
+#[derive(Clone, PartialEq, Eq, Deserialize)]
+#[serde(transparent)]
+pub struct Hidden(pub String);
+
+impl fmt::Debug for Hidden {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("(hidden)")
+    }
+}
+
+impl Default for DoorOptions {
+    fn default() -> Self {
+        Self {
+            listen: "127.0.0.1:8080".to_owned(),
+            write_keys: Vec::new(),
+            append_deadline: HumanDuration::from_millis(5_000),
+            body_timeout: HumanDuration::from_millis(15_000),
+            max_calls: 256,
+            server: ServerOptions::default(),
+        }
+    }
+}
+
+impl Default for ServerOptions {
+    fn default() -> Self {
+        Self {
+            max_connections: 4_096,
+            head_timeout: HumanDuration::from_millis(30_000),
+            drain_timeout: HumanDuration::from_millis(20_000),
+        }
+    }
+}
+
+fn us_dollars() -> Currency {
+    Currency::parse("USD").expect("USD is a currency code")
+}
