@@ -50,12 +50,9 @@ impl Acknowledged {
     pub fn of(&self, partition: Partition) -> Option<StorePosition> {
         self.0.read().get(&partition).cloned()
     }
+}
 
-    /// Whether a view at `position` is behind (or of another log than) what was acknowledged.
-    pub fn is_ahead_of(&self, partition: Partition, position: &StorePosition) -> bool {
-        self.0
-            .read()
-            .get(&partition)
-            .is_some_and(|known| known.log != position.log || known.header_offset > position.header_offset)
-    }
+/// Whether a view at `position` is behind, or of another log than, what was acknowledged before it was read.
+pub(crate) fn is_behind(position: &StorePosition, acknowledged: Option<&StorePosition>) -> bool {
+    acknowledged.is_some_and(|known| known.log != position.log || known.header_offset > position.header_offset)
 }

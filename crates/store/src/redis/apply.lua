@@ -9,7 +9,7 @@ end
 if view[4] == ARGV[5] then
   return {'there', view}
 end
-if view[4] ~= ARGV[4] or tonumber(view[5]) > tonumber(ARGV[5]) then
+if view[4] ~= ARGV[4] or tonumber(view[5] or view[4]) > tonumber(ARGV[5]) then
   return {'refused', view}
 end
 redis.call('HSET', KEYS[1], 'pending', ARGV[5])

@@ -7,24 +7,36 @@ use ::redis::{Cmd, Connection, RedisResult, Script};
 
 const PLAN: &str = include_str!("plan.lua");
 
-pub(super) static APPLY: LazyLock<Script> = LazyLock::new(|| Script::new(&[PLAN, include_str!("apply.lua")].concat()));
-pub(super) static LOAD: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("load.lua")));
-pub(super) static BEGIN: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("begin.lua")));
-pub(super) static FILL: LazyLock<Script> = LazyLock::new(|| Script::new(&[PLAN, include_str!("fill.lua")].concat()));
-pub(super) static SWITCH: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("switch.lua")));
+pub(super) static APPLY: LazyLock<Lua> = LazyLock::new(|| Lua::new([PLAN, include_str!("apply.lua")].concat()));
+pub(super) static LOAD: LazyLock<Lua> = LazyLock::new(|| Lua::new(include_str!("load.lua").into()));
+pub(super) static BEGIN: LazyLock<Lua> = LazyLock::new(|| Lua::new(include_str!("begin.lua").into()));
+pub(super) static FILL: LazyLock<Lua> = LazyLock::new(|| Lua::new([PLAN, include_str!("fill.lua")].concat()));
+pub(super) static SWITCH: LazyLock<Lua> = LazyLock::new(|| Lua::new(include_str!("switch.lua").into()));
+
+/// A script: its text and its digest.
+pub(super) struct Lua {
+    source: String,
+    digest: String,
+}
+
+impl Lua {
+    fn new(source: String) -> Self {
+        Self { digest: Script::new(&source).get_hash().to_owned(), source }
+    }
+
+    /// A call, up to its keys; arguments are to follow.
+    pub(super) fn call(&self, keys: &[String]) -> Cmd {
+        let mut call = ::redis::cmd("EVALSHA");
+        call.arg(&self.digest).arg(keys.len()).arg(keys);
+        call
+    }
+}
 
 /// Tells Redis all scripts.
 pub(super) fn teach(connection: &mut Connection) -> RedisResult<()> {
     let mut pipeline = ::redis::pipe();
-    for script in [&APPLY, &LOAD, &BEGIN, &FILL, &SWITCH] {
-        pipeline.add_command(script.load_cmd()).ignore();
+    for lua in [&APPLY, &LOAD, &BEGIN, &FILL, &SWITCH] {
+        pipeline.cmd("SCRIPT").arg("LOAD").arg(&lua.source).ignore();
     }
     pipeline.exec(connection)
-}
-
-/// A call of a script, up to its keys.
-pub(super) fn call(script: &Script, keys: &[String]) -> Cmd {
-    let mut call = ::redis::cmd("EVALSHA");
-    call.arg(script.get_hash()).arg(keys.len()).arg(keys);
-    call
 }

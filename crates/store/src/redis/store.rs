@@ -1,0 +1,91 @@
+//! The port, on Redis.
+
+use ::redis::{Connection, RedisResult};
+use stream::{Applied, LoadRequest, Loaded, Partition, StateChange, StateStore, StoreError, StorePosition};
+
+use super::keys::{Keys, LAYOUT};
+use super::plan::Plan;
+use super::scripts::APPLY;
+use super::{Redis, read, reply};
+use crate::limits;
+
+impl StateStore for Redis {
+    fn position(&mut self, partition: Partition) -> Result<Option<StorePosition>, StoreError> {
+        let keys = self.known(partition).keys.clone();
+        let view = self.link.run(|connection| read::view(&keys, connection))?;
+        let position = view.map(|view| view.position);
+        self.known(partition).generation = position.as_ref().map(|position| position.generation.clone());
+        Ok(position)
+    }
+
+    fn load(&mut self, partition: Partition, request: &LoadRequest) -> Result<Option<Loaded>, StoreError> {
+        limits::check_load(request)?;
+        let known = self.known(partition);
+        let (keys, mut generation) = (known.keys.clone(), known.generation.take());
+        let loaded = self.link.run(|connection| read::load(&keys, &mut generation, request, connection));
+        self.known(partition).generation = generation;
+        loaded
+    }
+
+    fn apply(
+        &mut self,
+        partition: Partition,
+        expected: &StorePosition,
+        header_offset: i64,
+        changes: &[StateChange],
+    ) -> Result<Applied, StoreError> {
+        limits::check_apply(expected, header_offset, changes)?;
+        let keys = self.known(partition).keys.clone();
+        let plan = Plan::new(changes);
+        let written = plan.write(&keys, &expected.generation, vec![keys.view()]);
+        let mut call = APPLY.call(&written.keys);
+        call.arg(LAYOUT).arg(&expected.generation).arg(&expected.log).arg(expected.header_offset).arg(header_offset);
+        written.append(&mut call);
+
+        // The answer to an attempt may be lost: the next one then finds it done.
+        let applied = self.link.run(|connection| applied(call.query(connection)?))?;
+        if matches!(applied, Applied::Done | Applied::AlreadyThere) {
+            self.acknowledged.note(partition, StorePosition { header_offset, ..expected.clone() });
+            self.known(partition).generation = Some(expected.generation.clone());
+        }
+        Ok(applied)
+    }
+
+    fn begin_rebuild(&mut self, partition: Partition, generation: &str, log: &str) -> Result<(), StoreError> {
+        self.begin(partition, generation, log)
+    }
+
+    fn fill(&mut self, partition: Partition, generation: &str, changes: &[StateChange]) -> Result<(), StoreError> {
+        self.fill_in(partition, generation, changes)
+    }
+
+    fn switch(&mut self, partition: Partition, generation: &str, log: &str, header_offset: i64) -> Result<(), StoreError> {
+        self.switch_to(partition, generation, log, header_offset)
+    }
+
+    fn release(&mut self, partition: Partition) {
+        self.partitions.remove(&partition);
+        self.acknowledged.forget(partition);
+    }
+}
+
+fn applied(answer: ::redis::Value) -> RedisResult<Applied> {
+    let mut answer = reply::array(answer)?.into_iter();
+    let (Some(word), Some(view)) = (answer.next(), answer.next()) else { return Err(reply::strange("apply")) };
+    match reply::text(word)?.as_deref() {
+        Some("done") => Ok(Applied::Done),
+        Some("there") => Ok(Applied::AlreadyThere),
+        Some("refused") => Ok(Applied::Refused(reply::view(view)?.map(|view| view.position))),
+        _ => Err(reply::strange("apply")),
+    }
+}
+
+/// Drops the keys of generations that are out of use. They are known by name; Redis frees their memory beside its work.
+pub(super) fn drop_garbage(keys: &Keys, connection: &mut Connection) -> RedisResult<()> {
+    let generations: Vec<String> = ::redis::cmd("SMEMBERS").arg(keys.garbage()).query(connection)?;
+    for generation in generations {
+        ::redis::cmd("UNLINK").arg(keys.all(&generation)).exec(connection)?;
+        ::redis::cmd("SREM").arg(keys.garbage()).arg(generation).exec(connection)?;
+    }
+    Ok(())
+}
