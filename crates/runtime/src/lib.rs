@@ -7,3 +7,13 @@
 //! - on SIGTERM: readiness goes off, doors stop accepting, workers finish what they hold, all within a deadline.
 
 pub mod config;
+
+pub mod admin;
+pub mod grpc;
+pub mod host;
+mod launch;
+pub mod metrics;
+pub mod readiness;
+pub mod telemetry;
+
+pub use launch::launch;

@@ -1,0 +1,156 @@
+//! What every call passes: its span, request id and figures; then the token and the bound on calls at once.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::middleware::Next;
+use axum::response::Response;
+use http::{HeaderMap, HeaderValue, header};
+use proto::Refusal;
+use sha2::{Digest, Sha256};
+use subtle::ConstantTimeEq;
+use tokio::sync::Semaphore;
+use tokio::time::Instant;
+use tonic::{Code, Status};
+use tracing::{Instrument, field};
+
+use crate::config::GrpcOptions;
+use crate::metrics::Rpc;
+use crate::telemetry::continue_from_headers;
+
+const REQUEST_ID: &str = "x-request-id";
+const MAX_REQUEST_ID_BYTES: usize = 64;
+const HEALTH: &str = "/grpc.health.v1.Health/";
+const BUSY_RETRY: Duration = Duration::from_millis(200);
+
+/// The request's id; in the extensions of every request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RequestId(pub String);
+
+/// Who may call, and how many at once.
+pub(super) struct Guard {
+    token: Option<[u8; 32]>,
+    calls: Semaphore,
+}
+
+impl Guard {
+    pub(super) fn new(options: &GrpcOptions) -> Self {
+        let calls = Semaphore::new(usize::try_from(options.max_concurrent_calls).unwrap_or(usize::MAX));
+        Self { token: options.token.as_ref().map(|token| digest(token.expose().as_bytes())), calls }
+    }
+
+    /// Digests are compared, in constant time: neither the token's bytes nor its length show in how long it takes.
+    fn admits(&self, headers: &HeaderMap) -> Result<(), Refusal> {
+        let Some(expected) = &self.token else { return Ok(()) };
+        let Some(given) = headers.get(header::AUTHORIZATION) else {
+            return Err(Refusal::Unauthenticated("no token: send `authorization: Bearer …`"));
+        };
+        let token = match given.as_bytes().split_at_checked(7) {
+            Some((scheme, token)) if scheme.eq_ignore_ascii_case(b"bearer ") => token,
+            _ => return Err(Refusal::Unauthenticated("the authorization header is not `Bearer …`")),
+        };
+        if bool::from(digest(token).ct_eq(expected)) {
+            Ok(())
+        } else {
+            Err(Refusal::Unauthenticated("the token is not the one that is in force here"))
+        }
+    }
+}
+
+fn digest(bytes: &[u8]) -> [u8; 32] {
+    Sha256::digest(bytes).into()
+}
+
+/// Refuses who has no token and what is too much. Health is for everybody: orchestrators ask for it.
+pub(super) async fn guard(State(guard): State<Arc<Guard>>, request: Request, next: Next) -> Response {
+    let is_health = request.uri().path().starts_with(HEALTH);
+    if !is_health && let Err(refusal) = guard.admits(request.headers()) {
+        return refuse(refusal);
+    }
+    match guard.calls.try_acquire() {
+        Ok(_place) => next.run(request).await,
+        Err(_) if is_health => next.run(request).await,
+        Err(_) => refuse(Refusal::Exhausted { limit: "grpc.max_concurrent_calls", retry_after: BUSY_RETRY }),
+    }
+}
+
+fn refuse(refusal: Refusal) -> Response {
+    Status::from(refusal).into_http::<Body>()
+}
+
+/// Gives the call its request id and its span, and counts it.
+pub(super) async fn observe(State(metrics): State<Arc<Rpc>>, mut request: Request, next: Next) -> Response {
+    let began = Instant::now();
+    let id = request_id(request.headers());
+    let path = request.uri().path().trim_start_matches('/').to_owned();
+    let span = tracing::info_span!(
+        "rpc",
+        otel.name = path,
+        otel.kind = "server",
+        otel.status_code = field::Empty,
+        rpc.system.name = "grpc",
+        rpc.method = path,
+        rpc.response.status_code = field::Empty,
+        vuelve.request_id = id,
+    );
+    continue_from_headers(&span, request.headers());
+    request.extensions_mut().insert(RequestId(id.clone()));
+
+    let mut response = next.run(request).instrument(span.clone()).await;
+
+    let code = Status::from_header_map(response.headers()).map_or(Code::Ok, |status| status.code());
+    let status = code_name(code);
+    span.record("rpc.response.status_code", status);
+    if is_our_fault(code) {
+        span.record("otel.status_code", "ERROR");
+        span.in_scope(|| tracing::warn!(status, request_id = id, method = path, "a call has failed"));
+    }
+    // Methods that nobody implements would be labels without bound.
+    let method = if code == Code::Unimplemented { "_OTHER" } else { path.as_str() };
+    metrics.record(method, status, began.elapsed());
+    if let Ok(id) = HeaderValue::from_str(&id) {
+        response.headers_mut().insert(REQUEST_ID, id);
+    }
+    response
+}
+
+/// The caller's id if it is short and plain, else a new one.
+fn request_id(headers: &HeaderMap) -> String {
+    let given = headers.get(REQUEST_ID).and_then(|id| id.to_str().ok()).filter(|id| {
+        (1..=MAX_REQUEST_ID_BYTES).contains(&id.len())
+            && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte))
+    });
+    given.map_or_else(|| uuid::Uuid::now_v7().to_string(), str::to_owned)
+}
+
+/// The codes that the semantic conventions count as a server's errors.
+const fn is_our_fault(code: Code) -> bool {
+    matches!(
+        code,
+        Code::Unknown | Code::DeadlineExceeded | Code::Unimplemented | Code::Internal | Code::Unavailable | Code::DataLoss
+    )
+}
+
+const fn code_name(code: Code) -> &'static str {
+    match code {
+        Code::Ok => "OK",
+        Code::Cancelled => "CANCELLED",
+        Code::Unknown => "UNKNOWN",
+        Code::InvalidArgument => "INVALID_ARGUMENT",
+        Code::DeadlineExceeded => "DEADLINE_EXCEEDED",
+        Code::NotFound => "NOT_FOUND",
+        Code::AlreadyExists => "ALREADY_EXISTS",
+        Code::PermissionDenied => "PERMISSION_DENIED",
+        Code::ResourceExhausted => "RESOURCE_EXHAUSTED",
+        Code::FailedPrecondition => "FAILED_PRECONDITION",
+        Code::Aborted => "ABORTED",
+        Code::OutOfRange => "OUT_OF_RANGE",
+        Code::Unimplemented => "UNIMPLEMENTED",
+        Code::Internal => "INTERNAL",
+        Code::Unavailable => "UNAVAILABLE",
+        Code::DataLoss => "DATA_LOSS",
+        Code::Unauthenticated => "UNAUTHENTICATED",
+    }
+}

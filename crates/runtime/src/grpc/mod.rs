@@ -1,0 +1,102 @@
+//! The gRPC server of a process: lookups for other services and for people.
+//!
+//! Wanted properties:
+//! - without the token nobody gets anything but health; comparing it takes the same time whatever was sent;
+//! - every call has a deadline, a request id (given or made, and sent back) and a span; every message a largest size;
+//! - connections and calls are bounded; calls above the bound are refused at once, not queued;
+//! - health follows readiness; reflection (v1 and v1alpha) shows the whole contract;
+//! - when it is asked to end, no call is accepted any more, and those in flight end.
+
+mod call;
+mod connections;
+mod health;
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::middleware::from_fn_with_state;
+use http::{Request, Response};
+use proto::DeadlineLayer;
+use tokio::net::TcpListener;
+use tonic::body::Body;
+use tonic::server::NamedService;
+use tonic::service::{Routes, RoutesBuilder};
+use tower::Service;
+
+pub use call::RequestId;
+
+use crate::config::GrpcOptions;
+use crate::host::StopToken;
+use crate::readiness::Readiness;
+use call::Guard;
+
+/// A gRPC server, to which services are added before it serves.
+pub struct GrpcServer {
+    options: GrpcOptions,
+    readiness: Readiness,
+    routes: RoutesBuilder,
+    health: health::Health,
+}
+
+impl GrpcServer {
+    /// A server with health and reflection, and no service yet.
+    pub fn new(options: &GrpcOptions, readiness: Readiness) -> Self {
+        let mut routes = Routes::builder();
+        let (health, service) = health::Health::new();
+        routes.add_service(service);
+        Self { options: options.clone(), readiness, routes, health }
+    }
+
+    /// Adds a service. `build` is given the largest message that is taken or given, in bytes:
+    /// `|limit| JourneysServiceServer::new(lookups).max_decoding_message_size(limit).max_encoding_message_size(limit)`.
+    #[must_use]
+    pub fn service<S>(mut self, build: impl FnOnce(usize) -> S) -> Self
+    where
+        S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>
+            + NamedService
+            + Clone
+            + Send
+            + Sync
+            + 'static,
+        S::Future: Send + 'static,
+    {
+        self.health.add(S::NAME);
+        self.routes.add_service(build(self.options.max_message_bytes.as_usize()));
+        self
+    }
+
+    /// Serves on a bound port until it is asked to stop and the calls in flight have ended.
+    pub async fn serve(mut self, listener: TcpListener, stop: StopToken) -> anyhow::Result<()> {
+        let address: SocketAddr = listener.local_addr()?;
+        self.add_reflection()?;
+        let deadline =
+            DeadlineLayer::new(self.options.default_deadline.as_std(), self.options.max_deadline.as_std());
+        let guard = Arc::new(Guard::new(&self.options));
+        let router: Router = self
+            .routes
+            .routes()
+            .into_axum_router()
+            .layer(deadline)
+            .layer(from_fn_with_state(guard, call::guard))
+            .layer(from_fn_with_state(Arc::new(crate::metrics::Rpc::new()), call::observe));
+        tracing::info!(%address, "gRPC is served");
+        let health = self.health.follow(self.readiness);
+        tokio::select! {
+            () = health => anyhow::bail!("the health service has ended"),
+            () = connections::serve(listener, router, self.options.max_connections, stop) => Ok(()),
+        }
+    }
+
+    fn add_reflection(&mut self) -> anyhow::Result<()> {
+        let configure = || {
+            tonic_reflection::server::Builder::configure()
+                .register_encoded_file_descriptor_set(proto::DESCRIPTORS)
+                .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+        };
+        self.routes.add_service(configure().build_v1()?);
+        self.routes.add_service(configure().build_v1alpha()?);
+        Ok(())
+    }
+}

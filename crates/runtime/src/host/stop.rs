@@ -1,0 +1,59 @@
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::{Condvar, Mutex};
+use tokio::sync::watch;
+
+/// Tells a part that it should end. Cheap to clone; for threads and for tasks.
+#[derive(Clone, Debug)]
+pub struct StopToken {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    stopped: Mutex<bool>,
+    for_threads: Condvar,
+    for_tasks: watch::Sender<bool>,
+}
+
+impl StopToken {
+    /// A token that nobody has pulled yet.
+    pub fn new() -> Self {
+        let for_tasks = watch::Sender::new(false);
+        Self { shared: Arc::new(Shared { stopped: Mutex::new(false), for_threads: Condvar::new(), for_tasks }) }
+    }
+
+    /// Asks the part to end.
+    pub fn stop(&self) {
+        *self.shared.stopped.lock() = true;
+        self.shared.for_threads.notify_all();
+        self.shared.for_tasks.send_replace(true);
+    }
+
+    /// Whether the part was asked to end.
+    pub fn is_stopped(&self) -> bool {
+        *self.shared.for_tasks.borrow()
+    }
+
+    /// For threads: waits that long, or until the part is asked to end; true if it was.
+    pub fn wait_timeout(&self, timeout: Duration) -> bool {
+        let mut stopped = self.shared.stopped.lock();
+        if !*stopped {
+            self.shared.for_threads.wait_while_for(&mut stopped, |stopped| !*stopped, timeout);
+        }
+        *stopped
+    }
+
+    /// For tasks: returns once the part was asked to end.
+    pub async fn stopped(&self) {
+        // The sender is in `self`: it can't be gone.
+        let _ = self.shared.for_tasks.subscribe().wait_for(|stopped| *stopped).await;
+    }
+}
+
+impl Default for StopToken {
+    fn default() -> Self {
+        Self::new()
+    }
+}

@@ -1,0 +1,196 @@
+//! How a log line looks. No line and no field is longer than a limit, whatever is put into it.
+
+use std::fmt::{self, Write as _};
+
+use opentelemetry::Context;
+use opentelemetry::trace::{SpanContext, TraceContextExt};
+use serde_json::{Map, Value};
+use tracing::field::{Field, Visit};
+use tracing::{Event, Subscriber};
+use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
+use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
+use tracing_subscriber::registry::LookupSpan;
+
+/// The longest value of one field, in bytes.
+const MAX_FIELD_BYTES: usize = 4 * 1024;
+/// The most fields of one line.
+const MAX_FIELDS: usize = 32;
+
+/// One JSON object a line: `timestamp`, `level`, `target`, `message`, `span`, `trace_id`, `span_id`, then the fields.
+pub(super) struct JsonLines;
+
+/// For people: time, level, target, message and fields, and the trace at the end.
+pub(super) struct TextLines;
+
+/// A line before it is written.
+struct Line {
+    time: String,
+    level: &'static str,
+    target: String,
+    message: String,
+    span: Option<&'static str>,
+    trace: Option<SpanContext>,
+    fields: Map<String, Value>,
+}
+
+impl Line {
+    fn new<S, N>(context: &FmtContext<'_, S, N>, event: &Event<'_>) -> Self
+    where
+        S: Subscriber + for<'a> LookupSpan<'a>,
+        N: for<'a> FormatFields<'a> + 'static,
+    {
+        let mut time = String::new();
+        // Can fail only if a String could not be written to.
+        let _ = SystemTime.format_time(&mut Writer::new(&mut time));
+        let mut fields = Fields::default();
+        event.record(&mut fields);
+        let trace = Context::map_current(|current| current.span().span_context().clone());
+        Self {
+            time,
+            level: event.metadata().level().as_str(),
+            target: fields.target.unwrap_or_else(|| event.metadata().target().to_owned()),
+            message: fields.message,
+            span: context.lookup_current().map(|span| span.name()),
+            trace: trace.is_valid().then_some(trace),
+            fields: fields.others,
+        }
+    }
+}
+
+/// Collects the fields of an event.
+#[derive(Default)]
+struct Fields {
+    message: String,
+    target: Option<String>,
+    others: Map<String, Value>,
+}
+
+impl Fields {
+    fn put(&mut self, field: &Field, value: Value) {
+        match (field.name(), value) {
+            ("message", Value::String(text)) => self.message = text,
+            // What the `log` crate's records bring along as fields.
+            ("log.target", Value::String(text)) => self.target = Some(text),
+            (name, _) if name.starts_with("log.") => {}
+            (name, value) if self.others.len() < MAX_FIELDS => drop(self.others.insert(name.to_owned(), value)),
+            _ => {}
+        }
+    }
+}
+
+impl Visit for Fields {
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        let mut text = Bounded::default();
+        // The error says only that the limit was reached.
+        let _ = write!(text, "{value:?}");
+        self.put(field, Value::String(text.0));
+    }
+
+    fn record_str(&mut self, field: &Field, value: &str) {
+        let mut text = Bounded::default();
+        let _ = text.write_str(value);
+        self.put(field, Value::String(text.0));
+    }
+
+    fn record_error(&mut self, field: &Field, value: &(dyn std::error::Error + 'static)) {
+        let mut text = Bounded::default();
+        let mut error = Some(value);
+        let mut separator = "";
+        while let Some(cause) = error {
+            if write!(text, "{separator}{cause}").is_err() {
+                break;
+            }
+            separator = ": ";
+            error = cause.source();
+        }
+        self.put(field, Value::String(text.0));
+    }
+
+    fn record_i64(&mut self, field: &Field, value: i64) {
+        self.put(field, value.into());
+    }
+
+    fn record_u64(&mut self, field: &Field, value: u64) {
+        self.put(field, value.into());
+    }
+
+    fn record_f64(&mut self, field: &Field, value: f64) {
+        self.put(field, value.into());
+    }
+
+    fn record_bool(&mut self, field: &Field, value: bool) {
+        self.put(field, value.into());
+    }
+}
+
+/// A text that ends at the limit.
+#[derive(Default)]
+struct Bounded(String);
+
+impl fmt::Write for Bounded {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        let room = MAX_FIELD_BYTES.saturating_sub(self.0.len());
+        if text.len() <= room {
+            self.0.push_str(text);
+            return Ok(());
+        }
+        self.0.push_str(&text[..text.floor_char_boundary(room)]);
+        self.0.push('…');
+        Err(fmt::Error)
+    }
+}
+
+impl<S, N> FormatEvent<S, N> for JsonLines
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+{
+    fn format_event(&self, context: &FmtContext<'_, S, N>, mut writer: Writer<'_>, event: &Event<'_>) -> fmt::Result {
+        let line = Line::new(context, event);
+        let mut object = Map::new();
+        object.insert("timestamp".into(), line.time.into());
+        object.insert("level".into(), line.level.into());
+        object.insert("target".into(), line.target.into());
+        object.insert("message".into(), line.message.into());
+        if let Some(span) = line.span {
+            object.insert("span".into(), span.into());
+        }
+        if let Some(trace) = line.trace {
+            object.insert("trace_id".into(), trace.trace_id().to_string().into());
+            object.insert("span_id".into(), trace.span_id().to_string().into());
+        }
+        for (name, value) in line.fields {
+            object.entry(name).or_insert(value);
+        }
+        writeln!(writer, "{}", Value::Object(object))
+    }
+}
+
+impl<S, N> FormatEvent<S, N> for TextLines
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+{
+    fn format_event(&self, context: &FmtContext<'_, S, N>, mut writer: Writer<'_>, event: &Event<'_>) -> fmt::Result {
+        let line = Line::new(context, event);
+        write!(writer, "{} {:>5} {}: {}", line.time, line.level, line.target, line.message)?;
+        for (name, value) in line.fields {
+            write!(writer, " {name}={value}")?;
+        }
+        if let Some(trace) = line.trace {
+            write!(writer, " trace={}", trace.trace_id())?;
+        }
+        writeln!(writer)
+    }
+}
+
+/// Panics become log lines too: one format for all that a process has to say.
+pub(super) fn log_panics() {
+    std::panic::set_hook(Box::new(|panic| {
+        let location = panic.location().map(ToString::to_string).unwrap_or_default();
+        let thread = std::thread::current().name().unwrap_or_default().to_owned();
+        let message = panic.payload_as_str().unwrap_or("(no message)");
+        tracing::error!(location, thread, "panicked: {message}");
+    }));
+}

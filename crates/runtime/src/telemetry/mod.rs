@@ -1,0 +1,189 @@
+//! Logs, traces and metrics of a process.
+//!
+//! Wanted properties:
+//! - every log line that is written inside a span names its trace, whether or not traces are exported;
+//! - nothing of the wire is logged by the HTTP stack, whatever the filter says: authorization headers stay out;
+//! - what is still held is flushed at the end, within a time limit;
+//! - the resource is the operator's: `OTEL_SERVICE_NAME` and `OTEL_RESOURCE_ATTRIBUTES` go before our own words.
+
+mod log;
+mod metrics_page;
+mod propagation;
+
+use std::env;
+use std::time::Duration;
+
+use opentelemetry::trace::TracerProvider as _;
+use opentelemetry::{KeyValue, global};
+use opentelemetry_otlp::WithExportConfig;
+use opentelemetry_sdk::Resource;
+use opentelemetry_sdk::metrics::SdkMeterProvider;
+use opentelemetry_sdk::propagation::TraceContextPropagator;
+use opentelemetry_sdk::resource::{EnvResourceDetector, TelemetryResourceDetector};
+use opentelemetry_sdk::trace::{Sampler, SdkTracerProvider};
+use tracing::Subscriber;
+use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, Layer, filter};
+
+pub use metrics_page::MetricsPage;
+pub use propagation::{TraceContext, continue_from_headers, continue_trace, link_to, traceparent, traceparent_of};
+
+use crate::config::{LogFormat, TelemetryOptions};
+
+/// How long a collector that does not answer may hold up the end of a process.
+const FLUSH_DEADLINE: Duration = Duration::from_secs(3);
+
+/// The boundaries, in seconds, that the semantic conventions give for durations of calls and of message processing.
+pub const SECONDS: [f64; 14] = [0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0];
+
+/// Crates whose log lines at `debug` and below hold what went over the wire.
+const WIRE: [&str; 6] = ["h2", "hyper", "hyper_util", "tonic", "tower", "rustls"];
+
+/// Who this process is.
+#[derive(Clone, Debug)]
+pub struct Identity {
+    /// What it runs: `vuelve-journeys`, or `vuelve` for several services in one process.
+    pub service: String,
+    /// Which instance of it.
+    pub instance: String,
+}
+
+/// Why telemetry could not be started.
+#[derive(Debug, thiserror::Error)]
+pub enum TelemetryError {
+    /// Traces can't be exported to that address.
+    #[error("traces can't be sent to {endpoint}: set telemetry.otlp_endpoint to a collector's address")]
+    Exporter {
+        /// The address.
+        endpoint: String,
+        /// What the exporter says.
+        #[source]
+        source: opentelemetry_otlp::ExporterBuildError,
+    },
+    /// Metrics can't be collected.
+    #[error("metrics can't be collected")]
+    Metrics(#[source] opentelemetry_sdk::error::OTelSdkError),
+    /// Something else in this process has taken the logs already.
+    #[error("the process already has a logger")]
+    AlreadyStarted(#[from] tracing_subscriber::util::TryInitError),
+}
+
+/// What has to be flushed at the end.
+#[derive(Debug)]
+pub struct Telemetry {
+    traces: SdkTracerProvider,
+    metrics: SdkMeterProvider,
+    page: MetricsPage,
+}
+
+impl Telemetry {
+    /// Starts logs on standard error, traces and metrics for the whole process. Needs a Tokio runtime around it if
+    /// traces are exported. Meters taken from [`opentelemetry::global`] before this stay silent.
+    pub fn start(options: &TelemetryOptions, identity: &Identity) -> Result<Self, TelemetryError> {
+        let telemetry = Self::build(options, identity)?;
+        telemetry.subscriber(options, std::io::stderr).try_init()?;
+        log::log_panics();
+        global::set_text_map_propagator(TraceContextPropagator::new());
+        global::set_tracer_provider(telemetry.traces.clone());
+        global::set_meter_provider(telemetry.metrics.clone());
+        Ok(telemetry)
+    }
+
+    /// Builds traces and metrics without taking the process's globals.
+    pub fn build(options: &TelemetryOptions, identity: &Identity) -> Result<Self, TelemetryError> {
+        let resource = resource(identity);
+        let mut traces = SdkTracerProvider::builder().with_resource(resource.clone());
+        if env::var_os("OTEL_TRACES_SAMPLER").is_none() {
+            let root = Sampler::TraceIdRatioBased(options.sampling.get());
+            traces = traces.with_sampler(Sampler::ParentBased(Box::new(root)));
+        }
+        if let Some(endpoint) = otlp_endpoint(options) {
+            let exporter = opentelemetry_otlp::SpanExporter::builder().with_tonic().with_endpoint(&endpoint).build();
+            let exporter = exporter.map_err(|source| TelemetryError::Exporter { endpoint, source })?;
+            traces = traces.with_batch_exporter(exporter);
+        }
+        let page = MetricsPage::new();
+        let metrics = SdkMeterProvider::builder()
+            .with_reader(page.reader().map_err(TelemetryError::Metrics)?)
+            .with_resource(resource)
+            .build();
+        Ok(Self { traces: traces.build(), metrics, page })
+    }
+
+    /// What `/metrics` shows.
+    pub fn metrics_page(&self) -> MetricsPage {
+        self.page.clone()
+    }
+
+    /// The meters of this process.
+    pub const fn meter_provider(&self) -> &SdkMeterProvider {
+        &self.metrics
+    }
+
+    /// Takes log lines and spans: log lines go to `writer`, spans to the exporter.
+    pub fn subscriber<W>(&self, options: &TelemetryOptions, writer: W) -> Box<dyn Subscriber + Send + Sync>
+    where
+        W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
+    {
+        let wanted = EnvFilter::try_new(options.log_filter.as_str()).unwrap_or_else(|_| EnvFilter::new("info"));
+        let off_the_wire = filter::filter_fn(|metadata| {
+            let target = metadata.target().split("::").next().unwrap_or_default();
+            *metadata.level() <= tracing::Level::INFO || !WIRE.contains(&target)
+        });
+        let lines = tracing_subscriber::fmt::layer().with_writer(writer).with_ansi(false);
+        let lines = match options.log_format {
+            LogFormat::Json => lines.event_format(log::JsonLines).boxed(),
+            LogFormat::Text => lines.event_format(log::TextLines).boxed(),
+        };
+        let spans = tracing_opentelemetry::layer()
+            .with_tracer(self.traces.tracer("vuelve"))
+            .with_location(false)
+            .with_threads(false)
+            .with_tracked_inactivity(false)
+            .with_error_events_to_status(false)
+            .with_filter(filter::filter_fn(|metadata| {
+                let target = metadata.target().split("::").next().unwrap_or_default();
+                metadata.is_span() && *metadata.level() <= tracing::Level::INFO && !WIRE.contains(&target)
+            }));
+        let lines = lines.with_filter(wanted).with_filter(off_the_wire);
+        Box::new(tracing_subscriber::registry().with(spans).with(lines))
+    }
+
+    /// Sends what is still held, within three seconds. Blocks: not for the threads of an async runtime.
+    pub fn flush(&self) {
+        if let Err(error) = self.traces.shutdown_with_timeout(FLUSH_DEADLINE) {
+            tracing::warn!(%error, "the last traces were not sent");
+        }
+        if let Err(error) = self.metrics.shutdown_with_timeout(FLUSH_DEADLINE) {
+            tracing::warn!(%error, "the last metrics were not collected");
+        }
+    }
+}
+
+/// Where traces go, if anywhere: our own key, else the variables that OpenTelemetry has for it.
+fn otlp_endpoint(options: &TelemetryOptions) -> Option<String> {
+    let from_environment = || {
+        ["OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT"]
+            .into_iter()
+            .find_map(|name| env::var(name).ok().filter(|endpoint| !endpoint.trim().is_empty()))
+    };
+    options.otlp_endpoint.as_ref().map(ToString::to_string).or_else(from_environment)
+}
+
+fn resource(identity: &Identity) -> Resource {
+    let ours = [
+        KeyValue::new("service.name", identity.service.clone()),
+        KeyValue::new("service.namespace", "vuelve"),
+        KeyValue::new("service.version", env!("CARGO_PKG_VERSION")),
+        KeyValue::new("service.instance.id", identity.instance.clone()),
+    ];
+    let resource = Resource::builder_empty()
+        .with_attributes(ours)
+        .with_detectors(&[Box::new(TelemetryResourceDetector), Box::new(EnvResourceDetector::new())]);
+    match env::var("OTEL_SERVICE_NAME") {
+        Ok(name) if !name.is_empty() => resource.with_service_name(name).build(),
+        _ => resource.build(),
+    }
+}
