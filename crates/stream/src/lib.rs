@@ -1,7 +1,7 @@
 //! The engine, sans-io, in Kafka Streams' words.
 
 pub mod service;
-pub mod settings;
+mod settings;
 pub mod store;
 pub mod test_driver;
 pub mod topology;

@@ -305,9 +305,14 @@ impl<S: Service> Worker<S> {
         self.parts.values().filter(|part| part.running()).map(|part| part.partition)
     }
 
-    /// Where the next record of the primary input is expected.
-    pub fn primary_position(&self, partition: Partition) -> Option<i64> {
-        self.parts.get(&partition).filter(|part| part.running()).map(|part| part.received[0])
+    /// The offset at which the next record of an input is expected.
+    pub fn position(&self, input: usize, partition: Partition) -> Option<i64> {
+        self.parts.get(&partition).filter(|part| part.running()).map(|part| part.received[input])
+    }
+
+    /// The partitions that are ours, in whatever phase.
+    pub fn owned(&self) -> impl Iterator<Item = Partition> + '_ {
+        self.parts.keys().copied()
     }
 
     /// All timers of the partition up to this time have fired, and that is committed.

@@ -1,0 +1,174 @@
+//! How clients are made: one place for every setting.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use rdkafka::ClientConfig;
+use rdkafka::client::ClientContext;
+use rdkafka::config::{FromClientConfigAndContext, RDKafkaLogLevel};
+
+use crate::KafkaFailure;
+
+/// The client settings that an operator may pass through: transport, identity, nothing that touches correctness.
+pub const SECURITY_KEYS: [&str; 12] = [
+    "security.protocol",
+    "sasl.mechanism",
+    "sasl.username",
+    "sasl.password",
+    "ssl.ca.location",
+    "ssl.certificate.location",
+    "ssl.key.location",
+    "ssl.key.password",
+    "ssl.endpoint.identification.algorithm",
+    "client.rack",
+    "socket.timeout.ms",
+    "broker.address.family",
+];
+
+/// Where the cluster is and how it is spoken to.
+#[derive(Clone)]
+pub struct Cluster {
+    /// `host:port`, comma-separated.
+    pub bootstrap_servers: String,
+    /// Leads topics, group ids and transactional ids.
+    pub prefix: String,
+    /// The number of partitions of every customer topic.
+    pub partitions: i32,
+    /// Further settings, of [`SECURITY_KEYS`].
+    pub security: BTreeMap<String, String>,
+    /// A dead process's open transaction is ended by the broker after this.
+    pub transaction_timeout: Duration,
+    /// A dead process's partitions are given away after this.
+    pub session_timeout: Duration,
+}
+
+/// Without the security settings, which may hold secrets.
+impl std::fmt::Debug for Cluster {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Cluster")
+            .field("bootstrap_servers", &self.bootstrap_servers)
+            .field("prefix", &self.prefix)
+            .field("partitions", &self.partitions)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Cluster {
+    /// The topic of a data set.
+    pub fn topic(&self, dataset: &str) -> String {
+        schemas::topic_name(&self.prefix, dataset)
+    }
+
+    fn base(&self, client_id: &str) -> ClientConfig {
+        let mut config = ClientConfig::new();
+        config
+            .set("bootstrap.servers", &self.bootstrap_servers)
+            .set("client.id", client_id)
+            .set("reconnect.backoff.ms", "50")
+            .set("reconnect.backoff.max.ms", "1000")
+            .set("topic.metadata.propagation.max.ms", "10000")
+            .set_log_level(RDKafkaLogLevel::Warning);
+        for (key, value) in &self.security {
+            config.set(key, value);
+        }
+        config
+    }
+
+    /// A producer that writes each record once, in order: for whoever has no inputs.
+    pub(crate) fn idempotent_producer(&self, client_id: &str, delivery_timeout: Duration) -> ClientConfig {
+        let mut config = self.base(client_id);
+        config
+            .set("enable.idempotence", "true")
+            .set("acks", "all")
+            .set("partitioner", "murmur2_random")
+            .set("compression.type", "lz4")
+            .set("linger.ms", "2")
+            .set("queue.buffering.max.kbytes", "65536")
+            .set("message.timeout.ms", delivery_timeout.as_millis().to_string());
+        config
+    }
+
+    pub(crate) fn transactional_producer(&self, transactional_id: &str) -> ClientConfig {
+        let mut config = self.idempotent_producer(transactional_id, self.transaction_timeout);
+        config
+            .set("transactional.id", transactional_id)
+            .set("transaction.timeout.ms", self.transaction_timeout.as_millis().to_string())
+            .set("linger.ms", "0")
+            .set("queue.buffering.max.messages", "1000000");
+        config
+    }
+
+    /// A member of a service's group: a stable slot.
+    pub(crate) fn group_consumer(&self, group_id: &str, slot_id: &str) -> ClientConfig {
+        let mut config = self.base(slot_id);
+        config
+            .set("group.id", group_id)
+            .set("group.instance.id", slot_id)
+            .set("partition.assignment.strategy", "cooperative-sticky")
+            .set("session.timeout.ms", self.session_timeout.as_millis().to_string())
+            .set("heartbeat.interval.ms", (self.session_timeout.as_millis() / 4).to_string())
+            .set("isolation.level", "read_committed")
+            .set("enable.auto.commit", "false")
+            .set("enable.auto.offset.store", "false")
+            .set("enable.partition.eof", "true")
+            .set("auto.offset.reset", "error")
+            .set("fetch.wait.max.ms", "100")
+            .set("fetch.error.backoff.ms", "50")
+            .set("queued.min.messages", "20000")
+            .set("queued.max.messages.kbytes", "16384");
+        config
+    }
+
+    /// A reader that belongs to no group and is told what to read.
+    pub(crate) fn reader(&self, client_id: &str, committed_only: bool) -> ClientConfig {
+        let mut config = self.base(client_id);
+        config
+            .set("group.id", format!("{client_id}-reader"))
+            .set("isolation.level", if committed_only { "read_committed" } else { "read_uncommitted" })
+            .set("enable.auto.commit", "false")
+            .set("enable.partition.eof", "true")
+            .set("auto.offset.reset", "earliest")
+            .set("fetch.wait.max.ms", "50")
+            .set("fetch.error.backoff.ms", "50");
+        config
+    }
+
+    pub(crate) fn admin(&self, client_id: &str) -> ClientConfig {
+        self.base(client_id)
+    }
+}
+
+/// Makes a client, or says which one could not be made.
+pub(crate) fn create<C: ClientContext, T: FromClientConfigAndContext<C>>(
+    config: &ClientConfig,
+    context: C,
+    what: &str,
+) -> Result<T, KafkaFailure> {
+    config.create_with_context(context).map_err(|source| KafkaFailure::Refused { what: what.to_owned(), source })
+}
+
+/// Passes librdkafka's own log to ours.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Logged;
+
+impl ClientContext for Logged {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        log(level, facility, message);
+    }
+
+    fn error(&self, error: rdkafka::error::KafkaError, reason: &str) {
+        tracing::debug!(%error, reason, "kafka client error");
+    }
+}
+
+pub(crate) fn log(level: RDKafkaLogLevel, facility: &str, message: &str) {
+    match level {
+        RDKafkaLogLevel::Emerg | RDKafkaLogLevel::Alert | RDKafkaLogLevel::Critical | RDKafkaLogLevel::Error => {
+            tracing::warn!(facility, message, "kafka client");
+        }
+        RDKafkaLogLevel::Warning | RDKafkaLogLevel::Notice => tracing::info!(facility, message, "kafka client"),
+        RDKafkaLogLevel::Info | RDKafkaLogLevel::Debug => tracing::debug!(facility, message, "kafka client"),
+    }
+}
+
+impl rdkafka::consumer::ConsumerContext for Logged {}

@@ -1,0 +1,24 @@
+//! The only crate that talks to Kafka.
+//!
+//! Wanted properties:
+//! - what one batch writes is one transaction; what was not committed is read again;
+//! - nothing blocks an async thread: whoever waits for the broker does so on a thread of its own;
+//! - every error says which topic, partition and offset, and what to do.
+
+mod admin;
+mod append;
+mod clients;
+mod dead_letters;
+mod error;
+mod registry;
+mod topics;
+mod worker;
+
+pub use admin::{DeadLetterEntry, ReadRecord, read_topic};
+pub use append::{Appender, Header, NewRecord};
+pub use clients::{Cluster, SECURITY_KEYS};
+pub use dead_letters::redrive_record;
+pub use error::KafkaFailure;
+pub use registry::{Registry, RegistryError};
+pub use topics::{TopicState, Topics};
+pub use worker::{Act, Done, NoShell, Shell, WorkerOptions, WorkerReport, run_worker};

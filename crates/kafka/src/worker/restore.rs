@@ -1,0 +1,421 @@
+//! Taking over a partition (design promise 4): the store's view is brought up to the changelog's last header.
+//!
+//! Wanted properties:
+//! - nothing that was committed before the takeover is missed: the changelog is read up to its read_uncommitted end;
+//! - what lies behind the last header is never applied;
+//! - a dead worker's open transaction is ended as soon as it is known that its slot is dead, and only then;
+//! - where the view is whole, the cost does not depend on the number of customers.
+
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use domain::Timestamp;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::KafkaError;
+use rdkafka::message::{Headers, Message};
+use rdkafka::{Offset, TopicPartitionList};
+use schemas::{ChangelogHeader, ChangelogRecord, Schemas};
+use stream::{Due, Key, Partition, Service, StateChange, StateStore, StorePosition};
+
+use super::transaction::{DUE_HEADER, HEADER_KEY, WRITER_HEADER, due_from, initialised};
+use crate::KafkaFailure;
+use crate::clients::{Cluster, Logged, create};
+
+/// How many changes a rebuild writes at a time.
+const FILL_RECORDS: usize = 5_000;
+const POLL: Duration = Duration::from_millis(20);
+
+/// Reads changelogs and watermarks for one worker.
+pub(super) struct Restorer {
+    cluster: Cluster,
+    service: &'static str,
+    changelog: String,
+    group_id: String,
+    log: String,
+    committed: BaseConsumer<Logged>,
+    uncommitted: BaseConsumer<Logged>,
+    timeout: Duration,
+    blocked_after: Duration,
+    tombstone_retention: Duration,
+    /// The last blocker that was ended: (partition, offset), so that it happens once.
+    ended: Option<(Partition, i64)>,
+}
+
+/// What a restore found.
+#[derive(Debug)]
+pub(super) struct Restored {
+    pub(super) header: Option<ChangelogHeader>,
+    pub(super) position: StorePosition,
+    pub(super) records: u64,
+}
+
+/// How a changelog is brought into the store.
+enum Target {
+    /// The view in use goes on from its position.
+    GoOn(StorePosition),
+    /// A new view is filled.
+    Rebuild(String),
+}
+
+impl Restorer {
+    pub(super) fn new(
+        options: &super::WorkerOptions,
+        service: &'static str,
+        changelog: &str,
+        group_id: &str,
+    ) -> Result<Self, KafkaFailure> {
+        let cluster = options.cluster.clone();
+        let name = |what: &str| format!("{}-{what}", options.slot);
+        Ok(Self {
+            committed: create(&cluster.reader(&name("restore"), true), Logged, "the changelog reader")?,
+            uncommitted: create(&cluster.reader(&name("tail"), false), Logged, "the changelog reader")?,
+            service,
+            changelog: cluster.topic(changelog),
+            group_id: group_id.to_owned(),
+            log: String::new(),
+            timeout: Duration::from_secs(5),
+            blocked_after: options.blocked_after,
+            tombstone_retention: options.tombstone_retention,
+            ended: None,
+            cluster,
+        })
+    }
+
+    /// The identity of the changelog: a topic that was deleted and made again is another log.
+    fn log(&mut self) -> Result<String, KafkaFailure> {
+        if self.log.is_empty() {
+            let cluster = self.committed.client().fetch_cluster_id(self.timeout).unwrap_or_default();
+            self.log = format!("{cluster}/{}", self.changelog);
+        }
+        Ok(self.log.clone())
+    }
+
+    /// The end of a partition as a read_uncommitted reader sees it.
+    pub(super) fn end(&self, topic: &str, partition: Partition) -> Result<i64, KafkaFailure> {
+        Ok(self.range(&self.uncommitted, topic, partition)?.1)
+    }
+
+    /// Where a partition begins, and its last stable offset.
+    pub(super) fn stable_range(&self, topic: &str, partition: Partition) -> Result<(i64, i64), KafkaFailure> {
+        self.range(&self.committed, topic, partition)
+    }
+
+    fn range(
+        &self,
+        reader: &BaseConsumer<Logged>,
+        topic: &str,
+        partition: Partition,
+    ) -> Result<(i64, i64), KafkaFailure> {
+        reader
+            .fetch_watermarks(topic, partition, self.timeout)
+            .map_err(|source| KafkaFailure::of(format!("asking for the end of {topic}[{partition}]"), source))
+    }
+
+    /// Whether no committed record lies between `from` and the end that the partition had when this was called.
+    pub(super) fn nothing_between(&self, topic: &str, partition: Partition, from: i64) -> Result<bool, KafkaFailure> {
+        let mut empty = true;
+        self.read(topic, partition, from, |_| {
+            empty = false;
+            Ok(false)
+        })?;
+        Ok(empty)
+    }
+
+    /// Brings the partition's view up to the changelog's end.
+    pub(super) fn restore<S: Service>(
+        &mut self,
+        partition: Partition,
+        store: &mut dyn StateStore,
+        schemas: &Schemas,
+        keep_waiting: &dyn Fn() -> bool,
+    ) -> Result<Restored, KafkaFailure> {
+        let log = self.log()?;
+        let topic = self.changelog.clone();
+        self.wait_until_stable(partition, keep_waiting)?;
+        let (start, end) = self.stable_range(&topic, partition)?;
+        let target = self.target(partition, store, &log, start, end)?;
+        let went_on = matches!(target, Target::GoOn(_));
+        let restored = self.bring_up::<S>(partition, store, schemas, &log, start, target);
+        match restored {
+            // The log does not have the header that the view stands for: it is another log's view after all.
+            Ok(Restored { header: None, position, .. }) if went_on && position.header_offset >= 0 => {
+                self.bring_up::<S>(partition, store, schemas, &log, start, new_view())
+            }
+            restored => restored,
+        }
+    }
+
+    fn bring_up<S: Service>(
+        &self,
+        partition: Partition,
+        store: &mut dyn StateStore,
+        schemas: &Schemas,
+        log: &str,
+        start: i64,
+        target: Target,
+    ) -> Result<Restored, KafkaFailure> {
+        let from = match &target {
+            Target::GoOn(position) => position.header_offset.max(start),
+            Target::Rebuild(generation) => {
+                store.begin_rebuild(partition, generation, log)?;
+                start
+            }
+        };
+        let mut fold = Fold { partition, target, pending: Vec::new(), header: None, records: 0 };
+        self.read(&self.changelog, partition, from, |message| {
+            fold.take::<S>(&message, store, schemas)?;
+            Ok(true)
+        })?;
+        let records = fold.records;
+        let (header, position) = fold.finish(store, log)?;
+        Ok(Restored { header, position, records })
+    }
+
+    /// From where the changelog has to be read.
+    fn target(
+        &self,
+        partition: Partition,
+        store: &mut dyn StateStore,
+        log: &str,
+        start: i64,
+        end: i64,
+    ) -> Result<Target, KafkaFailure> {
+        let Some(position) = store.position(partition)? else { return Ok(new_view()) };
+        // Another log's view, or one from before the log was cut.
+        if position.log != log || position.header_offset >= end || position.header_offset < 0 && start > 0 {
+            return Ok(new_view());
+        }
+        // Compaction may have dropped tombstones that an older view has not seen.
+        let since = Timestamp::from_millis(now_ms() - self.tombstone_retention.as_millis() as i64);
+        let mut asked = TopicPartitionList::new();
+        let what = || format!("asking {} [{partition}] for offsets by time", self.changelog);
+        let asking = asked.add_partition_offset(&self.changelog, partition, Offset::Offset(since.as_millis()));
+        asking.map_err(|source| KafkaFailure::of(what(), source))?;
+        let found =
+            self.committed.offsets_for_times(asked, self.timeout).map_err(|source| KafkaFailure::of(what(), source))?;
+        let oldest_kept = found.elements().first().map_or(Offset::End, |element| element.offset());
+        let too_old = match oldest_kept {
+            // Everything is younger than the retention, or the log has nothing that young: then nothing came since.
+            Offset::Offset(offset) => position.header_offset + 1 < offset && position.header_offset + 2 < end,
+            _ => false,
+        };
+        Ok(if too_old { new_view() } else { Target::GoOn(position) })
+    }
+
+    /// Waits until the changelog's last stable offset has come to its end as it is now.
+    fn wait_until_stable(&mut self, partition: Partition, keep_waiting: &dyn Fn() -> bool) -> Result<(), KafkaFailure> {
+        let topic = self.changelog.clone();
+        let end = self.end(&topic, partition)?;
+        let began = Instant::now();
+        loop {
+            let (_, stable) = self.stable_range(&topic, partition)?;
+            if stable >= end {
+                return Ok(());
+            }
+            if !keep_waiting() {
+                return Err(KafkaFailure::Installation("stopped while taking over".to_owned()));
+            }
+            if began.elapsed() > self.blocked_after {
+                self.end_blocker(partition, stable)?;
+            }
+            std::thread::sleep(POLL);
+        }
+    }
+
+    /// Ends the open transaction that holds the last stable offset, if its owner is no live member of the group.
+    fn end_blocker(&mut self, partition: Partition, stable: i64) -> Result<(), KafkaFailure> {
+        if self.ended == Some((partition, stable)) {
+            return Ok(());
+        }
+        let Some(writer) = self.writer_at(partition, stable)? else { return Ok(()) };
+        if self.is_member(&writer)? {
+            return Ok(());
+        }
+        tracing::info!(
+            service = self.service,
+            partition,
+            stable,
+            writer,
+            "ending the open transaction of a dead worker"
+        );
+        // Only ids of this service's slots are ever initialised here.
+        if !writer.starts_with(&format!("{}.", self.group_id)) {
+            return Ok(());
+        }
+        drop(initialised(&self.cluster, &writer)?);
+        self.ended = Some((partition, stable));
+        Ok(())
+    }
+
+    fn writer_at(&self, partition: Partition, offset: i64) -> Result<Option<String>, KafkaFailure> {
+        let mut writer = None;
+        let topic = &self.changelog;
+        let failed = |source| KafkaFailure::of(format!("reading {topic}[{partition}]@{offset}"), source);
+        let mut assignment = TopicPartitionList::new();
+        assignment.add_partition_offset(topic, partition, Offset::Offset(offset)).map_err(failed)?;
+        self.uncommitted.assign(&assignment).map_err(failed)?;
+        let deadline = Instant::now() + self.timeout;
+        while Instant::now() < deadline && writer.is_none() {
+            match self.uncommitted.poll(POLL) {
+                Some(Ok(message)) => {
+                    writer = Some(header_text(&message, WRITER_HEADER).unwrap_or_default());
+                }
+                Some(Err(KafkaError::PartitionEOF(_))) => break,
+                Some(Err(source)) => return Err(failed(source)),
+                None => {}
+            }
+        }
+        self.uncommitted.unassign().map_err(failed)?;
+        Ok(writer.filter(|writer| !writer.is_empty()))
+    }
+
+    /// Whether a slot is a live member of the service's group: its client id is its transactional id.
+    fn is_member(&self, slot_id: &str) -> Result<bool, KafkaFailure> {
+        let groups = self
+            .committed
+            .fetch_group_list(Some(&self.group_id), self.timeout)
+            .map_err(|source| KafkaFailure::of(format!("asking for the members of {}", self.group_id), source))?;
+        let member = groups.groups().iter().flat_map(|group| group.members()).any(|m| m.client_id() == slot_id);
+        Ok(member)
+    }
+
+    /// Reads the committed records of a partition from `from` to its end as of now.
+    fn read(
+        &self,
+        topic: &str,
+        partition: Partition,
+        from: i64,
+        mut each: impl FnMut(rdkafka::message::BorrowedMessage<'_>) -> Result<bool, KafkaFailure>,
+    ) -> Result<(), KafkaFailure> {
+        let failed = |source| KafkaFailure::of(format!("reading {topic}[{partition}]"), source);
+        let mut assignment = TopicPartitionList::new();
+        assignment.add_partition_offset(topic, partition, Offset::Offset(from)).map_err(failed)?;
+        self.committed.assign(&assignment).map_err(failed)?;
+        let mut heard = Instant::now();
+        let result = loop {
+            match self.committed.poll(POLL) {
+                Some(Ok(message)) => {
+                    heard = Instant::now();
+                    match each(message) {
+                        Ok(true) => {}
+                        Ok(false) => break Ok(()),
+                        Err(failure) => break Err(failure),
+                    }
+                }
+                Some(Err(KafkaError::PartitionEOF(_))) => break Ok(()),
+                Some(Err(source)) => break Err(failed(source)),
+                None if heard.elapsed() > self.timeout => {
+                    let code = rdkafka::types::RDKafkaErrorCode::OperationTimedOut;
+                    break Err(failed(KafkaError::MessageConsumption(code)));
+                }
+                None => {}
+            }
+        };
+        self.committed.unassign().map_err(failed)?;
+        result
+    }
+}
+
+fn new_view() -> Target {
+    Target::Rebuild(uuid::Uuid::new_v4().simple().to_string())
+}
+
+/// Changes wait here until their header comes.
+struct Fold {
+    partition: Partition,
+    target: Target,
+    pending: Vec<StateChange>,
+    header: Option<(i64, ChangelogHeader)>,
+    records: u64,
+}
+
+impl Fold {
+    fn take<S: Service>(
+        &mut self,
+        message: &rdkafka::message::BorrowedMessage<'_>,
+        store: &mut dyn StateStore,
+        schemas: &Schemas,
+    ) -> Result<(), KafkaFailure> {
+        self.records += 1;
+        let place = || format!("{}[{}]@{}", message.topic(), message.partition(), message.offset());
+        let unusable = |why: &str| KafkaFailure::Installation(format!("the changelog record at {} {why}", place()));
+        let key = message.key().and_then(|key| std::str::from_utf8(key).ok()).ok_or_else(|| unusable("has no key"))?;
+        if key != HEADER_KEY {
+            let due = match message.payload() {
+                None => Due::default(),
+                Some(_) => header_bytes(message, DUE_HEADER)
+                    .and_then(due_from)
+                    .ok_or_else(|| unusable("does not say what its key waits for"))?,
+            };
+            let value = message.payload().map(Bytes::copy_from_slice);
+            self.pending.push(StateChange { key: Key::from(key), value, due });
+            return Ok(());
+        }
+        let value = message.payload().ok_or_else(|| unusable("is a header without a value"))?;
+        let record: ChangelogRecord<S::State> =
+            schemas.decode(value).map_err(|error| unusable(&format!("can't be read: {error}")))?;
+        let header = record.header.ok_or_else(|| unusable("is a header without a header"))?;
+        self.apply(store, message.offset())?;
+        self.header = Some((message.offset(), header));
+        Ok(())
+    }
+
+    fn apply(&mut self, store: &mut dyn StateStore, header_offset: i64) -> Result<(), KafkaFailure> {
+        match &mut self.target {
+            Target::Rebuild(generation) => {
+                // The view is not in use before it is whole, so the steps need no fence.
+                for chunk in self.pending.chunks(FILL_RECORDS) {
+                    store.fill(self.partition, generation, chunk)?;
+                }
+            }
+            Target::GoOn(position) => {
+                if header_offset <= position.header_offset {
+                    self.pending.clear();
+                    return Ok(());
+                }
+                match store.apply(self.partition, position, header_offset, &self.pending)? {
+                    stream::Applied::Done | stream::Applied::AlreadyThere => position.header_offset = header_offset,
+                    stream::Applied::Refused(found) => {
+                        return Err(KafkaFailure::Store(stream::StoreError::Unavailable(format!(
+                            "the view of partition {} was changed by somebody else while it was healed (it stands at {found:?})",
+                            self.partition
+                        ))));
+                    }
+                }
+            }
+        }
+        self.pending.clear();
+        Ok(())
+    }
+
+    fn finish(
+        self,
+        store: &mut dyn StateStore,
+        log: &str,
+    ) -> Result<(Option<ChangelogHeader>, StorePosition), KafkaFailure> {
+        let (offset, header) = self.header.map_or((-1, None), |(offset, header)| (offset, Some(header)));
+        match self.target {
+            Target::GoOn(position) => Ok((header, position)),
+            Target::Rebuild(generation) => {
+                store.switch(self.partition, &generation, log, offset)?;
+                Ok((header, StorePosition { generation, log: log.to_owned(), header_offset: offset }))
+            }
+        }
+    }
+}
+
+pub(super) fn header_bytes<'a>(message: &'a rdkafka::message::BorrowedMessage<'_>, name: &str) -> Option<&'a [u8]> {
+    message.headers()?.iter().find(|header| header.key == name)?.value
+}
+
+pub(super) fn header_text(message: &rdkafka::message::BorrowedMessage<'_>, name: &str) -> Option<String> {
+    let bytes = header_bytes(message, name)?;
+    Some(String::from_utf8_lossy(bytes).into_owned())
+}
+
+/// The wall clock, in milliseconds since 1970: the driver is where time enters the engine.
+#[allow(clippy::disallowed_methods, reason = "the driver owns time and hands it to the worker")]
+pub(super) fn now_ms() -> i64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,393 @@
+//! One transaction a batch: outputs, dead letters, state changes, marks, headers, offsets.
+//!
+//! Wanted properties:
+//! - after `commit` either all of it is visible to read_committed readers, or none;
+//! - an answer that was lost is never guessed: the producer is made anew, which settles it, and the log is asked.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::consumer::ConsumerGroupMetadata;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::Message;
+use rdkafka::producer::{BaseProducer, BaseRecord, DeliveryResult, Producer, ProducerContext};
+use rdkafka::util::Timeout;
+use rdkafka::{ClientContext, Offset, TopicPartitionList};
+use schemas::{Contract, Mark, MarkEntry, OutputBound, Schemas};
+use stream::{Batch, Output, Partition, Service, Topology};
+
+use crate::KafkaFailure;
+use crate::append::{Header, owned_headers};
+use crate::clients::{Cluster, create, log};
+use crate::dead_letters;
+
+/// The key of a changelog's header. No customer id begins with this character.
+pub(super) const HEADER_KEY: &str = "\0";
+/// Names the writer of a changelog record.
+pub(super) const WRITER_HEADER: &str = "vuelve-writer";
+/// What a key waits for, on its changelog record: the four lanes, 8 bytes each, big-endian milliseconds; `i64::MIN` for none.
+pub(super) const DUE_HEADER: &str = "vuelve-due";
+/// W3C trace context.
+pub(super) const TRACE_HEADER: &str = "traceparent";
+
+/// How a transaction ended.
+#[derive(Debug)]
+pub(super) enum Outcome {
+    /// By partition: the offset of the header; none where the broker did not say.
+    Committed(HashMap<Partition, Option<i64>>),
+    /// Nothing was written; the same producer goes on.
+    Aborted(KafkaError),
+    /// Nobody knows, or the producer is of no use any more: make it anew and ask the log.
+    Rebuild(KafkaError),
+}
+
+#[derive(Debug, Default)]
+struct Deliveries {
+    /// By topic and partition: the last offset written; −1 where the broker did not say.
+    last: Vec<(String, HashMap<Partition, i64>)>,
+    failure: Option<KafkaError>,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct DeliveryContext(Mutex<Deliveries>);
+
+impl ClientContext for DeliveryContext {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        log(level, facility, message);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        tracing::debug!(%error, reason, "kafka producer error");
+    }
+}
+
+impl ProducerContext for DeliveryContext {
+    type DeliveryOpaque = ();
+
+    fn delivery(&self, result: &DeliveryResult<'_>, (): ()) {
+        let mut deliveries = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        match result {
+            Err((error, _)) => {
+                deliveries.failure.get_or_insert_with(|| error.clone());
+            }
+            Ok(message) => {
+                let index = deliveries.last.iter().position(|(topic, _)| topic == message.topic());
+                let index = index.unwrap_or_else(|| {
+                    deliveries.last.push((message.topic().to_owned(), HashMap::new()));
+                    deliveries.last.len() - 1
+                });
+                let last = deliveries.last[index].1.entry(message.partition()).or_insert(-1);
+                *last = (*last).max(message.offset());
+            }
+        }
+    }
+}
+
+/// A worker's producer.
+pub(super) struct Transactions {
+    cluster: Cluster,
+    topology: &'static Topology,
+    schemas: Schemas,
+    transactional_id: String,
+    producer: BaseProducer<DeliveryContext>,
+    /// By output: by partition: all that this worker's predecessors and this worker wrote lies below.
+    bounds: Vec<(&'static str, Vec<i64>)>,
+    buffer: Vec<u8>,
+}
+
+impl Transactions {
+    /// Makes the producer; this ends whatever its predecessor under the same id had open, and fences it.
+    pub(super) fn begin(
+        cluster: &Cluster,
+        topology: &'static Topology,
+        schemas: &Schemas,
+        transactional_id: &str,
+    ) -> Result<Self, KafkaFailure> {
+        let bounds = topology.outputs.iter().map(|dataset| (*dataset, vec![0; cluster.partitions as usize]));
+        Ok(Self {
+            producer: initialised(cluster, transactional_id)?,
+            cluster: cluster.clone(),
+            topology,
+            schemas: schemas.clone(),
+            transactional_id: transactional_id.to_owned(),
+            bounds: bounds.collect(),
+            buffer: Vec::new(),
+        })
+    }
+
+    /// After [`Outcome::Rebuild`].
+    pub(super) fn rebuild(&mut self) -> Result<(), KafkaFailure> {
+        self.producer = initialised(&self.cluster, &self.transactional_id)?;
+        Ok(())
+    }
+
+    /// Raises a bound to what the broker holds.
+    pub(super) fn raise_bound(&mut self, dataset: &str, partition: Partition, end: i64) {
+        let bound = self.bounds.iter_mut().find(|(name, _)| *name == dataset);
+        if let Some(bound) = bound.and_then(|(_, ends)| ends.get_mut(partition as usize)) {
+            *bound = (*bound).max(end);
+        }
+    }
+
+    /// Writes a batch in one transaction.
+    pub(super) fn commit<S: Service>(&mut self, batch: &Batch<S>, group: &ConsumerGroupMetadata) -> Outcome {
+        *self.deliveries() = Deliveries::default();
+        match self.try_commit(batch, group) {
+            Ok(headers) => Outcome::Committed(headers),
+            Err(error) => self.give_up(error),
+        }
+    }
+
+    fn try_commit<S: Service>(
+        &mut self,
+        batch: &Batch<S>,
+        group: &ConsumerGroupMetadata,
+    ) -> Result<HashMap<Partition, Option<i64>>, KafkaError> {
+        self.producer.begin_transaction()?;
+        self.write_outputs(batch)?;
+        self.write_changes(batch)?;
+        if !batch.marks.is_empty() {
+            // The mark names offsets, so what it speaks of has to have them.
+            self.wait_for_deliveries()?;
+            self.write_mark(batch)?;
+        }
+        self.write_headers(batch)?;
+        let mut offsets = TopicPartitionList::new();
+        let primary = self.cluster.topic(self.topology.primary().dataset);
+        for partition in &batch.partitions {
+            offsets.add_partition_offset(&primary, partition.partition, Offset::Offset(partition.primary_offset))?;
+        }
+        retrying(|| self.producer.send_offsets_to_transaction(&offsets, group, self.cluster.transaction_timeout))?;
+        self.wait_for_deliveries()?;
+        let headers = self.header_offsets(batch);
+        self.raise_own_bounds();
+        retrying(|| self.producer.commit_transaction(Timeout::Never))?;
+        Ok(headers)
+    }
+
+    fn write_outputs<S: Service>(&mut self, batch: &Batch<S>) -> Result<(), KafkaError> {
+        let topics: Vec<(&str, String)> =
+            self.topology.outputs.iter().map(|dataset| (*dataset, self.cluster.topic(dataset))).collect();
+        for emitted in &batch.outputs {
+            let dataset = emitted.output.dataset();
+            let Some((_, topic)) = topics.iter().find(|(name, _)| *name == dataset) else {
+                tracing::error!(
+                    dataset,
+                    "invariant `outputs_are_declared` is broken: an output is not in the topology"
+                );
+                return Err(KafkaError::Canceled);
+            };
+            self.buffer.clear();
+            let value = emitted.output.encode(&self.schemas, &mut self.buffer).map_err(|error| {
+                tracing::error!(%error, dataset, "an output does not fit its schema");
+                KafkaError::Canceled
+            })?;
+            let mut record = BaseRecord::<[u8], [u8]>::to(topic).key(emitted.output.key().as_bytes());
+            if value {
+                record = record.payload(&self.buffer);
+            }
+            if let Some(trace) = &emitted.trace {
+                let header = Header { name: TRACE_HEADER.to_owned(), value: trace.as_bytes().to_vec() };
+                record = record.headers(owned_headers(&[header]));
+            }
+            send(&self.producer, record)?;
+        }
+        let dead_letters = self.cluster.topic(dead_letters::DATASET);
+        for letter in &batch.dead_letters {
+            let headers = dead_letters::headers(&self.cluster, self.topology.service, letter);
+            let mut record = BaseRecord::<[u8], [u8]>::to(&dead_letters).headers(owned_headers(&headers));
+            record.key = letter.key.as_deref();
+            record.payload = letter.value.as_deref();
+            send(&self.producer, record)?;
+        }
+        Ok(())
+    }
+
+    fn write_changes<S: Service>(&self, batch: &Batch<S>) -> Result<(), KafkaError> {
+        let topic = self.cluster.topic(self.topology.changelog);
+        let writer = Header { name: WRITER_HEADER.to_owned(), value: self.transactional_id.clone().into_bytes() };
+        for partition in &batch.partitions {
+            for change in &partition.changes {
+                let due = Header { name: DUE_HEADER.to_owned(), value: due_bytes(&change.due) };
+                let mut record = BaseRecord::<[u8], [u8]>::to(&topic)
+                    .partition(partition.partition)
+                    .key(change.key.as_bytes())
+                    .headers(owned_headers(&[writer.clone(), due]));
+                record.payload = change.value.as_deref();
+                send(&self.producer, record)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn write_mark<S: Service>(&mut self, batch: &Batch<S>) -> Result<(), KafkaError> {
+        let Some(dataset) = self.topology.marks else { return Ok(()) };
+        self.raise_own_bounds();
+        let bounds = self
+            .bounds
+            .iter()
+            .map(|(dataset, offsets)| OutputBound { dataset: (*dataset).to_owned(), offsets: offsets.clone() });
+        let entries =
+            batch.marks.iter().map(|(partition, time)| MarkEntry { partition: *partition, time: time.as_millis() });
+        let mark = Mark {
+            service: self.topology.service.to_owned(),
+            transactional_id: self.transactional_id.clone(),
+            entries: entries.collect(),
+            bounds: bounds.collect(),
+        };
+        let topic = self.cluster.topic(dataset);
+        self.buffer.clear();
+        encode(&self.schemas, dataset, &mark, &mut self.buffer)?;
+        let record = BaseRecord::<[u8], [u8]>::to(&topic)
+            .partition(0)
+            .key(self.topology.service.as_bytes())
+            .payload(&self.buffer);
+        send(&self.producer, record)
+    }
+
+    fn write_headers<S: Service>(&mut self, batch: &Batch<S>) -> Result<(), KafkaError> {
+        let topic = self.cluster.topic(self.topology.changelog);
+        let writer = Header { name: WRITER_HEADER.to_owned(), value: self.transactional_id.clone().into_bytes() };
+        for partition in &batch.partitions {
+            let Some(header) = &partition.header else { continue };
+            self.buffer.clear();
+            self.schemas
+                .encode_changelog::<S::State>(self.topology.changelog, Some(header), None, None, &mut self.buffer)
+                .map_err(|error| {
+                    tracing::error!(%error, "a header does not fit its schema");
+                    KafkaError::Canceled
+                })?;
+            let record = BaseRecord::<[u8], [u8]>::to(&topic)
+                .partition(partition.partition)
+                .key(HEADER_KEY.as_bytes())
+                .payload(&self.buffer)
+                .headers(owned_headers(std::slice::from_ref(&writer)));
+            send(&self.producer, record)?;
+        }
+        Ok(())
+    }
+
+    /// Waits until the broker has acknowledged all that was sent. `flush` would wait in steps of 100 ms.
+    fn wait_for_deliveries(&self) -> Result<(), KafkaError> {
+        let deadline = Instant::now() + self.cluster.transaction_timeout;
+        while self.producer.in_flight_count() > 0 {
+            self.producer.poll(Duration::from_millis(1));
+            if Instant::now() > deadline {
+                return Err(KafkaError::MessageProduction(RDKafkaErrorCode::MessageTimedOut));
+            }
+        }
+        self.deliveries().failure.take().map_or(Ok(()), Err)
+    }
+
+    fn raise_own_bounds(&mut self) {
+        let deliveries = std::mem::take(&mut self.deliveries().last);
+        for (dataset, bounds) in &mut self.bounds {
+            let topic = self.cluster.topic(dataset);
+            let Some((_, last)) = deliveries.iter().find(|(name, _)| *name == topic) else { continue };
+            for (partition, offset) in last {
+                if let Some(bound) = bounds.get_mut(*partition as usize) {
+                    *bound = (*bound).max(offset + 1);
+                }
+            }
+        }
+        self.deliveries().last = deliveries;
+    }
+
+    fn header_offsets<S: Service>(&self, batch: &Batch<S>) -> HashMap<Partition, Option<i64>> {
+        let topic = self.cluster.topic(self.topology.changelog);
+        let deliveries = self.deliveries();
+        let last = deliveries.last.iter().find(|(name, _)| *name == topic).map(|(_, last)| last);
+        let headers = batch.partitions.iter().filter(|partition| partition.header.is_some()).map(|partition| {
+            // The header is the last record of its partition.
+            let offset = last.and_then(|last| last.get(&partition.partition)).copied().filter(|offset| *offset >= 0);
+            (partition.partition, offset)
+        });
+        headers.collect()
+    }
+
+    /// After a failure: abort if that is known to help.
+    fn give_up(&mut self, error: KafkaError) -> Outcome {
+        let (fatal, indefinite) = match &error {
+            KafkaError::Transaction(inner) => (inner.is_fatal(), !inner.txn_requires_abort() && !inner.is_fatal()),
+            _ => (false, false),
+        };
+        // A commit whose answer was lost may still happen, and even to a later transaction: never abort or repeat it.
+        if fatal || indefinite {
+            return Outcome::Rebuild(error);
+        }
+        match retrying(|| self.producer.abort_transaction(Timeout::Never)) {
+            Ok(()) => Outcome::Aborted(error),
+            Err(second) => Outcome::Rebuild(second),
+        }
+    }
+
+    fn deliveries(&self) -> std::sync::MutexGuard<'_, Deliveries> {
+        self.producer.context().0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A transactional producer that has settled what was open under its id.
+pub(super) fn initialised(
+    cluster: &Cluster,
+    transactional_id: &str,
+) -> Result<BaseProducer<DeliveryContext>, KafkaFailure> {
+    let config = cluster.transactional_producer(transactional_id);
+    let producer: BaseProducer<DeliveryContext> = create(&config, DeliveryContext::default(), "the producer")?;
+    retrying(|| producer.init_transactions(cluster.transaction_timeout))
+        .map_err(|source| KafkaFailure::of(format!("initialising the transactional id {transactional_id}"), source))?;
+    Ok(producer)
+}
+
+/// The same call again as long as the client says that this is safe.
+fn retrying(mut call: impl FnMut() -> Result<(), KafkaError>) -> Result<(), KafkaError> {
+    loop {
+        match call() {
+            Err(KafkaError::Transaction(error)) if error.is_retriable() => {
+                tracing::debug!(%error, "a transactional call is repeated");
+            }
+            result => return result,
+        }
+    }
+}
+
+/// Hands a record to the client; where its buffer is full, waits for the broker.
+fn send(producer: &BaseProducer<DeliveryContext>, mut record: BaseRecord<'_, [u8], [u8]>) -> Result<(), KafkaError> {
+    loop {
+        match producer.send(record) {
+            Ok(()) => return Ok(()),
+            Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), back)) => {
+                producer.poll(Duration::from_millis(5));
+                record = back;
+            }
+            Err((error, _)) => return Err(error),
+        }
+    }
+}
+
+fn encode<T: Contract>(schemas: &Schemas, dataset: &str, value: &T, buffer: &mut Vec<u8>) -> Result<(), KafkaError> {
+    schemas.encode(dataset, value, buffer).map_err(|error| {
+        tracing::error!(%error, dataset, "a record does not fit its schema");
+        KafkaError::Canceled
+    })
+}
+
+fn due_bytes(due: &stream::Due) -> Vec<u8> {
+    let lanes = stream::Lane::ALL.map(|lane| due.lane(lane).map_or(i64::MIN, domain::Timestamp::as_millis));
+    lanes.iter().flat_map(|millis| millis.to_be_bytes()).collect()
+}
+
+/// What a changelog record's header says its key waits for.
+pub(super) fn due_from(bytes: &[u8]) -> Option<stream::Due> {
+    let (lanes, rest) = bytes.as_chunks::<8>();
+    let [timer, ready, claimed, held] = lanes else { return None };
+    if !rest.is_empty() {
+        return None;
+    }
+    let at = |bytes: &[u8; 8]| {
+        let millis = i64::from_be_bytes(*bytes);
+        (millis != i64::MIN).then_some(domain::Timestamp::from_millis(millis))
+    };
+    Some(stream::Due { timer: at(timer), ready: at(ready), claimed: at(claimed), held: at(held) })
+}
