@@ -1,0 +1,41 @@
+//! Ids without chance: a counter, scattered by a hash (splitmix64) so that they look and spread like random ones.
+
+#[derive(Clone, Debug)]
+pub(crate) struct Ids {
+    seed: u64,
+    count: u64,
+    next_producer_id: i64,
+}
+
+impl Ids {
+    pub(crate) fn new(seed: u64) -> Self {
+        Self { seed, count: 0, next_producer_id: 1_000 }
+    }
+
+    pub(crate) fn producer_id(&mut self) -> i64 {
+        self.next_producer_id += 1;
+        self.next_producer_id
+    }
+
+    /// An id in the shape of a version 4 UUID.
+    pub(crate) fn uuid(&mut self) -> u128 {
+        let (high, low) = (self.scattered(), self.scattered());
+        let bits = u128::from(high) << 64 | u128::from(low);
+        bits & !(0xf << 76) & !(0b11 << 62) | 0x4 << 76 | 0b10 << 62
+    }
+
+    /// A member id as Kafka makes them: who it is, then something unique.
+    pub(crate) fn member_id(&mut self, named_after: &str) -> String {
+        let bits = self.uuid();
+        let (a, b, c, d, e) = (bits >> 96, bits >> 80 & 0xffff, bits >> 64 & 0xffff, bits >> 48 & 0xffff, bits & 0xffff_ffff_ffff);
+        format!("{named_after}-{a:08x}-{b:04x}-{c:04x}-{d:04x}-{e:012x}")
+    }
+
+    fn scattered(&mut self) -> u64 {
+        self.count += 1;
+        let mut mixed = self.seed.wrapping_add(self.count.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+        mixed = (mixed ^ mixed >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ mixed >> 31
+    }
+}
