@@ -16,7 +16,12 @@ pub use time::{timestamp, to_timestamp};
 pub mod journeys {
     /// Version 1.
     pub mod v1 {
-        #![allow(missing_docs, unreachable_pub, clippy::pedantic, reason = "generated; the contract's words are in the .proto")]
+        #![allow(
+            missing_docs,
+            unreachable_pub,
+            clippy::pedantic,
+            reason = "generated; the contract's words are in the .proto"
+        )]
         tonic::include_proto!("vuelve.journeys.v1");
     }
 }

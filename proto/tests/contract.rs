@@ -9,7 +9,7 @@ use tonic::{Code, Status};
 use tonic_types::StatusExt;
 use tower::{Layer, ServiceExt, service_fn};
 
-async fn code_of(response: Response<String>) -> Option<Code> {
+fn code_of(response: Response<String>) -> Option<Code> {
     Status::from_header_map(response.headers()).map(|status| status.code())
 }
 
@@ -44,7 +44,13 @@ fn our_own_fault_tells_nothing_but_where_to_look() {
 #[test]
 fn every_service_and_enum_is_in_the_descriptors() {
     let text = String::from_utf8_lossy(proto::DESCRIPTORS);
-    for name in ["vuelve.journeys.v1", "JourneysService", "GetJourneysResponse", "ARM_UNSPECIFIED", "google/protobuf/timestamp.proto"] {
+    for name in [
+        "vuelve.journeys.v1",
+        "JourneysService",
+        "GetJourneysResponse",
+        "ARM_UNSPECIFIED",
+        "google/protobuf/timestamp.proto",
+    ] {
         assert!(text.contains(name), "{name}");
     }
 }
@@ -69,18 +75,20 @@ async fn a_deadline_that_passes_is_deadline_exceeded_and_not_cancelled() {
             request.headers_mut().insert("grpc-timeout", timeout.parse().unwrap());
         }
         let response = service.clone().oneshot(request).await.unwrap();
-        assert_eq!(code_of(response).await, Some(Code::DeadlineExceeded), "{timeout:?}");
+        assert_eq!(code_of(response), Some(Code::DeadlineExceeded), "{timeout:?}");
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn tonics_own_timer_is_told_apart_from_other_errors() {
     let layer = DeadlineLayer::new(Duration::from_secs(1), Duration::from_secs(10));
-    let timed_out = layer.layer(service_fn(|_: Request<()>| async { Err::<Response<String>, _>(tonic::TimeoutExpired(())) }));
+    let timed_out =
+        layer.layer(service_fn(|_: Request<()>| async { Err::<Response<String>, _>(tonic::TimeoutExpired(())) }));
     let response = timed_out.oneshot(Request::new(())).await.unwrap();
-    assert_eq!(code_of(response).await, Some(Code::DeadlineExceeded));
+    assert_eq!(code_of(response), Some(Code::DeadlineExceeded));
 
-    let refused = layer.layer(service_fn(|_: Request<()>| async { Err::<Response<String>, _>(std::io::Error::other("refused")) }));
+    let refused = layer
+        .layer(service_fn(|_: Request<()>| async { Err::<Response<String>, _>(std::io::Error::other("refused")) }));
     assert!(refused.oneshot(Request::new(())).await.is_err());
 }
 

@@ -81,6 +81,8 @@ async fn ready(State(shown): State<Shown>) -> Response {
 async fn metrics_page(State(shown): State<Shown>) -> Response {
     match shown.metrics.collect() {
         Ok(text) => ([(header::CONTENT_TYPE, MetricsPage::CONTENT_TYPE)], text).into_response(),
-        Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, format!("metrics can't be collected: {error}\n")).into_response(),
+        Err(error) => {
+            (StatusCode::INTERNAL_SERVER_ERROR, format!("metrics can't be collected: {error}\n")).into_response()
+        }
     }
 }

@@ -35,8 +35,14 @@ impl Report {
 
     /// What is missing, for people: `broker: no answer; store: starting`.
     pub fn missing(&self) -> String {
-        let conditions = self.conditions.iter().filter_map(|(name, reason)| Some(format!("{name}: {}", reason.as_ref()?)));
-        self.draining.map(|reason| format!("draining: {reason}")).into_iter().chain(conditions).collect::<Vec<_>>().join("; ")
+        let conditions =
+            self.conditions.iter().filter_map(|(name, reason)| Some(format!("{name}: {}", reason.as_ref()?)));
+        self.draining
+            .map(|reason| format!("draining: {reason}"))
+            .into_iter()
+            .chain(conditions)
+            .collect::<Vec<_>>()
+            .join("; ")
     }
 }
 

@@ -38,7 +38,8 @@ impl Effective {
         for (key, node) in table {
             path.push(key.clone());
             if !matches!(node.value, Value::Table(_)) {
-                let value = if self.secrets.contains(path) { "\"<redacted>\"".to_owned() } else { literal(&node.value) };
+                let value =
+                    if self.secrets.contains(path) { "\"<redacted>\"".to_owned() } else { literal(&node.value) };
                 writeln!(f, "{:<60} # {}", format!("{} = {value}", bare(key)), node.origin)?;
             }
             path.pop();

@@ -119,7 +119,8 @@ impl Layout {
         table.retain(|name, node| {
             let known = self.sections.iter().any(|(known, ..)| known == name);
             if !known {
-                let message = format!("unknown section; {}", hint(name, self.sections.iter().map(|(known, ..)| *known)));
+                let message =
+                    format!("unknown section; {}", hint(name, self.sections.iter().map(|(known, ..)| *known)));
                 problems.push(Problem { key: name.clone(), origin: origin_within(node), message });
             }
             known
@@ -166,7 +167,8 @@ fn read_section(
 
 /// Puts the default at the path, or nothing if there is none.
 fn restore(tree: &mut Node, path: &[String], defaults: &Node) {
-    let keyed = (0..=path.len()).rev().map(|length| &path[..length]).find(|path| tree.at(path).is_some()).unwrap_or(path);
+    let keyed =
+        (0..=path.len()).rev().map(|length| &path[..length]).find(|path| tree.at(path).is_some()).unwrap_or(path);
     tree.remove(keyed);
     if let Some(default) = defaults.at(keyed) {
         tree.put(keyed, default.clone());

@@ -34,8 +34,8 @@ pub use problems::{Problem, Problems};
 pub use properties::ClientProperties;
 pub use secret::Secret;
 pub use sections::{
-    AdminOptions, GrpcOptions, HostOptions, InstallationOptions, KafkaOptions, LogFormat, Mode, StoreKind, StoreOptions,
-    TelemetryOptions, layout,
+    AdminOptions, GrpcOptions, HostOptions, InstallationOptions, KafkaOptions, LogFormat, Mode, StoreKind,
+    StoreOptions, TelemetryOptions, layout,
 };
 pub use size::{ByteSize, ParseByteSizeError};
 pub use sources::Sources;

@@ -176,16 +176,14 @@ impl<'a> Reader<'a> {
         if from_file {
             return self.text().and_then(|path| read_secret(path).map_err(|message| self.fail(message)));
         }
-        match (&self.node.value, &self.node.origin) {
-            (Value::Text(text), super::Origin::Environment(_)) => Ok(text.clone()),
-            _ => {
-                let key = self.path.join(".");
-                let variable = self.path.join("__").replace('.', "_").to_ascii_uppercase();
-                Err(self.fail(format!(
-                    "a secret is not written here: name a file that holds it with `{key}_file`, or set VUELVE__{variable}"
-                )))
-            }
+        if let (Value::Text(text), super::Origin::Environment(_)) = (&self.node.value, &self.node.origin) {
+            return Ok(text.clone());
         }
+        let key = self.path.join(".");
+        let variable = self.path.join("__").replace('.', "_").to_ascii_uppercase();
+        Err(self.fail(format!(
+            "a secret is not written here: name a file that holds it with `{key}_file`, or set VUELVE__{variable}"
+        )))
     }
 
     /// The keys of a struct with their readers; unknown ones are noted and left out.
@@ -195,7 +193,9 @@ impl<'a> Reader<'a> {
         };
         let mut known = Vec::with_capacity(table.len());
         for (key, node) in table {
-            let of_file = key.strip_suffix("_file").filter(|key| fields.contains(key));
+            // A secret has no default, so what has one is no secret.
+            let has_default = |key: &&str| table.get(*key).is_some_and(|node| node.origin == super::Origin::Default);
+            let of_file = key.strip_suffix("_file").filter(|key| fields.contains(key) && !has_default(key));
             if fields.contains(&key.as_str()) {
                 known.push((key.clone(), self.child(key, node)));
             } else if let Some(secret) = of_file {
@@ -306,7 +306,8 @@ impl<'de> Deserializer<'de> for Reader<'_> {
         self.here(|reader| {
             let items = reader.list()?;
             let mut items = items.iter().enumerate();
-            visitor.visit_seq(Items { next: &mut || items.next().map(|(at, item)| reader.child(&at.to_string(), item)) })
+            visitor
+                .visit_seq(Items { next: &mut || items.next().map(|(at, item)| reader.child(&at.to_string(), item)) })
         })
     }
 
@@ -319,7 +320,8 @@ impl<'de> Deserializer<'de> for Reader<'_> {
     }
 
     fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Read<V::Value> {
-        let parsed = self.untyped().filter(|text| text.starts_with('{')).and_then(|text| parse_inline(text, &self.node.origin));
+        let parsed =
+            self.untyped().filter(|text| text.starts_with('{')).and_then(|text| parse_inline(text, &self.node.origin));
         if let Some(value) = parsed {
             let node = Node { value, origin: self.node.origin.clone() };
             return Reader { node: &node, ..self }.deserialize_map(visitor);

@@ -161,7 +161,8 @@ fn check_kafka(config: &Config, findings: &mut Findings<'_>) {
     within("kafka.transaction_timeout", kafka.transaction_timeout, 1_000, 900_000, findings);
     within("kafka.request_timeout", kafka.request_timeout, 100, 300_000, findings);
     if kafka.transaction_timeout <= kafka.commit_interval {
-        findings.add("kafka.transaction_timeout", "must be longer than kafka.commit_interval, or every batch is aborted");
+        findings
+            .add("kafka.transaction_timeout", "must be longer than kafka.commit_interval, or every batch is aborted");
     }
 }
 

@@ -58,11 +58,8 @@ impl Sources {
 
 fn read_file(path: &Path) -> Result<Node, Vec<Problem>> {
     let name: Arc<Path> = Arc::from(path);
-    let problem = |line, message| Problem {
-        key: String::new(),
-        origin: Origin::File { path: Arc::clone(&name), line },
-        message,
-    };
+    let problem =
+        |line, message| Problem { key: String::new(), origin: Origin::File { path: Arc::clone(&name), line }, message };
     let size = std::fs::metadata(path).map_err(|error| vec![problem(1, format!("can't be read: {error}"))])?.len();
     if size > MAX_FILE_BYTES {
         return Err(vec![problem(1, format!("is {size} bytes long; a configuration has at most {MAX_FILE_BYTES}"))]);
@@ -102,7 +99,9 @@ fn from_value(value: DeValue<'_>, at: &dyn Fn(usize) -> Origin) -> Value {
             Ok(number) => Value::Integer(number),
             Err(_) => Value::Text(number.to_string()),
         },
-        DeValue::Float(number) => number.as_str().parse().map_or_else(|_| Value::Text(number.to_string()), Value::Float),
+        DeValue::Float(number) => {
+            number.as_str().parse().map_or_else(|_| Value::Text(number.to_string()), Value::Float)
+        }
         DeValue::String(text) => Value::Text(text.into_owned()),
         DeValue::Datetime(time) => Value::Text(time.to_string()),
         DeValue::Array(items) => Value::Array(
@@ -129,8 +128,7 @@ fn from_environment(name: &OsString, value: &OsString) -> Result<Option<(Vec<Str
     let Some(path) = lossy.strip_prefix(PREFIX) else { return Ok(None) };
     let origin = Origin::Environment(Arc::from(&*lossy));
     let path: Vec<String> = path.split("__").map(str::to_ascii_lowercase).collect();
-    let problem =
-        |message: &str| Problem { key: path.join("."), origin: origin.clone(), message: message.to_owned() };
+    let problem = |message: &str| Problem { key: path.join("."), origin: origin.clone(), message: message.to_owned() };
     if path.len() < 2 || path.iter().any(String::is_empty) {
         return Err(problem("names no key; write VUELVE__SECTION__KEY, like VUELVE__KAFKA__REGISTRY_URL"));
     }

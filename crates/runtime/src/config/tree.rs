@@ -45,7 +45,9 @@ impl Node {
     pub(super) fn nearest(&self, path: &[String]) -> &Self {
         let deeper = path.split_first().and_then(|(key, rest)| match &self.value {
             Value::Table(table) => table.get(key).map(|node| node.nearest(rest)),
-            Value::Array(items) => key.parse().ok().and_then(|index: usize| items.get(index)).map(|node| node.nearest(rest)),
+            Value::Array(items) => {
+                key.parse().ok().and_then(|index: usize| items.get(index)).map(|node| node.nearest(rest))
+            }
             _ => None,
         });
         deeper.unwrap_or(self)

@@ -37,7 +37,8 @@ impl FromStr for Prefix {
         let is_word = text.len() <= 40
             && text.starts_with(|first: char| first.is_ascii_lowercase())
             && text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-');
-        let refused = "is no prefix: up to 40 of a-z, 0-9 and `-`, a letter first (`.` and `_` would mix with topic names)";
+        let refused =
+            "is no prefix: up to 40 of a-z, 0-9 and `-`, a letter first (`.` and `_` would mix with topic names)";
         if is_word { Ok(Self(text.to_owned())) } else { Err(refused.to_owned()) }
     }
 }
@@ -111,7 +112,11 @@ impl FromStr for HostPort {
             !host.is_empty() && !host.contains(['/', ' ', '@', ',']) && port.parse::<u16>().is_ok_and(|port| port > 0)
         });
         let shown: String = text.chars().take(60).collect();
-        if is_pair { Ok(Self(text.to_owned())) } else { Err(format!("`{shown}` is not host:port, like 127.0.0.1:9092")) }
+        if is_pair {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(format!("`{shown}` is not host:port, like 127.0.0.1:9092"))
+        }
     }
 }
 
@@ -149,7 +154,8 @@ impl FromStr for Url {
         if authority.contains('@') {
             return Err("holds a user or a password: they have keys of their own beside this one".to_owned());
         }
-        let is_scheme = !scheme.is_empty() && scheme.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte));
+        let is_scheme =
+            !scheme.is_empty() && scheme.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte));
         if !is_scheme || authority.is_empty() || text.contains(char::is_whitespace) {
             return Err("is no address with a scheme and a host, like http://127.0.0.1:8081".to_owned());
         }

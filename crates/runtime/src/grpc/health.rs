@@ -1,5 +1,5 @@
-use tonic_health::server::{HealthReporter, health_reporter};
 use tonic_health::ServingStatus;
+use tonic_health::server::{HealthReporter, health_reporter};
 
 use crate::readiness::Readiness;
 
@@ -10,7 +10,8 @@ pub(super) struct Health {
 }
 
 impl Health {
-    pub(super) fn new() -> (Self, tonic_health::pb::health_server::HealthServer<impl tonic_health::pb::health_server::Health>) {
+    pub(super) fn new()
+    -> (Self, tonic_health::pb::health_server::HealthServer<impl tonic_health::pb::health_server::Health>) {
         let (reporter, service) = health_reporter();
         // The empty name stands for the whole server.
         (Self { reporter, services: vec![""] }, service)

@@ -71,8 +71,7 @@ impl GrpcServer {
     pub async fn serve(mut self, listener: TcpListener, stop: StopToken) -> anyhow::Result<()> {
         let address: SocketAddr = listener.local_addr()?;
         self.add_reflection()?;
-        let deadline =
-            DeadlineLayer::new(self.options.default_deadline.as_std(), self.options.max_deadline.as_std());
+        let deadline = DeadlineLayer::new(self.options.default_deadline.as_std(), self.options.max_deadline.as_std());
         let guard = Arc::new(Guard::new(&self.options));
         let router: Router = self
             .routes

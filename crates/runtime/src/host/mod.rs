@@ -101,9 +101,10 @@ impl Host {
             signal = signals.next() => Exit::Forced(signal),
             exit = drain.run(began + pause, began + pause + drain_deadline) => exit,
         };
-        match &exit {
-            Exit::Drained => tracing::info!(seconds = began.elapsed().as_secs_f64(), "{exit}"),
-            _ => tracing::error!(code = exit.code(), "{exit}"),
+        if exit == Exit::Drained {
+            tracing::info!(seconds = began.elapsed().as_secs_f64(), "{exit}");
+        } else {
+            tracing::error!(code = exit.code(), "{exit}");
         }
         exit
     }

@@ -101,7 +101,8 @@ impl Part {
             Work::Thread(thread) => {
                 let for_thread = reports.clone();
                 let run = move || {
-                    let result = catch_unwind(AssertUnwindSafe(thread)).map_or_else(|payload| Err(panicked(&*payload)), told);
+                    let result =
+                        catch_unwind(AssertUnwindSafe(thread)).map_or_else(|payload| Err(panicked(&*payload)), told);
                     let _ = for_thread.try_send(Ended { id, result });
                 };
                 if let Err(error) = std::thread::Builder::new().name(name.clone()).spawn(run) {
@@ -119,6 +120,7 @@ fn told(result: anyhow::Result<()>) -> Result<(), String> {
 }
 
 fn panicked(payload: &(dyn Any + Send)) -> String {
-    let message = payload.downcast_ref::<&str>().copied().or_else(|| payload.downcast_ref::<String>().map(String::as_str));
+    let message =
+        payload.downcast_ref::<&str>().copied().or_else(|| payload.downcast_ref::<String>().map(String::as_str));
     format!("panicked: {}", message.unwrap_or("(no message)"))
 }

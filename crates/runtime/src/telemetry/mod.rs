@@ -21,7 +21,7 @@ use opentelemetry_sdk::metrics::SdkMeterProvider;
 use opentelemetry_sdk::propagation::TraceContextPropagator;
 use opentelemetry_sdk::resource::{EnvResourceDetector, TelemetryResourceDetector};
 use opentelemetry_sdk::trace::{Sampler, SdkTracerProvider};
-use tracing::Subscriber;
+use tracing::{Level, Subscriber};
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
@@ -128,10 +128,7 @@ impl Telemetry {
         W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
     {
         let wanted = EnvFilter::try_new(options.log_filter.as_str()).unwrap_or_else(|_| EnvFilter::new("info"));
-        let off_the_wire = filter::filter_fn(|metadata| {
-            let target = metadata.target().split("::").next().unwrap_or_default();
-            *metadata.level() <= tracing::Level::INFO || !WIRE.contains(&target)
-        });
+        let off_the_wire = filter::filter_fn(|metadata| *metadata.level() <= most_verbose(metadata.target()));
         let lines = tracing_subscriber::fmt::layer().with_writer(writer).with_ansi(false);
         let lines = match options.log_format {
             LogFormat::Json => lines.event_format(log::JsonLines).boxed(),
@@ -144,8 +141,8 @@ impl Telemetry {
             .with_tracked_inactivity(false)
             .with_error_events_to_status(false)
             .with_filter(filter::filter_fn(|metadata| {
-                let target = metadata.target().split("::").next().unwrap_or_default();
-                metadata.is_span() && *metadata.level() <= tracing::Level::INFO && !WIRE.contains(&target)
+                let is_wire = most_verbose(metadata.target()) < Level::TRACE;
+                metadata.is_span() && *metadata.level() <= Level::INFO && !is_wire
             }));
         let lines = lines.with_filter(wanted).with_filter(off_the_wire);
         Box::new(tracing_subscriber::registry().with(spans).with(lines))
@@ -159,6 +156,17 @@ impl Telemetry {
         if let Err(error) = self.metrics.shutdown_with_timeout(FLUSH_DEADLINE) {
             tracing::warn!(%error, "the last metrics were not collected");
         }
+    }
+}
+
+/// The most verbose level that is taken from a part, whatever the filter says.
+fn most_verbose(target: &str) -> Level {
+    let part = target.split("::").next().unwrap_or_default();
+    match part {
+        _ if WIRE.contains(&part) => Level::INFO,
+        // It tells at `info` that its own parts come and go.
+        _ if part.starts_with("opentelemetry") => Level::WARN,
+        _ => Level::TRACE,
     }
 }
 

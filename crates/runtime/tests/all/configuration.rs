@@ -156,7 +156,9 @@ fn a_secret_is_taken_from_its_own_file_or_the_environment_and_from_nowhere_else(
     let problems = given().file("[grpc]\ntoken = 'hunter2'").problems();
     assert_eq!(
         problems,
-        ["vuelve.toml:2: grpc.token: a secret is not written here: name a file that holds it with `grpc.token_file`, or set VUELVE__GRPC__TOKEN"]
+        [
+            "vuelve.toml:2: grpc.token: a secret is not written here: name a file that holds it with `grpc.token_file`, or set VUELVE__GRPC__TOKEN"
+        ]
     );
     assert!(given().flag("grpc.token=hunter2").problems()[0].contains("a secret is not written here"));
     assert!(given().flag("grpc.token_file=/nonexistent").problems()[0].contains("/nonexistent: No such file"));
@@ -173,7 +175,8 @@ fn what_is_in_force_is_shown_with_origins_and_without_secrets() {
         .load()
         .unwrap();
     let shown = config.effective().to_string();
-    let line = |key: &str| shown.lines().find(|line| line.starts_with(key)).unwrap_or_else(|| panic!("{key} in {shown}"));
+    let line =
+        |key: &str| shown.lines().find(|line| line.starts_with(key)).unwrap_or_else(|| panic!("{key} in {shown}"));
     assert!(line("auto_register = true").ends_with("vuelve.toml:4"));
     assert!(line("kind = \"memory\"").ends_with("# --set store.kind"));
     assert!(line("partitions = 32").ends_with("# default"));
@@ -221,7 +224,10 @@ fn client_properties_that_would_break_exactly_once_or_tell_a_password_are_refuse
 #[test]
 fn an_address_with_a_password_is_refused_without_repeating_it() {
     let problems = given().flag("store.url=redis://user:hunter2@localhost:6379").problems();
-    assert_eq!(problems, ["--set store.url: store.url: holds a user or a password: they have keys of their own beside this one"]);
+    assert_eq!(
+        problems,
+        ["--set store.url: store.url: holds a user or a password: they have keys of their own beside this one"]
+    );
 }
 
 #[test]
@@ -238,7 +244,8 @@ fn a_service_brings_its_own_section() {
     struct Limits {
         event_bytes: ByteSize,
     }
-    const DEFAULTS: &str = "[ingestion]\n# Where.\nlisten = ':8000'\n[ingestion.limits]\n# How large.\nevent_bytes = '32KiB'";
+    const DEFAULTS: &str =
+        "[ingestion]\n# Where.\nlisten = ':8000'\n[ingestion.limits]\n# How large.\nevent_bytes = '32KiB'";
     let with_door = || layout().defaults(DEFAULTS).section::<Door>("ingestion");
 
     let sources = given().flag("ingestion.limits.event_bytes=64KiB").sources;
@@ -264,7 +271,8 @@ fn a_slot_can_come_from_the_name_that_kubernetes_gives() {
 
 #[test]
 fn sizes_are_read_as_people_write_them_and_print_back() {
-    for (text, bytes) in [("0B", 0), ("900B", 900), ("64MiB", 64 << 20), ("512 KiB", 512 << 10), ("1GB", 1_000_000_000)] {
+    for (text, bytes) in [("0B", 0), ("900B", 900), ("64MiB", 64 << 20), ("512 KiB", 512 << 10), ("1GB", 1_000_000_000)]
+    {
         let size: ByteSize = text.parse().unwrap();
         assert_eq!(size.as_u64(), bytes, "{text}");
         assert_eq!(size.to_string().parse::<ByteSize>().unwrap(), size, "{text}");
