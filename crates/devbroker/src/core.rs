@@ -124,7 +124,8 @@ impl Core {
             }
         }
         self.groups.retain(|_, group| !group.is_void());
-        self.used_bytes = self.topics.iter().flat_map(|topic| &topic.partitions).map(log::PartitionLog::cost_bytes).sum();
+        self.used_bytes =
+            self.topics.iter().flat_map(|topic| &topic.partitions).map(log::PartitionLog::cost_bytes).sum();
     }
 
     /// When [`Self::tick`] has something to do at the latest, as far as open transactions are concerned.

@@ -223,12 +223,7 @@ impl Core {
         Ok(())
     }
 
-    fn group_for_commit(
-        &mut self,
-        group: &str,
-        check: &CommitCheck,
-        more: usize,
-    ) -> Result<&mut Group, ResponseError> {
+    fn group_for_commit(&mut self, group: &str, check: &CommitCheck, more: usize) -> Result<&mut Group, ResponseError> {
         self.check_group(group)?;
         if !self.groups.contains_key(group) && check.generation >= 0 {
             return Err(ResponseError::IllegalGeneration);

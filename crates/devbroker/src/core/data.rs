@@ -48,7 +48,11 @@ impl Core {
         }
         let before = log.cost_bytes();
         let appended = log.append(records, &header, policy, now_ms).map_err(|code| {
-            let why = if code == ResponseError::InvalidRecord { "A compacted topic takes no record without a key." } else { "" };
+            let why = if code == ResponseError::InvalidRecord {
+                "A compacted topic takes no record without a key."
+            } else {
+                ""
+            };
             Refusal::new(code, why)
         })?;
         self.used_bytes += log.cost_bytes() - before;

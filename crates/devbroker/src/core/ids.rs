@@ -27,7 +27,8 @@ impl Ids {
     /// A member id as Kafka makes them: who it is, then something unique.
     pub(crate) fn member_id(&mut self, named_after: &str) -> String {
         let bits = self.uuid();
-        let (a, b, c, d, e) = (bits >> 96, bits >> 80 & 0xffff, bits >> 64 & 0xffff, bits >> 48 & 0xffff, bits & 0xffff_ffff_ffff);
+        let (a, b, c, d, e) =
+            (bits >> 96, bits >> 80 & 0xffff, bits >> 64 & 0xffff, bits >> 48 & 0xffff, bits & 0xffff_ffff_ffff);
         format!("{named_after}-{a:08x}-{b:04x}-{c:04x}-{d:04x}-{e:012x}")
     }
 

@@ -114,7 +114,11 @@ impl TopicConfig {
         let mut settings: Vec<Setting> = known()
             .map(|(name, default)| {
                 let chosen = self.overrides.get(*name);
-                Setting { name, value: chosen.map_or(*default, String::as_str).to_owned(), is_default: chosen.is_none() }
+                Setting {
+                    name,
+                    value: chosen.map_or(*default, String::as_str).to_owned(),
+                    is_default: chosen.is_none(),
+                }
             })
             .collect();
         settings.sort_by_key(|setting| setting.name);

@@ -142,7 +142,8 @@ impl Topics {
         let now = topic.partitions.len();
         let wanted = usize::try_from(count).unwrap_or(0);
         if wanted <= now {
-            let message = format!("The topic '{name}' currently has {now} partition(s); {count} would not be an increase.");
+            let message =
+                format!("The topic '{name}' currently has {now} partition(s); {count} would not be an increase.");
             return Err(Refusal::new(ResponseError::InvalidPartitions, message));
         }
         self.check_room(wanted - now, limits)?;

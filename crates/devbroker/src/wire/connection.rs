@@ -40,7 +40,9 @@ async fn read_frame(stream: &mut TcpStream, buffer: &mut BytesMut, limit: usize)
         if let Some(length) = buffer.get(..4).map(|mut prefix| prefix.get_i32()) {
             let length = usize::try_from(length).unwrap_or(usize::MAX);
             if !(LEAST_FRAME_BYTES..=limit).contains(&length) {
-                return Err(unreadable(format!("a frame of {length} bytes; from {LEAST_FRAME_BYTES} to {limit} is taken")));
+                return Err(unreadable(format!(
+                    "a frame of {length} bytes; from {LEAST_FRAME_BYTES} to {limit} is taken"
+                )));
             }
             if buffer.len() >= 4 + length {
                 buffer.advance(4);

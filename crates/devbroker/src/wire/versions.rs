@@ -47,9 +47,9 @@ const SUPPORTED: [(ApiKey, i16, i16); 33] = [
 /// Is this version of a request handled?
 pub(crate) fn supports(api: ApiKey, version: i16) -> bool {
     let lowest_handled = |api, lowest| if api == ApiKey::Produce { 3 } else { lowest };
-    SUPPORTED.iter().any(|(key, lowest, highest)| {
-        *key == api && (lowest_handled(*key, *lowest)..=*highest).contains(&version)
-    })
+    SUPPORTED
+        .iter()
+        .any(|(key, lowest, highest)| *key == api && (lowest_handled(*key, *lowest)..=*highest).contains(&version))
 }
 
 /// The answer to `ApiVersions`.

@@ -97,7 +97,8 @@ impl Group {
         if !self.fits(request) {
             return refused(ResponseError::InconsistentGroupProtocol);
         }
-        let known = self.members.contains_key(&request.member_id) || self.expected_members.contains_key(&request.member_id);
+        let known =
+            self.members.contains_key(&request.member_id) || self.expected_members.contains_key(&request.member_id);
         let replaces = request.instance_id.as_ref().is_some_and(|id| self.member_by_instance.contains_key(id));
         if !known && !replaces && self.members.len() + self.expected_members.len() >= policy.max_members {
             return refused(ResponseError::GroupMaxSizeReached);
@@ -324,7 +325,8 @@ impl Group {
             (self.protocol, self.leader) = (None, None);
             return;
         }
-        let joined: Vec<Name> = self.members.iter().filter(|(_, m)| m.awaiting_join.is_some()).map(|(id, _)| Name::clone(id)).collect();
+        let joined: Vec<Name> =
+            self.members.iter().filter(|(_, m)| m.awaiting_join.is_some()).map(|(id, _)| Name::clone(id)).collect();
         let Some(first) = joined.first() else {
             self.phase_ends_ms = now_ms + self.slowest_rebalance_ms();
             return;

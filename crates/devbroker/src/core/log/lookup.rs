@@ -29,9 +29,8 @@ impl PartitionLog {
                 self.first_at(newest, newest.header.max_timestamp)
             }
             TimestampQuery::AtOrAfter(timestamp_ms) => {
-                let late_enough = |stored: &&StoredBatch| {
-                    !stored.header.is_control() && stored.header.max_timestamp >= timestamp_ms
-                };
+                let late_enough =
+                    |stored: &&StoredBatch| !stored.header.is_control() && stored.header.max_timestamp >= timestamp_ms;
                 let mut found = self.batches.iter().filter(late_enough);
                 let found = found.find_map(|stored| self.first_at(stored, timestamp_ms))?;
                 (found.0 < bound).then_some(found)

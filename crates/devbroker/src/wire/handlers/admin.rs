@@ -41,7 +41,8 @@ fn create(core: &mut Core, topic: &CreatableTopic, validate_only: bool) -> Resul
         (assigned, _) => Some(i32::try_from(assigned).unwrap_or(i32::MAX)),
     };
     if topic.assignments.is_empty() && !matches!(topic.replication_factor, -1 | 1) {
-        let message = format!("Replication factor {} is larger than 1, the number of brokers.", topic.replication_factor);
+        let message =
+            format!("Replication factor {} is larger than 1, the number of brokers.", topic.replication_factor);
         return Err(Refusal { code: ErrorCode::InvalidReplicationFactor, message });
     }
     let set = |config: &kafka_protocol::messages::create_topics_request::CreatableTopicConfig| {
@@ -106,9 +107,9 @@ pub(super) fn create_partitions(caller: &Caller<'_>, request: &CreatePartitionsR
             let response = CreatePartitionsTopicResult::default().with_name(topic.name.clone());
             match result {
                 Ok(()) => response,
-                Err(refusal) => response
-                    .with_error_code(refusal.code.code())
-                    .with_error_message(Some(text(&refusal.message))),
+                Err(refusal) => {
+                    response.with_error_code(refusal.code.code()).with_error_message(Some(text(&refusal.message)))
+                }
             }
         });
         CreatePartitionsResponse::default().with_results(results.collect())

@@ -35,9 +35,9 @@ pub(super) fn describe(caller: &Caller<'_>, request: &DescribeConfigsRequest) ->
                 .with_resource_name(resource.resource_name.clone());
             match settings(core, resource) {
                 Ok(settings) => response.with_configs(settings.iter().map(described).collect()),
-                Err(refusal) => response
-                    .with_error_code(refusal.code.code())
-                    .with_error_message(Some(text(&refusal.message))),
+                Err(refusal) => {
+                    response.with_error_code(refusal.code.code()).with_error_message(Some(text(&refusal.message)))
+                }
             }
         });
         DescribeConfigsResponse::default().with_results(results.collect())
@@ -97,17 +97,16 @@ pub(super) fn alter(caller: &Caller<'_>, request: &AlterConfigsRequest) -> Alter
             let overrides: BTreeMap<String, String> = given
                 .filter_map(|config| config.value.as_ref().map(|value| (config.name.to_string(), value.to_string())))
                 .collect();
-            let result = change(core, resource.resource_type, &resource.resource_name, request.validate_only, |_| {
-                Ok(overrides)
-            });
+            let result =
+                change(core, resource.resource_type, &resource.resource_name, request.validate_only, |_| Ok(overrides));
             let response = AlterConfigsResourceResponse::default()
                 .with_resource_type(resource.resource_type)
                 .with_resource_name(resource.resource_name.clone());
             match result {
                 Ok(()) => response,
-                Err(refusal) => response
-                    .with_error_code(refusal.code.code())
-                    .with_error_message(Some(text(&refusal.message))),
+                Err(refusal) => {
+                    response.with_error_code(refusal.code.code()).with_error_message(Some(text(&refusal.message)))
+                }
             }
         });
         AlterConfigsResponse::default().with_responses(responses.collect())
@@ -134,9 +133,9 @@ pub(super) fn alter_incrementally(
                 .with_resource_name(resource.resource_name.clone());
             match result {
                 Ok(()) => response,
-                Err(refusal) => response
-                    .with_error_code(refusal.code.code())
-                    .with_error_message(Some(text(&refusal.message))),
+                Err(refusal) => {
+                    response.with_error_code(refusal.code.code()).with_error_message(Some(text(&refusal.message)))
+                }
             }
         });
         IncrementalAlterConfigsResponse::default().with_responses(responses.collect())

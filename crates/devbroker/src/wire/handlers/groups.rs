@@ -13,9 +13,7 @@ use kafka_protocol::messages::{
 
 use super::{Caller, code, name, optional_name, text};
 use crate::core::ErrorCode;
-use crate::core::groups::{
-    CommitCheck, CommittedOffset, GroupReply, JoinReply, JoinRequest, SyncReply, SyncRequest,
-};
+use crate::core::groups::{CommitCheck, CommittedOffset, GroupReply, JoinReply, JoinRequest, SyncReply, SyncRequest};
 use crate::core::topics::{Name, TopicPartition};
 
 mod fetch_offsets;

@@ -44,11 +44,7 @@ fn describe_group(described: DescribedGroup, group: &Group, version: i16) -> Des
             .with_client_host(text(&member.client_host))
             .with_member_metadata(member.metadata(protocol))
             .with_member_assignment(member.assignment.clone());
-        if version >= 4 {
-            described.with_group_instance_id(member.instance_id.as_deref().map(text))
-        } else {
-            described
-        }
+        if version >= 4 { described.with_group_instance_id(member.instance_id.as_deref().map(text)) } else { described }
     });
     described
         .with_group_state(text(group.state.as_str()))
@@ -90,7 +86,8 @@ pub(super) fn delete_groups(caller: &Caller<'_>, request: &DeleteGroupsRequest) 
 
 pub(super) fn list_transactions(caller: &Caller<'_>, request: &ListTransactionsRequest) -> ListTransactionsResponse {
     let states = [State::Empty, State::Ongoing, State::CompleteCommit, State::CompleteAbort];
-    let unknown = request.state_filters.iter().filter(|wanted| !states.iter().any(|state| state.as_str() == wanted.as_str()));
+    let unknown =
+        request.state_filters.iter().filter(|wanted| !states.iter().any(|state| state.as_str() == wanted.as_str()));
     let wanted = |transaction: &Transaction, now_ms: i64| {
         let state = request.state_filters.is_empty()
             || request.state_filters.iter().any(|wanted| wanted.as_str() == transaction.state.as_str());
@@ -144,10 +141,7 @@ fn describe_transaction(core: &Core, id: &TransactionalId) -> TransactionState {
         .with_topics(topics.collect())
 }
 
-pub(super) fn describe_producers(
-    caller: &Caller<'_>,
-    request: &DescribeProducersRequest,
-) -> DescribeProducersResponse {
+pub(super) fn describe_producers(caller: &Caller<'_>, request: &DescribeProducersRequest) -> DescribeProducersResponse {
     caller.shared.with_core(|core, _| {
         let topics = request.topics.iter().map(|topic| {
             let topic_name = name(&topic.name.0);

@@ -44,10 +44,7 @@ pub(super) fn init_producer_id(caller: &Caller<'_>, request: &InitProducerIdRequ
     }
 }
 
-pub(super) fn add_partitions(
-    caller: &Caller<'_>,
-    request: &AddPartitionsToTxnRequest,
-) -> AddPartitionsToTxnResponse {
+pub(super) fn add_partitions(caller: &Caller<'_>, request: &AddPartitionsToTxnRequest) -> AddPartitionsToTxnResponse {
     let producer =
         ProducerIdentity { id: request.v3_and_below_producer_id.0, epoch: request.v3_and_below_producer_epoch };
     let mut partitions = Vec::new();
@@ -56,9 +53,8 @@ pub(super) fn add_partitions(
         partitions.extend(topic.partitions.iter().map(|index| TopicPartition::new(Name::clone(&topic_name), *index)));
     }
     let id = request.v3_and_below_transactional_id.as_str();
-    let results = caller
-        .shared
-        .with_core(|core, now_ms| core.add_partitions_to_transaction(id, producer, &partitions, now_ms));
+    let results =
+        caller.shared.with_core(|core, now_ms| core.add_partitions_to_transaction(id, producer, &partitions, now_ms));
     let results = results.into_iter().map(|result| fenced_as(result, 2, caller.version));
     let topics = by_topic(partitions.into_iter().zip(results)).into_iter().map(|(topic, results)| {
         let results = results.into_iter().map(|(index, result)| {

@@ -6,8 +6,8 @@ use kafka_protocol::messages::offset_fetch_response::{
 };
 use kafka_protocol::messages::{OffsetFetchRequest, OffsetFetchResponse};
 
-use crate::core::topics::{Name, TopicPartition};
 use crate::core::Core;
+use crate::core::topics::{Name, TopicPartition};
 use crate::wire::handlers::{Caller, by_topic, code, name, text};
 
 /// What is answered for a partition.
@@ -18,7 +18,10 @@ struct Found {
     error_code: i16,
 }
 
-pub(in crate::wire::handlers) fn fetch_offsets(caller: &Caller<'_>, request: &OffsetFetchRequest) -> OffsetFetchResponse {
+pub(in crate::wire::handlers) fn fetch_offsets(
+    caller: &Caller<'_>,
+    request: &OffsetFetchRequest,
+) -> OffsetFetchResponse {
     let stable = request.require_stable && caller.version >= 7;
     caller.shared.with_core(|core, _| {
         if caller.version < 8 {

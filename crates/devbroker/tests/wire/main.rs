@@ -1,0 +1,7 @@
+//! librdkafka, unmodified, against the broker on a real port.
+
+mod admin;
+mod groups;
+mod produce_and_fetch;
+mod support;
+mod transactions;
