@@ -161,9 +161,12 @@ impl StateStore for Memory {
         if over.as_ref().is_some_and(|view| view.generation == generation) {
             return Err(crate::generation_in_use(partition, generation));
         }
-        views.rebuild =
-            Some(Rebuild { generation: generation.into(), log: log.into(), over, view: View::default() });
+        let rebuild = Rebuild { generation: generation.into(), log: log.into(), over, view: View::default() };
+        let before = views.rebuild.replace(rebuild);
         slot.account(&views);
+        // To free a large view takes a while, in which lookups should not wait.
+        drop(views);
+        drop(before);
         Ok(())
     }
 
@@ -182,7 +185,13 @@ impl StateStore for Memory {
         }
     }
 
-    fn switch(&mut self, partition: Partition, generation: &str, log: &str, header_offset: i64) -> Result<(), StoreError> {
+    fn switch(
+        &mut self,
+        partition: Partition,
+        generation: &str,
+        log: &str,
+        header_offset: i64,
+    ) -> Result<(), StoreError> {
         let slot = self.slot(partition).ok_or_else(|| rebuild_lost(partition))?;
         let mut views = slot.views.write();
         let position = StorePosition { generation: generation.into(), log: log.into(), header_offset };
@@ -192,8 +201,10 @@ impl StateStore for Memory {
         }
         match views.rebuild.take() {
             Some(rebuild) if rebuild.generation == generation && rebuild.log == log && rebuild.over == standing => {
-                views.view = Some((position, rebuild.view));
+                let before = views.view.replace((position, rebuild.view));
                 slot.account(&views);
+                drop(views);
+                drop(before);
                 Ok(())
             }
             other => {

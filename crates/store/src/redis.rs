@@ -14,8 +14,8 @@ mod lookups;
 mod options;
 mod plan;
 mod read;
-mod reply;
 mod rebuild;
+mod reply;
 mod scripts;
 mod store;
 
@@ -80,7 +80,7 @@ impl Redis {
 
     /// A handle for lookups, with connections of its own; it compares with what this handle and its clones wrote.
     pub fn lookups(&self) -> RedisLookups {
-        RedisLookups::new(self.options.clone(), self.client.clone(), self.acknowledged.clone())
+        RedisLookups::new(self.options.clone(), &self.client, self.acknowledged.clone())
     }
 
     fn known(&mut self, partition: Partition) -> &mut Known {

@@ -1,5 +1,7 @@
 //! The suite on the store in memory, and what is this store's own: its size.
 
+#![allow(clippy::unwrap_used)]
+
 mod suite;
 
 use store::{Lookups, Memory};

@@ -51,10 +51,10 @@ fn read(info: &str) -> Facts {
     for (name, value) in info.lines().filter_map(|line| line.split_once(':')) {
         let value = value.trim();
         match name {
-            "redis_version" => facts.version = value.to_owned(),
-            "maxmemory_policy" => facts.policy = value.to_owned(),
+            "redis_version" => value.clone_into(&mut facts.version),
+            "maxmemory_policy" => value.clone_into(&mut facts.policy),
             "maxmemory" => facts.maximum_bytes = value.parse().unwrap_or(0),
-            "role" => facts.role = value.to_owned(),
+            "role" => value.clone_into(&mut facts.role),
             "cluster_enabled" => facts.cluster = value == "1",
             "aof_enabled" => facts.append_only = value == "1",
             _ => {}
@@ -74,7 +74,9 @@ impl Facts {
             return unusable(format!("it is Redis {}; version {major}.{minor} or newer is needed", self.version));
         }
         if self.cluster {
-            return unusable("it is a node of a Redis Cluster, which is not supported: use one primary (with replicas)".into());
+            return unusable(
+                "it is a node of a Redis Cluster, which is not supported: use one primary (with replicas)".into(),
+            );
         }
         if self.policy != "noeviction" {
             return unusable(format!(

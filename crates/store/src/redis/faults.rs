@@ -24,9 +24,9 @@ pub(super) fn judge(error: &RedisError) -> Fault {
         ErrorKind::Server(ServerErrorKind::NoScript) => return Fault::Untaught,
         ErrorKind::Server(ServerErrorKind::BusyLoading | ServerErrorKind::TryAgain) => return Fault::Busy,
         // A replica answers: the name points at the new primary soon.
-        ErrorKind::Server(
-            ServerErrorKind::ReadOnly | ServerErrorKind::MasterDown | ServerErrorKind::ClusterDown,
-        ) => return Fault::Connection,
+        ErrorKind::Server(ServerErrorKind::ReadOnly | ServerErrorKind::MasterDown | ServerErrorKind::ClusterDown) => {
+            return Fault::Connection;
+        }
         ErrorKind::Server(ServerErrorKind::Moved | ServerErrorKind::Ask | ServerErrorKind::CrossSlot) => {
             return Fault::Final(StoreError::Unusable(
                 "it is a node of a Redis Cluster, which is not supported: use one primary (with replicas)".into(),
@@ -44,12 +44,16 @@ pub(super) fn judge(error: &RedisError) -> Fault {
     }
     Fault::Final(match code {
         "OOM" => StoreError::Unusable(
-            "its memory is full (maxmemory) and nothing was written: raise maxmemory, or give it a larger machine".into(),
+            "its memory is full (maxmemory) and nothing was written: raise maxmemory, or give it a larger machine"
+                .into(),
         ),
         "MISCONF" => StoreError::Unusable(
-            "it refuses writes because it can't save to disk: mend its disk, or set stop-writes-on-bgsave-error to no".into(),
+            "it refuses writes because it can't save to disk: mend its disk, or set stop-writes-on-bgsave-error to no"
+                .into(),
         ),
         "NOPERM" | "NOAUTH" | "WRONGPASS" => credentials(error),
+        // How Redis 7 says NOPERM of a command in a script.
+        _ if detail.contains("user executing the script can't") => permissions(detail),
         // A script's error begins with its own code; what follows names commands and keys' types, never values.
         _ if detail.contains("OOM ") => StoreError::Unusable("its memory is full (maxmemory): raise it".into()),
         _ => StoreError::Unusable(format!("it answered {code} {detail}")),
@@ -57,12 +61,18 @@ pub(super) fn judge(error: &RedisError) -> Fault {
 }
 
 fn credentials(error: &RedisError) -> StoreError {
-    let code = error.code().unwrap_or("NOAUTH");
-    StoreError::Unusable(match code {
-        "NOPERM" => format!(
-            "its user may not do what is needed ({}): allow +@hash +@sortedset +@set +@scripting +@connection +unlink +del +info +exists on its keys",
-            error.detail().unwrap_or_default()
-        ),
-        _ => format!("it refused the user name or password ({code}): check the URL and the password file"),
-    })
+    match error.code() {
+        Some("NOPERM") => permissions(error.detail().unwrap_or_default()),
+        code => StoreError::Unusable(format!(
+            "it refused the user name or password ({}): check the URL and the password file",
+            code.unwrap_or("NOAUTH")
+        )),
+    }
+}
+
+fn permissions(detail: &str) -> StoreError {
+    StoreError::Unusable(format!(
+        "its user may not do what is needed ({detail}): allow +@hash +@sortedset +@set +@scripting +@connection +exists +del \
+         +unlink +info, on the keys that begin with the prefix"
+    ))
 }

@@ -106,7 +106,8 @@ fn connect(options: &RedisOptions, client: &Client, left: Duration) -> Result<Co
     let facts = check::ask(&mut connection)?;
     facts.judge().map_err(Failure::Store)?;
     if facts.is_replica() {
-        let replica = (ErrorKind::Io, "it is a replica, which takes no writes: if it stays one, give the primary's address");
+        let replica =
+            (ErrorKind::Io, "it is a replica, which takes no writes: if it stays one, give the primary's address");
         return Err(Failure::Redis(replica.into()));
     }
     scripts::teach(&mut connection)?;

@@ -31,10 +31,13 @@ struct Pool {
 }
 
 impl RedisLookups {
-    pub(super) fn new(options: Arc<RedisOptions>, client: Client, acknowledged: Acknowledged) -> Self {
+    pub(super) fn new(options: Arc<RedisOptions>, client: &Client, acknowledged: Acknowledged) -> Self {
         let links = (0..options.lookup_connections).map(|_| Link::new(options.clone(), client.clone()));
         let idle = Mutex::new(links.collect());
-        Self { pool: Arc::new(Pool { options, idle, returned: Condvar::new(), generations: Mutex::default() }), acknowledged }
+        Self {
+            pool: Arc::new(Pool { options, idle, returned: Condvar::new(), generations: Mutex::default() }),
+            acknowledged,
+        }
     }
 }
 

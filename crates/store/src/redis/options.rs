@@ -35,7 +35,9 @@ pub struct RedisOptions {
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum OptionsError {
     /// The URL can't be used. (It is not repeated here, as it may hold a password.)
-    #[error("the Redis URL is not valid: {0}; write redis://[user[:password]@]host[:port][/database], or rediss://… for TLS")]
+    #[error(
+        "the Redis URL is not valid: {0}; write redis://[user[:password]@]host[:port][/database], or rediss://… for TLS"
+    )]
     Url(String),
     /// A name can't be part of a key.
     #[error("the {what} {name:?} can't lead Redis keys: write 1 to 100 letters, digits, - . or _")]
@@ -71,7 +73,8 @@ impl RedisOptions {
     pub(super) fn client(&self) -> Result<Client, OptionsError> {
         check_name("prefix", &self.prefix)?;
         check_name("service", &self.service)?;
-        for (what, duration) in [("connect_timeout", self.connect_timeout), ("response_timeout", self.response_timeout)] {
+        for (what, duration) in [("connect_timeout", self.connect_timeout), ("response_timeout", self.response_timeout)]
+        {
             if duration < Duration::from_millis(1) {
                 return Err(OptionsError::Zero(what));
             }
@@ -90,7 +93,9 @@ impl RedisOptions {
             return Err(OptionsError::Url("it begins with neither redis://, rediss:// nor unix://".into()));
         }
         if scheme == "rediss" && !cfg!(feature = "tls") {
-            return Err(OptionsError::Url("it asks for TLS (rediss://), and this build has none (feature `tls`)".into()));
+            return Err(OptionsError::Url(
+                "it asks for TLS (rediss://), and this build has none (feature `tls`)".into(),
+            ));
         }
         let info = self.url.as_str().into_connection_info().map_err(|error| {
             OptionsError::Url(match error.kind() {

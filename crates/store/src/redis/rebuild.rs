@@ -4,7 +4,7 @@
 //! that it replaces is the one over which it was begun.
 
 use ::redis::{Cmd, Connection, RedisResult};
-use stream::{Partition, StateChange, StoreError, StorePosition};
+use stream::{Partition, StateChange, StateStore as _, StoreError, StorePosition};
 
 use super::Redis;
 use super::keys::LAYOUT;
@@ -123,6 +123,12 @@ impl Redis {
         log: &str,
         header_offset: i64,
     ) -> Result<(), StoreError> {
+        let position = StorePosition { generation: generation.into(), log: log.into(), header_offset };
+        if self.known(partition).rebuild.is_none() {
+            // The same switch again, after its end.
+            let standing = self.position(partition)?;
+            return if standing == Some(position) { Ok(()) } else { Err(rebuild_lost(partition)) };
+        }
         self.settle(partition, generation)?;
         let known = self.known(partition);
         let keys = known.keys.clone();
@@ -133,7 +139,6 @@ impl Redis {
             self.known(partition).rebuild = None;
             return Err(rebuild_lost(partition));
         }
-        let position = StorePosition { generation: generation.into(), log: log.into(), header_offset };
         self.acknowledged.note(partition, position);
         let known = self.known(partition);
         known.generation = Some(generation.into());

@@ -59,7 +59,13 @@ impl StateStore for Redis {
         self.fill_in(partition, generation, changes)
     }
 
-    fn switch(&mut self, partition: Partition, generation: &str, log: &str, header_offset: i64) -> Result<(), StoreError> {
+    fn switch(
+        &mut self,
+        partition: Partition,
+        generation: &str,
+        log: &str,
+        header_offset: i64,
+    ) -> Result<(), StoreError> {
         self.switch_to(partition, generation, log, header_offset)
     }
 

@@ -25,7 +25,10 @@ pub fn an_applied_batch_is_read_back_with_its_position(backend: &impl Backend) {
     assert_eq!(store.position(PARTITION).unwrap(), Some(position("g", 7)));
     let loaded = store.load(PARTITION, &keys(&["berta", "anna", "carla"])).unwrap().unwrap();
     assert_eq!(loaded.position, position("g", 7));
-    assert_eq!(loaded.states.into_iter().map(|state| state.map(text)).collect::<Vec<_>>(), [some("2"), some("1"), None]);
+    assert_eq!(
+        loaded.states.into_iter().map(|state| state.map(text)).collect::<Vec<_>>(),
+        [some("2"), some("1"), None]
+    );
     assert!(loaded.due.is_empty());
 }
 
@@ -120,10 +123,8 @@ pub fn each_lane_is_its_own_and_a_change_moves_or_removes_its_entry(backend: &im
     assert_eq!(lane(&mut store, Lane::Claimed), [(5, "berta".into(), some("1"))]);
     assert_eq!(lane(&mut store, Lane::Held), [(1, "carla".into(), some("1"))]);
 
-    let second = [
-        due("anna", "2", Due { timer: at(30), claimed: at(1), ..Due::default() }),
-        due("berta", "2", Due::default()),
-    ];
+    let second =
+        [due("anna", "2", Due { timer: at(30), claimed: at(1), ..Due::default() }), due("berta", "2", Due::default())];
     applied(&mut store, &now, 2, &second);
     assert_eq!(lane(&mut store, Lane::Timer), [(30, "anna".into(), some("2"))]);
     assert_eq!(lane(&mut store, Lane::Ready), []);
@@ -134,7 +135,8 @@ pub fn each_lane_is_its_own_and_a_change_moves_or_removes_its_entry(backend: &im
 pub fn times_at_the_ends_of_the_scale_are_kept_in_order(backend: &impl Backend) {
     let mut store = backend.open();
     let start = begun(&mut store, "g", 0);
-    let times = [("never", Timestamp::MAX), ("always", Timestamp::MIN), ("now", Timestamp::from_millis(1_760_000_000_123))];
+    let times =
+        [("never", Timestamp::MAX), ("always", Timestamp::MIN), ("now", Timestamp::from_millis(1_760_000_000_123))];
     let changes = times.map(|(key, at)| due(key, key, Due { timer: Some(at), ..Due::default() }));
     applied(&mut store, &start, 1, &changes);
     let found = lane(&mut store, Lane::Timer);
@@ -203,9 +205,8 @@ pub fn a_batch_of_thirty_thousand_changes_is_one_batch(backend: &impl Backend) {
     assert_eq!(loaded.due.len(), MANY as usize);
 
     // The first half ends, the second loses its timers.
-    let half: Vec<StateChange> = (0..MANY)
-        .map(|n| if n < MANY / 2 { end(&format!("{n}")) } else { set(&format!("{n}"), "later") })
-        .collect();
+    let half: Vec<StateChange> =
+        (0..MANY).map(|n| if n < MANY / 2 { end(&format!("{n}")) } else { set(&format!("{n}"), "later") }).collect();
     let now = applied(&mut store, &now, 2, &half);
     let loaded = store.load(PARTITION, &request).unwrap().unwrap();
     assert_eq!(loaded.states.iter().filter(|state| state.is_some()).count(), MANY as usize / 2);

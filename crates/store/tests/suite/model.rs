@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use domain::Timestamp;
 use proptest::prelude::*;
-use proptest::test_runner::{Config, TestRunner};
+use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use stream::{Applied, Due, Lane, StateChange, StateStore, StorePosition};
 
 use super::{Backend, LOG, PARTITION};
@@ -40,8 +40,8 @@ fn key(n: usize) -> String {
 
 fn changes() -> impl Strategy<Value = Vec<StateChange>> {
     let time = || prop_oneof![3 => Just(None), 2 => (0..20_i64).prop_map(|at| Some(Timestamp::from_millis(at)))];
-    let due = (time(), time(), time(), time())
-        .prop_map(|(timer, ready, claimed, held)| Due { timer, ready, claimed, held });
+    let due =
+        (time(), time(), time(), time()).prop_map(|(timer, ready, claimed, held)| Due { timer, ready, claimed, held });
     let value = prop_oneof![3 => prop::collection::vec(any::<u8>(), 0..20).prop_map(Some), 1 => Just(None)];
     let change = (0..KEYS, value, due).prop_map(|(n, value, due)| StateChange {
         key: key(n).into(),
@@ -186,7 +186,7 @@ impl<B: Backend> Run<'_, B> {
 /// Runs many histories of two workers, each on data of its own.
 pub fn it_agrees_with_a_simple_model_whatever_is_done<B: Backend>(backend: impl Fn() -> B, cases: u32) {
     let config = Config { cases, failure_persistence: None, max_shrink_iters: 2_000, ..Config::default() };
-    let mut runner = TestRunner::new_with_rng(config, proptest::test_runner::TestRng::deterministic_rng(Default::default()));
+    let mut runner = TestRunner::new_with_rng(config, TestRng::deterministic_rng(RngAlgorithm::default()));
     let histories = prop::collection::vec((0..2_usize, act()), 1..40);
     let result = runner.run(&histories, |history| {
         let backend = backend();

@@ -42,8 +42,10 @@ pub fn fills_may_repeat_and_the_latest_change_of_a_key_counts(backend: &impl Bac
     let mut store = backend.open();
     store.begin_rebuild(PARTITION, "g", LOG).unwrap();
     let early: Vec<_> = (0..5_000).map(|n| timer(&format!("c{n}"), "early", n)).collect();
-    let late: Vec<_> =
-        (0..5_000).filter(|n| n % 2 == 0).map(|n| if n % 4 == 0 { end(&format!("c{n}")) } else { set(&format!("c{n}"), "late") }).collect();
+    let late: Vec<_> = (0..5_000)
+        .filter(|n| n % 2 == 0)
+        .map(|n| if n % 4 == 0 { end(&format!("c{n}")) } else { set(&format!("c{n}"), "late") })
+        .collect();
     store.fill(PARTITION, "g", &early).unwrap();
     store.fill(PARTITION, "g", &[]).unwrap();
     store.fill(PARTITION, "g", &early).unwrap();
