@@ -334,7 +334,7 @@ fn full_memory_refuses_the_whole_batch_and_it_is_applied_once_there_is_room() {
 }
 
 #[test]
-fn a_batch_that_redis_broke_off_midway_is_never_read_and_is_mended_by_writing_it_again() {
+fn a_batch_that_redis_broke_off_midway_is_never_read_and_is_mended_by_the_same_again_or_a_rebuild() {
     let server = own_server(&[]);
     let options = options(server.url());
     let mut store = Redis::new(options.clone()).unwrap();
@@ -349,23 +349,32 @@ fn a_batch_that_redis_broke_off_midway_is_never_read_and_is_mended_by_writing_it
     assert!(matches!(&broken, StoreError::Unusable(why) if why.contains("WRONGTYPE")), "{broken}");
     assert_eq!(server.command(&["HGET", &view_key(&options), "pending"]).unwrap(), Some("2".into()));
 
-    // The half is there, and nobody gets to see it; the position says from where to heal.
+    // The half is there, and nobody gets to see it.
     assert_eq!(store.load(PARTITION, &keys(&["anna", "berta"])).unwrap(), None);
     assert!(matches!(lookups.get(PARTITION, "anna"), Err(LookupError::Restoring(_))));
-    assert_eq!(store.position(PARTITION).unwrap(), Some(one.clone()));
+    assert_eq!(store.position(PARTITION).unwrap(), None);
 
-    // A batch that reaches less far would leave a part of it: refused.
-    server.command(&["DEL", &timers]).unwrap();
+    // A batch that reaches less far than the broken one would leave a part of it: refused.
     let five = [timer("anna", "5", 5), end("berta"), set("carla", "5")];
-    server.command(&["SET", &timers, "again"]).unwrap();
     store.apply(PARTITION, &one, 5, &five).unwrap_err();
     server.command(&["DEL", &timers]).unwrap();
-    assert_eq!(store.apply(PARTITION, &one, 2, &two).unwrap(), Applied::Refused(Some(one.clone())));
+    assert_eq!(store.apply(PARTITION, &one, 2, &two).unwrap(), Applied::Refused(None));
 
-    // The same again, or one that goes on further, mends it.
-    applied(&mut store, &one, 6, &[timer("anna", "6", 6), end("berta"), set("carla", "5")]);
-    assert_eq!(states(&mut store, &["anna", "berta", "carla"]), [some("6"), None, some("5")]);
+    // The same again mends it.
+    let five = applied(&mut store, &one, 5, &five);
+    assert_eq!(states(&mut store, &["anna", "berta", "carla"]), [some("5"), None, some("5")]);
+    assert_eq!(lane(&mut store, Lane::Timer), [(5, "anna".into(), some("5"))]);
+
+    // And where it can't be written again, a rebuild does, under keys of its own.
+    server.command(&["DEL", &timers]).unwrap();
+    server.command(&["SET", &timers, "not a sorted set"]).unwrap();
+    store.apply(PARTITION, &five, 6, &[timer("anna", "6", 6)]).unwrap_err();
+    assert_eq!(store.position(PARTITION).unwrap(), None);
+    store.begin_rebuild(PARTITION, "h", LOG).unwrap();
+    store.fill(PARTITION, "h", &[timer("anna", "6", 6)]).unwrap();
+    store.switch(PARTITION, "h", LOG, 6).unwrap();
     assert_eq!(lane(&mut store, Lane::Timer), [(6, "anna".into(), some("6"))]);
+    assert_eq!(server.command(&["EXISTS", &timers]).unwrap(), some("0"));
 }
 
 #[test]

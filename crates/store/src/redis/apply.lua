@@ -1,7 +1,8 @@
 -- Moves a view from one header to another. KEYS: the view, then those of the plan.
 -- ARGV: layout, generation, log, header expected, header to reach; the plan.
 -- Redis does not roll back a script that fails midway. So `pending` is written first and `header` last: while they differ,
--- the view is half written, and only an apply that reaches at least as far may go on from there.
+-- the view is half written, and nobody reads it. The same apply again mends it, as would one that reaches farther (it brings
+-- all that the first one brought); whoever comes anew finds no view, and rebuilds it.
 local view = redis.call('HMGET', KEYS[1], 'layout', 'generation', 'log', 'header', 'pending')
 if view[1] ~= ARGV[1] or view[2] ~= ARGV[2] or view[3] ~= ARGV[3] then
   return {'refused', view}

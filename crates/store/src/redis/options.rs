@@ -1,7 +1,7 @@
 //! Where Redis is and how long to wait for it. A value of these types that exists is valid.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use ::redis::{Client, ConnectionInfo, IntoConnectionInfo, ProtocolVersion};
@@ -13,6 +13,8 @@ pub struct RedisOptions {
     pub url: String,
     /// A file that holds the password (instead of one in the URL); read at each connection, so that it may be rotated.
     pub password_file: Option<PathBuf>,
+    /// A file with the authority's certificates (PEM) by which a `rediss://` server is checked; by default the system's.
+    pub ca_file: Option<PathBuf>,
     /// The installation's prefix: leads all keys.
     pub prefix: String,
     /// The service whose state this is.
@@ -39,6 +41,14 @@ pub enum OptionsError {
         "the Redis URL is not valid: {0}; write redis://[user[:password]@]host[:port][/database], or rediss://… for TLS"
     )]
     Url(String),
+    /// The authority's certificates can't be used.
+    #[error("the Redis CA file {file} can't be used: {why}")]
+    Authority {
+        /// Where it was looked for.
+        file: String,
+        /// What is wrong with it.
+        why: String,
+    },
     /// A name can't be part of a key.
     #[error("the {what} {name:?} can't lead Redis keys: write 1 to 100 letters, digits, - . or _")]
     Name {
@@ -58,6 +68,7 @@ impl RedisOptions {
         Self {
             url: url.into(),
             password_file: None,
+            ca_file: None,
             prefix: prefix.into(),
             service: service.into(),
             connect_timeout: Duration::from_secs(2),
@@ -83,8 +94,11 @@ impl RedisOptions {
             return Err(OptionsError::Zero("lookup_connections"));
         }
         let info = self.connection_info()?;
-        // An error of the client library may repeat the URL: it is not passed on.
-        Client::open(info).map_err(|_| OptionsError::Url("no client can be made of it".into()))
+        match &self.ca_file {
+            Some(file) => trusting(info, file),
+            // An error of the client library may repeat the URL: it is not passed on.
+            None => Client::open(info).map_err(|_| OptionsError::Url("no client can be made of it".into())),
+        }
     }
 
     fn connection_info(&self) -> Result<ConnectionInfo, OptionsError> {
@@ -107,6 +121,26 @@ impl RedisOptions {
         let redis = info.redis_settings().clone().set_protocol(ProtocolVersion::RESP2);
         Ok(info.set_tcp_settings(tcp).set_redis_settings(redis))
     }
+}
+
+/// A client that trusts the authority in the file, and no other.
+#[cfg(feature = "tls")]
+fn trusting(info: ConnectionInfo, file: &Path) -> Result<Client, OptionsError> {
+    let refused = |why: String| OptionsError::Authority { file: file.display().to_string(), why };
+    let root_cert = std::fs::read(file).map_err(|error| refused(error.to_string()))?;
+    // The client library takes a file without any for one that trusts nobody.
+    if !String::from_utf8_lossy(&root_cert).contains("-----BEGIN CERTIFICATE-----") {
+        return Err(refused("it holds no certificate in PEM form".into()));
+    }
+    let certificates = ::redis::TlsCertificates { client_tls: None, root_cert: Some(root_cert) };
+    Client::build_with_tls(info, certificates)
+        .map_err(|_| refused("its certificates can't be read, or the URL is not rediss://".into()))
+}
+
+#[cfg(not(feature = "tls"))]
+fn trusting(_: ConnectionInfo, file: &Path) -> Result<Client, OptionsError> {
+    let why = "this build has no TLS (feature `tls`)".into();
+    Err(OptionsError::Authority { file: file.display().to_string(), why })
 }
 
 fn check_name(what: &'static str, name: &str) -> Result<(), OptionsError> {

@@ -18,6 +18,13 @@ pub(super) struct ViewFields {
     pub(super) half_written: bool,
 }
 
+impl ViewFields {
+    /// What it stands for. A view that is half written stands for nothing: it is rebuilt, under keys that nothing has touched.
+    pub(super) fn standing(self) -> Option<StorePosition> {
+        (!self.half_written).then_some(self.position)
+    }
+}
+
 /// An answer that is not what the script gives: somebody else's key, or a proxy that changes answers.
 pub(super) fn strange(what: &'static str) -> RedisError {
     (ErrorKind::UnexpectedReturnType, "an answer that is not understood", what.to_owned()).into()

@@ -5,6 +5,7 @@ use stream::{Applied, LoadRequest, Loaded, Partition, StateChange, StateStore, S
 
 use super::keys::{Keys, LAYOUT};
 use super::plan::Plan;
+use super::reply::ViewFields;
 use super::scripts::APPLY;
 use super::{Redis, read, reply};
 use crate::limits;
@@ -13,7 +14,7 @@ impl StateStore for Redis {
     fn position(&mut self, partition: Partition) -> Result<Option<StorePosition>, StoreError> {
         let keys = self.known(partition).keys.clone();
         let view = self.link.run(|connection| read::view(&keys, connection))?;
-        let position = view.map(|view| view.position);
+        let position = view.and_then(ViewFields::standing);
         self.known(partition).generation = position.as_ref().map(|position| position.generation.clone());
         Ok(position)
     }
@@ -81,7 +82,7 @@ fn applied(answer: ::redis::Value) -> RedisResult<Applied> {
     match reply::text(word)?.as_deref() {
         Some("done") => Ok(Applied::Done),
         Some("there") => Ok(Applied::AlreadyThere),
-        Some("refused") => Ok(Applied::Refused(reply::view(view)?.map(|view| view.position))),
+        Some("refused") => Ok(Applied::Refused(reply::view(view)?.and_then(ViewFields::standing))),
         _ => Err(reply::strange("apply")),
     }
 }
