@@ -9,7 +9,7 @@ use tonic::{Code, Status};
 use tonic_types::StatusExt;
 use tower::{Layer, ServiceExt, service_fn};
 
-fn code_of(response: Response<String>) -> Option<Code> {
+fn code_of(response: &Response<String>) -> Option<Code> {
     Status::from_header_map(response.headers()).map(|status| status.code())
 }
 
@@ -75,7 +75,7 @@ async fn a_deadline_that_passes_is_deadline_exceeded_and_not_cancelled() {
             request.headers_mut().insert("grpc-timeout", timeout.parse().unwrap());
         }
         let response = service.clone().oneshot(request).await.unwrap();
-        assert_eq!(code_of(response), Some(Code::DeadlineExceeded), "{timeout:?}");
+        assert_eq!(code_of(&response), Some(Code::DeadlineExceeded), "{timeout:?}");
     }
 }
 
@@ -85,7 +85,7 @@ async fn tonics_own_timer_is_told_apart_from_other_errors() {
     let timed_out =
         layer.layer(service_fn(|_: Request<()>| async { Err::<Response<String>, _>(tonic::TimeoutExpired(())) }));
     let response = timed_out.oneshot(Request::new(())).await.unwrap();
-    assert_eq!(code_of(response), Some(Code::DeadlineExceeded));
+    assert_eq!(code_of(&response), Some(Code::DeadlineExceeded));
 
     let refused = layer
         .layer(service_fn(|_: Request<()>| async { Err::<Response<String>, _>(std::io::Error::other("refused")) }));

@@ -1,0 +1,87 @@
+//! The command line: one file for each command, each with examples in its help.
+
+mod check;
+mod completions;
+mod config;
+mod replay;
+
+use std::io::{ErrorKind, Write as _};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+use runtime::config::{Config, Problems, Sources};
+
+/// Turns a shop's stream of clicks, carts and orders into the next right thing for each customer.
+#[derive(Debug, Parser)]
+#[command(
+    name = "vuelve",
+    version,
+    propagate_version = true,
+    subcommand_required = true,
+    arg_required_else_help = true,
+    after_help = "\
+Examples:
+  vuelve check presets/basic            Is what I wrote a definition?
+  vuelve config                         What is in force, and where was it written?
+  vuelve completions bash               Complete commands in my shell.
+
+Exit codes: 0 well, 1 failed, 2 wrong command line or configuration, 3 drain deadline passed, 130/143 ended by a signal."
+)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// What every command takes.
+#[derive(Debug, Args)]
+pub(crate) struct Global {
+    /// The configuration file (TOML); `vuelve config defaults` writes one to begin with.
+    #[arg(long, short, value_name = "FILE", env = "VUELVE_CONFIG", global = true)]
+    config: Option<PathBuf>,
+    /// Sets one key of the configuration, over the file and the environment; can be repeated.
+    #[arg(long, value_name = "SECTION.KEY=VALUE", global = true)]
+    set: Vec<String>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Check(check::Check),
+    Config(config::Config),
+    Completions(completions::Completions),
+    Replay(replay::Replay),
+}
+
+impl Cli {
+    /// Does what was asked for.
+    pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
+        match self.command {
+            Command::Check(check) => check.run(),
+            Command::Config(config) => config.run(&self.global),
+            Command::Completions(completions) => completions.run(),
+            Command::Replay(replay) => replay.run(&self.global),
+        }
+    }
+}
+
+impl Global {
+    /// The configuration, or everything that is wrong with it.
+    pub(crate) fn load(&self) -> Result<Config, Problems> {
+        vuelve::hosting::layout().load(&Sources::of_this_process(self.config.clone(), self.set.clone()))
+    }
+}
+
+/// Writes a result to standard output. A reader that has seen enough (`| head`) is no failure.
+pub(crate) fn print(text: &str) -> anyhow::Result<()> {
+    match std::io::stdout().write_all(text.as_bytes()) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(error.into()),
+        _ => Ok(()),
+    }
+}
+
+/// What a command's failure is to the shell.
+pub(crate) fn exit_code(error: &anyhow::Error) -> ExitCode {
+    if error.is::<Problems>() { ExitCode::from(2) } else { ExitCode::FAILURE }
+}

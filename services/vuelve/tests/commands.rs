@@ -1,0 +1,120 @@
+//! The command line, as a person at a terminal meets it.
+#![allow(clippy::unwrap_used, reason = "a test may fail by it")]
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+use tempfile::TempDir;
+
+fn vuelve(arguments: &[&str]) -> Output {
+    command(arguments).output().unwrap()
+}
+
+fn command(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_vuelve"));
+    command.args(arguments).env_remove("VUELVE_CONFIG").current_dir(root());
+    command
+}
+
+fn root() -> &'static Path {
+    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."))
+}
+
+fn out(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+fn err(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).unwrap()
+}
+
+#[test]
+fn without_a_command_the_help_teaches() {
+    let output = vuelve(&[]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(err(&output).contains("Examples:\n  vuelve check presets/basic"), "{}", err(&output));
+    for name in ["check", "config", "completions"] {
+        let help = out(&vuelve(&[name, "--help"]));
+        assert!(help.contains("Examples:\n"), "{name}: {help}");
+    }
+}
+
+#[test]
+fn a_folder_that_is_well_is_summed_up() {
+    let output = vuelve(&["check", "presets/basic"]);
+    assert_eq!((output.status.code(), err(&output)), (Some(0), String::new()));
+    assert!(out(&output).starts_with("presets/basic: 2 journeys, "), "{}", out(&output));
+}
+
+#[test]
+fn a_typo_is_told_with_file_line_and_column_also_in_json() {
+    let directory = TempDir::new().unwrap();
+    let journey = "journey: nudge\nversion: 1\ntrigger: { event: Product Added }\nsteps:\n  - wiat: 1h\n";
+    std::fs::write(directory.path().join("nudge.yaml"), journey).unwrap();
+    let path = directory.path().display().to_string();
+
+    let output = vuelve(&["check", &path]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(err(&output).contains(&format!("{path}/nudge.yaml:5:5: error: ")), "{}", err(&output));
+    assert!(err(&output).contains("not usable; 1 error"), "{}", err(&output));
+
+    let output = vuelve(&["check", &path, "--format", "json"]);
+    let told: serde_json::Value = serde_json::from_str(out(&output).lines().next().unwrap()).unwrap();
+    assert_eq!((&told["line"], &told["column"], &told["severity"]), (&5.into(), &5.into(), &"error".into()));
+}
+
+#[test]
+fn a_folder_builds_on_a_preset_that_comes_with_the_binary() {
+    let directory = TempDir::new().unwrap();
+    std::fs::write(directory.path().join("preset.yaml"), "preset: mine\nextends: basic\n").unwrap();
+    let output = command(&["check", "."]).current_dir(directory.path()).output().unwrap();
+    assert_eq!((output.status.code(), err(&output)), (Some(0), String::new()));
+    assert!(out(&output).contains("2 journeys"), "{}", out(&output));
+}
+
+#[test]
+fn a_folder_that_is_not_there_is_told_by_its_name() {
+    let output = vuelve(&["check", "presets/baisc"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(err(&output).starts_with("vuelve: presets/baisc: can't be read: "), "{}", err(&output));
+}
+
+#[test]
+fn the_configuration_is_shown_with_origins() {
+    let output = command(&["config", "--set", "store.kind=memory"])
+        .env("VUELVE__KAFKA__REGISTRY_URL", "http://registry:8081")
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", err(&output));
+    let shown = out(&output);
+    let line = |start: &str| shown.lines().find(|line| line.starts_with(start)).unwrap().to_owned();
+    assert!(line("kind = \"memory\"").ends_with("# --set store.kind"));
+    assert!(line("registry_url = \"http://registry:8081\"").ends_with("# VUELVE__KAFKA__REGISTRY_URL"));
+}
+
+#[test]
+fn a_wrong_configuration_ends_with_two_and_all_that_is_wrong() {
+    let output = vuelve(&["config", "--set", "stor.kind=memory", "--set", "kafka.commit_interval=soon"]);
+    assert_eq!(output.status.code(), Some(2));
+    let told = err(&output);
+    assert!(told.starts_with("vuelve: the configuration has 2 problems; nothing was started\n"), "{told}");
+    assert!(told.contains("--set stor.kind: stor: unknown section; did you mean `store`?"), "{told}");
+    assert!(told.contains("--set kafka.commit_interval: kafka.commit_interval: `soon` is not a duration"), "{told}");
+}
+
+#[test]
+fn the_documented_defaults_are_a_file_to_begin_with() {
+    let directory = TempDir::new().unwrap();
+    let file = directory.path().join("vuelve.toml");
+    std::fs::write(&file, out(&vuelve(&["config", "defaults"]))).unwrap();
+    let output = vuelve(&["--config", file.to_str().unwrap(), "config"]);
+    assert_eq!(output.status.code(), Some(0), "{}", err(&output));
+    assert!(out(&output).contains("vuelve.toml:"), "{}", out(&output));
+}
+
+#[test]
+fn shells_can_complete_the_commands() {
+    for shell in ["bash", "zsh", "fish"] {
+        assert!(out(&vuelve(&["completions", shell])).contains("completions"), "{shell}");
+    }
+}
