@@ -5,4 +5,5 @@ mod admin;
 mod configuration;
 mod grpc;
 mod host;
+mod launch;
 mod telemetry;
