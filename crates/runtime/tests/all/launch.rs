@@ -20,7 +20,7 @@ fn the_process_itself() {
         host.readiness().condition("broker").met();
         match role.as_str() {
             "drains" => host.thread("worker", |stop| {
-                while !stop.wait_timeout(Duration::from_secs(60)) {}
+                while !stop.wait_timeout(Duration::from_mins(1)) {}
                 Ok(())
             }),
             "is stuck" => host.task("worker", |_| std::future::pending()),
