@@ -9,6 +9,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::core::{Core, CoreConfig};
+use crate::registry;
 use crate::wire::{self, Shared};
 
 /// What a broker is started with.
@@ -47,7 +48,7 @@ impl Default for DevBrokerConfig {
     }
 }
 
-/// A running broker; dropping it stops it, too.
+/// A running broker. Dropping it stops it, too, without waiting.
 #[derive(Debug)]
 pub struct DevBroker {
     bootstrap: String,
@@ -63,6 +64,10 @@ impl DevBroker {
     /// If an address can't be bound.
     pub async fn start(config: DevBrokerConfig) -> io::Result<Self> {
         let listener = bind(config.listen).await?;
+        let registry = match config.registry_listen {
+            Some(address) => Some(bind(address).await?),
+            None => None,
+        };
         let address = listener.local_addr()?;
         let host = config.advertised_host.clone().unwrap_or_else(|| reachable(address.ip()).to_string());
         let core = Core::new(CoreConfig { memory_limit_bytes: config.memory_limit_bytes, ..config.core.clone() });
@@ -74,11 +79,17 @@ impl DevBroker {
         let cluster_id = format!("devbroker-{:016x}", config.core.seed);
         let shared = Arc::new(Shared::new(core, limits, host.clone(), address.port(), cluster_id));
         let (stop, stopped) = watch::channel(false);
-        let tasks = vec![
+        let mut tasks = vec![
             tokio::spawn(wire::keep_time(Arc::clone(&shared), stopped.clone())),
-            tokio::spawn(wire::serve(shared, listener, stopped)),
+            tokio::spawn(wire::serve(shared, listener, stopped.clone())),
         ];
-        Ok(Self { bootstrap: SocketAddrText(&host, address.port()).to_string(), registry_url: None, stop, tasks })
+        let mut registry_url = None;
+        if let Some(registry) = registry {
+            let port = registry.local_addr()?.port();
+            registry_url = Some(format!("http://{}", SocketAddrText(&host, port)));
+            tasks.push(tokio::spawn(registry::http::serve(registry, stopped)));
+        }
+        Ok(Self { bootstrap: SocketAddrText(&host, address.port()).to_string(), registry_url, stop, tasks })
     }
 
     /// `host:port` for `bootstrap.servers`.

@@ -9,6 +9,7 @@
 
 mod broker;
 pub mod core;
+mod registry;
 mod wire;
 
 pub use broker::{DevBroker, DevBrokerConfig, banner};

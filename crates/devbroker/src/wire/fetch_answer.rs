@@ -134,3 +134,6 @@ impl Writer {
         self.piece.put_u8(value as u8);
     }
 }
+
+#[cfg(test)]
+mod tests;

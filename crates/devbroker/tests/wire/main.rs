@@ -3,5 +3,6 @@
 mod admin;
 mod groups;
 mod produce_and_fetch;
+mod registry;
 mod support;
 mod transactions;

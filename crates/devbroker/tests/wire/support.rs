@@ -31,6 +31,10 @@ impl Broker {
         Self { runtime, broker: Some(broker), servers }
     }
 
+    pub(crate) fn registry_url(&self) -> String {
+        self.broker.as_ref().and_then(DevBroker::registry_url).unwrap()
+    }
+
     pub(crate) fn config(&self) -> ClientConfig {
         let mut config = ClientConfig::new();
         config.set("bootstrap.servers", &self.servers);
