@@ -1,0 +1,49 @@
+//! The settings of the pure part, with their defaults.
+
+use domain::HumanDuration;
+use serde::{Deserialize, Serialize};
+
+use crate::retry::Retry;
+
+/// How messages are decided on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Settings {
+    /// Whether messages really leave (`live`), or are recorded as if they had (`replay`).
+    pub mode: Mode,
+    /// In a replay, a customer without an address counts as reached by the first channel (true), because recorded
+    /// clickstreams rarely have addresses; false gives the outcome `no_address`, as when live.
+    pub replay_without_address: bool,
+    /// How a message that was refused for the time being is tried again.
+    pub retry: Retry,
+    /// How long a message's id is remembered after its outcome, so that a repeated request gets no second one (14 d).
+    pub remember_outcomes: HumanDuration,
+    /// More messages of one customer than this do not wait at the same time (50); the next one fails.
+    pub waiting_per_customer: u16,
+    /// A longer context is refused (64 KiB).
+    pub context_bytes: u32,
+}
+
+/// Whether messages really leave.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Mode {
+    /// They do.
+    #[default]
+    Live,
+    /// Each that could be sent has the outcome `sent` at its request; nothing leaves, nothing waits.
+    Replay,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            mode: Mode::default(),
+            replay_without_address: true,
+            retry: Retry::default(),
+            remember_outcomes: HumanDuration::from_hours(14 * 24),
+            waiting_per_customer: 50,
+            context_bytes: 64 * 1024,
+        }
+    }
+}

@@ -1,0 +1,132 @@
+//! A message is asked for.
+
+use domain::Timestamp;
+use schemas::{MessageRequest, Outcome};
+use stream::{Context, Disposition};
+
+use crate::Effects;
+use crate::channel::{Channel, Unreachable, reach};
+use crate::options::Mode;
+use crate::outcome::{Ending, finish, withdraw};
+use crate::policy::{NoTemplate, Policy};
+use crate::state::{ContextJson, MessagingState, PendingMessage, Phase, Withdrawal, WithdrawalOutcome};
+
+/// Lets the message wait for room to be sent, or ends it at once with the outcome that says why not.
+pub(crate) fn receive(
+    policy: &Policy,
+    state: &mut MessagingState,
+    request: MessageRequest,
+    context: &Context<'_>,
+    effects: &mut Effects,
+) -> Disposition {
+    if is_known(state, &request.message_id) {
+        return Disposition::Ignored("repeated");
+    }
+    let channels = request.channels.clone();
+    let mut message = pending(request, context);
+    let ending = match examine(policy, state, &mut message, &channels, context.now) {
+        Err(ending) => ending,
+        Ok(()) => {
+            supersede(policy, state, &message, context, effects);
+            match policy.settings.mode {
+                Mode::Replay => Ending::new(Outcome::Sent, context.now),
+                Mode::Live if state.messages.len() >= usize::from(policy.settings.waiting_per_customer) => {
+                    Ending::new(Outcome::Failed, context.now).because("too_many_waiting")
+                }
+                Mode::Live => {
+                    state.messages.push(message);
+                    return Disposition::Emitted;
+                }
+            }
+        }
+    };
+    finish(policy, state, message, ending, context, effects);
+    Disposition::Emitted
+}
+
+fn is_known(state: &MessagingState, message_id: &str) -> bool {
+    state.messages.iter().any(|message| message.message_id == message_id)
+        || state.finals.iter().any(|message| message.message_id == message_id)
+}
+
+fn pending(request: MessageRequest, context: &Context<'_>) -> PendingMessage {
+    PendingMessage {
+        message_id: request.message_id,
+        shop: request.shop,
+        journey: request.journey,
+        journey_version: request.journey_version,
+        run_id: request.run_id,
+        step: request.step,
+        template: request.template,
+        category: request.category,
+        channel: String::new(),
+        address_hash: String::new(),
+        due_at: Timestamp::from_millis(request.due_at),
+        expires_at: Timestamp::from_millis(request.expires_at),
+        recipient: request.recipient.unwrap_or_default(),
+        context_json: request.context_json.map(ContextJson),
+        traceparent: context.trace.cloned().or_else(|| request.traceparent.map(Into::into)),
+        hops: request.hops,
+        phase: Phase::Ready,
+        phase_at: context.now,
+        claims: 0,
+        attempts: 0,
+        uncertain: false,
+        withdrawal: None,
+    }
+}
+
+/// Whether the message may be sent, and by which channel to which address.
+fn examine(
+    policy: &Policy,
+    state: &MessagingState,
+    message: &mut PendingMessage,
+    channels: &[String],
+    now: Timestamp,
+) -> Result<(), Ending> {
+    if now >= message.expires_at {
+        return Err(Ending::new(Outcome::Expired, now).because("at_request"));
+    }
+    match reach(channels, &message.recipient, &policy.address_secret) {
+        Ok((channel, hash)) => {
+            channel.name().clone_into(&mut message.channel);
+            message.address_hash = hash.to_string();
+        }
+        Err(Unreachable(reason)) => match first_supported(channels).filter(|_| counts_as_reached(policy)) {
+            Some(channel) => channel.name().clone_into(&mut message.channel),
+            None => return Err(Ending::new(Outcome::NoAddress, now).because(reason)),
+        },
+    }
+    if let Some(reason) = policy.suppression(state, &message.address_hash, &message.category) {
+        return Err(Ending::suppressed(reason, now));
+    }
+    if let Err(NoTemplate(reason)) = policy.template(&message.template) {
+        return Err(Ending::new(Outcome::RenderFailed, now).because(reason));
+    }
+    let context_bytes = message.context_json.as_ref().map_or(0, |context| context.0.len());
+    if context_bytes > policy.settings.context_bytes as usize {
+        return Err(Ending::new(Outcome::RenderFailed, now).because("context_too_large"));
+    }
+    Ok(())
+}
+
+fn first_supported(channels: &[String]) -> Option<Channel> {
+    channels.iter().find_map(|name| Channel::from_name(name))
+}
+
+fn counts_as_reached(policy: &Policy) -> bool {
+    policy.settings.mode == Mode::Replay && policy.settings.replay_without_address
+}
+
+/// A later message of a run takes the place of those of it that still wait.
+fn supersede(
+    policy: &Policy,
+    state: &mut MessagingState,
+    by: &PendingMessage,
+    context: &Context<'_>,
+    effects: &mut Effects,
+) {
+    let withdrawal =
+        Withdrawal { outcome: WithdrawalOutcome::Superseded, reason: Some(format!("by {}", by.message_id)) };
+    withdraw(policy, state, |message| message.run_id == by.run_id, &withdrawal, context, effects);
+}

@@ -1,0 +1,179 @@
+//! What messaging keeps for one customer.
+//!
+//! Wanted properties:
+//! - a message is in `messages` from its request until its one final outcome, and then in `finals` until it is forgotten;
+//! - `due()` names everything that it waits for, so that nothing waits for ever;
+//! - the state ends (equals its default) once nothing waits and nothing has to be remembered;
+//! - nothing personal is shown by `Debug`.
+//!
+//! The fields are those of `schemas/messaging/messaging_state.avsc`, in its order.
+
+use std::fmt;
+
+use domain::Timestamp;
+use schemas::{AvroSchema, Outcome, Recipient, StateContract, SuppressionReason};
+use serde::{Deserialize, Serialize};
+use stream::{ClaimId, Due, State, Trace};
+
+/// What messaging knows of one customer.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct MessagingState {
+    /// Messages without a final outcome, in the order in which they were asked for.
+    #[serde(default)]
+    pub messages: Vec<PendingMessage>,
+    /// Messages that have their outcome, eldest first: a repeated request gets no second one.
+    #[serde(default)]
+    pub finals: Vec<FinalMessage>,
+    /// Addresses just suppressed, until the table of suppressions has surely brought them to every worker.
+    #[serde(default)]
+    pub barred: Vec<BarredAddress>,
+}
+
+/// A message without a final outcome. The fields are documented in the schema.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[allow(missing_docs, reason = "documented in the schema, which a test holds to having every field documented")]
+pub struct PendingMessage {
+    pub message_id: String,
+    pub shop: String,
+    pub journey: String,
+    pub journey_version: i32,
+    pub run_id: String,
+    pub step: String,
+    pub template: String,
+    pub category: String,
+    pub channel: String,
+    pub address_hash: String,
+    pub due_at: Timestamp,
+    pub expires_at: Timestamp,
+    pub recipient: Recipient,
+    pub context_json: Option<ContextJson>,
+    pub traceparent: Option<Trace>,
+    #[serde(default)]
+    pub hops: i32,
+    pub phase: Phase,
+    pub phase_at: Timestamp,
+    #[serde(default)]
+    pub claims: i32,
+    #[serde(default)]
+    pub attempts: i32,
+    #[serde(default)]
+    pub uncertain: bool,
+    pub withdrawal: Option<Withdrawal>,
+}
+
+/// What a message waits for; `phase_at` says since or until when.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Phase {
+    /// For room to be sent, since then.
+    Ready,
+    /// For the time of its next attempt.
+    Retry,
+    /// For the outcome of an attempt, since then.
+    Claimed,
+    /// A phase newer than this reader: it waits for its expiry only.
+    #[default]
+    #[serde(other)]
+    Other,
+}
+
+/// Why a claimed message is not to be tried again.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Withdrawal {
+    /// The outcome that it has if it did not leave.
+    pub outcome: WithdrawalOutcome,
+    /// The outcome's reason.
+    pub reason: Option<String>,
+}
+
+/// The outcome of a message that was withdrawn.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WithdrawalOutcome {
+    /// A later message of the run took its place.
+    Superseded,
+    /// The customer unsubscribed.
+    Unsubscribed,
+    /// The address was suppressed.
+    Suppressed,
+    /// Its run ended; also what a reader sees of an outcome that it does not know.
+    #[default]
+    #[serde(other)]
+    Cancelled,
+}
+
+impl From<WithdrawalOutcome> for Outcome {
+    fn from(outcome: WithdrawalOutcome) -> Self {
+        match outcome {
+            WithdrawalOutcome::Cancelled => Self::Cancelled,
+            WithdrawalOutcome::Superseded => Self::Superseded,
+            WithdrawalOutcome::Unsubscribed => Self::Unsubscribed,
+            WithdrawalOutcome::Suppressed => Self::Suppressed,
+        }
+    }
+}
+
+/// A message that has its outcome.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FinalMessage {
+    /// The message.
+    pub message_id: String,
+    /// When it is forgotten.
+    pub forget_at: Timestamp,
+}
+
+/// An address that was just suppressed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BarredAddress {
+    /// Keyed hash of the address.
+    pub address_hash: String,
+    /// Why.
+    pub reason: SuppressionReason,
+    /// From when on the table alone is asked.
+    pub forget_at: Timestamp,
+}
+
+/// What a template may show: the text of a JSON object. It may hold personal data, so `Debug` does not show it.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct ContextJson(pub String);
+
+impl fmt::Debug for ContextJson {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ContextJson({} bytes)", self.0.len())
+    }
+}
+
+impl PendingMessage {
+    /// The id of its latest claim: unique within the customer, because a claim's number is used once.
+    pub fn claim_id(&self) -> ClaimId {
+        format!("{}#{}", self.message_id, self.claims).into()
+    }
+
+    /// Whether somebody may be sending it at this moment.
+    pub fn is_claimed(&self) -> bool {
+        self.phase == Phase::Claimed
+    }
+}
+
+impl StateContract for MessagingState {
+    const NAME: &'static str = "MessagingChangelog";
+
+    fn changelog() -> &'static AvroSchema {
+        &schemas::MESSAGING_CHANGELOG
+    }
+}
+
+impl State for MessagingState {
+    fn due(&self) -> Due {
+        let since = |phase| self.messages.iter().filter(|m| m.phase == phase).map(|m| m.phase_at).min();
+        let expiry = self.messages.iter().filter(|m| !m.is_claimed()).map(|m| m.expires_at);
+        let forgotten = self.finals.iter().map(|f| f.forget_at).chain(self.barred.iter().map(|b| b.forget_at));
+        Due {
+            timer: expiry.chain(since(Phase::Retry)).chain(forgotten).min(),
+            ready: since(Phase::Ready),
+            claimed: since(Phase::Claimed),
+            held: None,
+        }
+    }
+}

@@ -1,0 +1,50 @@
+//! A customer does not want to be written to at an address.
+
+use schemas::SuppressionReason;
+use stream::{Context, Disposition};
+
+use crate::Effects;
+use crate::input::Unsubscribe;
+use crate::outcome::{Cause, bar};
+use crate::policy::Policy;
+use crate::state::MessagingState;
+
+/// Bars the address. A second wish changes nothing.
+///
+/// The wish holds for every category: as long as consent is not kept by category, less than she asked for is the worse
+/// mistake.
+pub(crate) fn unsubscribe(
+    policy: &Policy,
+    state: &mut MessagingState,
+    wish: &Unsubscribe,
+    context: &Context<'_>,
+    effects: &mut Effects,
+) -> Disposition {
+    let Some(address_hash) = address_of(state, wish) else { return Disposition::Rejected("no_address") };
+    // A bounce may be lifted when the mailbox is back; her own wish must then still stand.
+    let may_be_lifted = |reason| matches!(reason, SuppressionReason::Bounced | SuppressionReason::Other);
+    if policy.suppressions_of(state, &address_hash).any(|reason| !may_be_lifted(reason)) {
+        return Disposition::Ignored("already_suppressed");
+    }
+    let cause = Cause {
+        reason: SuppressionReason::Unsubscribed,
+        since: wish.at,
+        shop: &wish.shop,
+        message_id: wish.message_id.as_deref(),
+    };
+    bar(policy, state, &address_hash, &cause, context, effects);
+    Disposition::Emitted
+}
+
+/// The address that she named, else the one that the message which she named goes to.
+fn address_of(state: &MessagingState, wish: &Unsubscribe) -> Option<String> {
+    let of_message = || {
+        let message_id = wish.message_id.as_deref()?;
+        state
+            .messages
+            .iter()
+            .find(|message| message.message_id == message_id)
+            .map(|message| message.address_hash.clone())
+    };
+    wish.address.map(|hash| hash.to_string()).or_else(of_message)
+}

@@ -1,0 +1,10 @@
+//! What becomes of a request: on the real worker, with no broker, no store and no mail server.
+
+mod properties;
+mod refusals;
+mod replays;
+mod requests;
+mod shared;
+mod states;
+mod suppressions;
+mod takeovers;

@@ -1,0 +1,107 @@
+//! Addresses that are not written to.
+
+use messaging::{Attempt, Output};
+use schemas::{MessagingCommand, Outcome, SuppressionReason};
+
+use crate::shared::*;
+
+#[test]
+fn who_unsubscribes_gets_nothing_that_still_waits_and_nothing_that_comes_after() {
+    let mut bench = Bench::new();
+    bench.send(&request("m-1", 0));
+    bench.command(&unsubscribe(EMAIL, 10));
+    bench.send(&request("m-2", 20));
+    let outcomes = bench.driver.outputs();
+    assert!(matches!(&outcomes[0], Output::Suppression(suppression)
+        if suppression.reason == SuppressionReason::Unsubscribed && suppression.address_hash == hash_of("ana@example.com")));
+    let ended: Vec<_> = outcomes[1..]
+        .iter()
+        .map(
+            |output| {
+                if let Output::Outcome(outcome) = output { (&*outcome.message_id, outcome.outcome) } else { panic!() }
+            },
+        )
+        .collect();
+    assert_eq!(ended, [("m-1", Outcome::Unsubscribed), ("m-2", Outcome::Unsubscribed)]);
+    assert!(bench.claim().is_empty());
+}
+
+#[test]
+fn a_second_wish_to_unsubscribe_changes_nothing() {
+    let mut bench = Bench::new();
+    bench.command(&unsubscribe(EMAIL, 0));
+    bench.command(&unsubscribe(EMAIL, 1));
+    assert_eq!(bench.driver.outputs().len(), 1);
+    bench.suppress(EMAIL, SuppressionReason::Unsubscribed);
+    bench.driver.advance_to(at(2 * HOUR));
+    assert_eq!(bench.driver.states(), 0, "from then on the table alone is asked");
+    bench.command(&unsubscribe(EMAIL, 3 * HOUR));
+    assert_eq!(bench.driver.outputs(), []);
+}
+
+#[test]
+fn an_unsubscription_reaches_other_customers_with_the_address_by_the_table() {
+    let mut bench = Bench::new();
+    bench.suppress("ANA@EXAMPLE.COM ", SuppressionReason::Unsubscribed);
+    bench.send(&request("m-1", 0));
+    assert_eq!(bench.outcomes(), ended("m-1", Outcome::Unsubscribed));
+}
+
+#[test]
+fn a_suppression_that_comes_while_a_message_waits_is_seen_at_the_claim() {
+    let mut bench = Bench::new();
+    bench.send(&request("m-1", 0));
+    bench.suppress(EMAIL, SuppressionReason::Complained);
+    assert!(bench.claim().is_empty());
+    assert_eq!(bench.outcomes(), ended_because("m-1", Outcome::Suppressed, "complained"));
+}
+
+#[test]
+fn a_lifted_suppression_suppresses_no_more() {
+    let mut bench = Bench::new();
+    bench.suppress(EMAIL, SuppressionReason::Manual);
+    bench.lift(EMAIL);
+    bench.send(&request("m-1", 0));
+    assert_eq!(bench.claim_one().2.message_id, "m-1");
+}
+
+#[test]
+fn what_she_asked_for_herself_comes_although_she_unsubscribed() {
+    let mut bench = Bench::new();
+    bench.send(&receipt("waiting", 0));
+    bench.command(&unsubscribe(EMAIL, 0));
+    bench.send(&receipt("later", 1));
+    let first = bench.claim_one();
+    assert_eq!(first.2.message_id, "waiting");
+    assert!(first.2.transactional);
+    assert_eq!(bench.claim_one().2.message_id, "later");
+}
+
+#[test]
+fn a_message_in_flight_when_she_unsubscribes_is_not_tried_again() {
+    let mut bench = Bench::new();
+    bench.send(&request("m-1", 0));
+    let claimed = bench.claim_one();
+    bench.command(&unsubscribe(EMAIL, 1));
+    bench.complete(&claimed, at(2), Attempt::NotConnected("refused".to_owned()));
+    assert_eq!(bench.outcomes(), ended("m-1", Outcome::Unsubscribed));
+}
+
+#[test]
+fn a_wish_that_names_only_the_message_is_about_its_address() {
+    let mut bench = Bench::new();
+    let by_message = MessagingCommand { address_hash: None, message_id: word("m-1"), ..unsubscribe(EMAIL, 1) };
+    bench.command(&by_message);
+    assert_eq!(bench.driver.outputs(), [], "of an unknown message nothing is known");
+    bench.send(&request("m-1", 2));
+    bench.command(&by_message);
+    assert_eq!(bench.outcomes(), ended("m-1", Outcome::Unsubscribed));
+}
+
+#[test]
+fn a_bounced_address_can_still_be_unsubscribed() {
+    let mut bench = Bench::new();
+    bench.suppress(EMAIL, SuppressionReason::Bounced);
+    bench.command(&unsubscribe(EMAIL, 0));
+    assert_eq!(bench.driver.outputs().len(), 1);
+}
