@@ -94,3 +94,62 @@ pub(crate) fn owned(message: &BorrowedMessage<'_>) -> ReadRecord {
         }),
     }
 }
+
+/// Follows topics from their beginning: for commands that wait for something to be written.
+pub struct Follower {
+    reader: BaseConsumer<Logged>,
+    partitions: Vec<(String, i32)>,
+    timeout: Duration,
+}
+
+impl std::fmt::Debug for Follower {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Follower").field("partitions", &self.partitions.len()).finish_non_exhaustive()
+    }
+}
+
+impl Follower {
+    /// Of the committed records of these topics.
+    pub fn new(cluster: &Cluster, topics: &[String], timeout: Duration) -> Result<Self, KafkaFailure> {
+        let reader: BaseConsumer<Logged> = create(&cluster.reader("vuelve-follow", true), Logged, "a reader")?;
+        let mut assignment = TopicPartitionList::new();
+        let mut partitions = Vec::new();
+        for topic in topics {
+            let failed = |source| KafkaFailure::of(format!("following {topic}"), source);
+            let metadata = reader.fetch_metadata(Some(topic), timeout).map_err(failed)?;
+            for partition in 0..metadata.topics().first().map_or(0, |topic| topic.partitions().len()) as i32 {
+                assignment.add_partition_offset(topic, partition, Offset::Beginning).map_err(failed)?;
+                partitions.push((topic.clone(), partition));
+            }
+        }
+        reader.assign(&assignment).map_err(|source| KafkaFailure::of("following topics", source))?;
+        Ok(Self { reader, partitions, timeout })
+    }
+
+    /// The next record, if one comes within `wait`.
+    pub fn next(&self, wait: Duration) -> Result<Option<ReadRecord>, KafkaFailure> {
+        let deadline = Instant::now() + wait;
+        loop {
+            match self.reader.poll(deadline.saturating_duration_since(Instant::now())) {
+                None => return Ok(None),
+                Some(Err(KafkaError::PartitionEOF(_))) => {}
+                Some(Err(source)) => return Err(KafkaFailure::of("following topics", source)),
+                Some(Ok(message)) => return Ok(Some(owned(&message))),
+            }
+        }
+    }
+
+    /// The last stable offset of every partition of a topic.
+    pub fn stable_ends(&self, topic: &str, partitions: i32) -> Result<Vec<i64>, KafkaFailure> {
+        let end = |partition| {
+            let range = self.reader.fetch_watermarks(topic, partition, self.timeout);
+            range.map(|(_, end)| end).map_err(|source| KafkaFailure::of(format!("asking for the end of {topic}"), source))
+        };
+        (0..partitions).map(end).collect()
+    }
+}
+
+/// Whether a changelog's record is a header: how far its partition got.
+pub fn is_changelog_header(record: &ReadRecord) -> bool {
+    record.key.as_deref() == Some(crate::worker::HEADER_KEY.as_bytes())
+}

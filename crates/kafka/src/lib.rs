@@ -14,7 +14,7 @@ mod registry;
 mod topics;
 mod worker;
 
-pub use admin::{DeadLetterEntry, ReadRecord, read_topic};
+pub use admin::{DeadLetterEntry, Follower, ReadRecord, is_changelog_header, read_topic};
 pub use append::{Appender, Header, NewRecord};
 pub use clients::{Cluster, SECURITY_KEYS};
 pub use dead_letters::redrive_record;

@@ -29,6 +29,7 @@ pub use options::{Act, Done, NoShell, Shell, WorkerOptions, WorkerReport};
 use rebalance::{GroupContext, Rebalance};
 use restore::{Restorer, header_text, now_ms};
 use tables::{Broadcast, Broadcasts};
+pub(crate) use transaction::HEADER_KEY;
 use transaction::{Outcome, TRACE_HEADER, Transactions};
 
 use crate::KafkaFailure;
@@ -342,7 +343,9 @@ impl<'a, S: Service> Driver<'a, S> {
             return Ok(());
         }
         self.asked_for_ends = Instant::now();
-        let all = self.stepped_past_markers.elapsed() >= STEP_PAST_MARKERS;
+        // A replay waits for positions to come to the ends, so they are looked after each time.
+        let replay = self.options.settings.time_mode == TimeMode::Replay;
+        let all = replay || self.stepped_past_markers.elapsed() >= STEP_PAST_MARKERS;
         if all {
             self.stepped_past_markers = Instant::now();
         }

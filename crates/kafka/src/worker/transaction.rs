@@ -24,7 +24,7 @@ use crate::clients::{Cluster, create, log};
 use crate::dead_letters;
 
 /// The key of a changelog's header. No customer id begins with this character.
-pub(super) const HEADER_KEY: &str = "\0";
+pub(crate) const HEADER_KEY: &str = "\0";
 /// Names the writer of a changelog record.
 pub(super) const WRITER_HEADER: &str = "vuelve-writer";
 /// What a key waits for, on its changelog record: the four lanes, 8 bytes each, big-endian milliseconds; `i64::MIN` for none.

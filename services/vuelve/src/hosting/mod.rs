@@ -1,0 +1,95 @@
+//! How the parts of an installation are put together: one place for the demo, a replay and production.
+//!
+//! Wanted properties:
+//! - a service knows nothing of this: it is handed its log, its store and its settings;
+//! - every part starts with what it needs checked (topics, schemas, store), or says what is missing and what to do.
+
+mod door;
+mod report;
+mod sections;
+mod shell;
+mod worker;
+
+use std::time::Duration;
+
+use anyhow::Context;
+use kafka::{Cluster, Registry, Topics};
+use runtime::config::{Config, InstallationOptions, KafkaOptions, Mode};
+use schemas::Schemas;
+
+pub use door::add_door;
+pub use sections::{LinkOptions, Sections, layout};
+pub use shell::{Channel, SideEffects};
+pub use worker::{add_journeys, add_messaging, add_resolver};
+
+/// Where an installation lives, checked.
+#[derive(Clone, Debug)]
+pub struct Installation {
+    /// The cluster.
+    pub cluster: Cluster,
+    /// The schema registry.
+    pub registry: Registry,
+    /// What is written under which schema id.
+    pub schemas: Schemas,
+    /// Whether time is moved by the replay tool.
+    pub replay: bool,
+    /// The slot of this process's instances.
+    pub slot: String,
+}
+
+impl Installation {
+    /// From the configuration; nothing is asked of the broker yet.
+    pub fn of(config: &Config, slot: &str) -> Self {
+        let installation: &InstallationOptions = config.get();
+        let kafka: &KafkaOptions = config.get();
+        let servers: Vec<&str> = kafka.bootstrap_servers.iter().map(runtime::config::HostPort::as_str).collect();
+        let properties = kafka.properties.expose().map(|(key, value)| (key.to_owned(), value.to_owned()));
+        Self {
+            cluster: Cluster {
+                bootstrap_servers: servers.join(","),
+                prefix: installation.prefix.as_str().to_owned(),
+                partitions: installation.partitions.get(),
+                security: properties.collect(),
+                transaction_timeout: kafka.transaction_timeout.as_std(),
+                session_timeout: kafka.session_timeout.as_std(),
+            },
+            registry: Registry::new(kafka.registry_url.as_str(), kafka.request_timeout.as_std()),
+            schemas: Schemas::new(),
+            replay: installation.mode == Mode::Replay,
+            slot: slot.to_owned(),
+        }
+    }
+
+    /// The topics are there with the right number of partitions, and the schemas are bound. Waits for a broker or registry
+    /// that is not up yet, up to `patience`.
+    pub async fn check(&self, register: bool, timeout: Duration, patience: Duration) -> anyhow::Result<()> {
+        let this = self.clone();
+        let check = move || -> anyhow::Result<()> {
+            let deadline = std::time::Instant::now() + patience;
+            loop {
+                match this.check_once(register, timeout) {
+                    Err(failure) if failure.is_passing() && std::time::Instant::now() < deadline => {
+                        tracing::warn!(error = %failure, "waiting for the broker and the registry");
+                        std::thread::sleep(Duration::from_millis(500));
+                    }
+                    result => return result.context("the installation is not ready"),
+                }
+            }
+        };
+        tokio::task::spawn_blocking(check).await?
+    }
+
+    fn check_once(&self, register: bool, timeout: Duration) -> Result<(), kafka::KafkaFailure> {
+        Topics::new(&self.cluster, timeout).check()?;
+        self.registry.bind(&self.cluster.prefix, &self.schemas, register)?;
+        Ok(())
+    }
+
+    /// Creates what is missing: topics, and the schemas in the registry. Returns the topics that were created.
+    pub async fn create(&self, replication: i32, timeout: Duration) -> anyhow::Result<Vec<String>> {
+        let created = Topics::new(&self.cluster, timeout).create(replication).await?;
+        let this = self.clone();
+        tokio::task::spawn_blocking(move || this.registry.bind(&this.cluster.prefix, &this.schemas, true)).await??;
+        Ok(created)
+    }
+}

@@ -1,0 +1,56 @@
+//! Side effects away from the worker's thread: tasks that tell how they ended.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::mpsc;
+use std::time::Instant;
+
+use kafka::{Act, Done, Shell};
+use messaging::{Completion, Email, Messaging};
+use stream::{ClaimId, Key, Partition};
+use tokio::runtime::Handle;
+
+/// What sends a message: SMTP, the demo's mailbox.
+pub trait Channel: Send + Sync + 'static {
+    /// How many messages it can send at once.
+    fn capacity(&self) -> usize;
+    /// Sends one, unless its claim is too old by the boot-time clock.
+    fn send(&self, email: Email, claimed_at: Instant) -> Pin<Box<dyn Future<Output = Completion> + Send + '_>>;
+}
+
+/// Runs messaging's side effects as tasks.
+pub struct SideEffects {
+    channel: Arc<dyn Channel>,
+    tokio: Handle,
+    tell: mpsc::Sender<(Partition, Key, ClaimId, Completion)>,
+    told: mpsc::Receiver<(Partition, Key, ClaimId, Completion)>,
+}
+
+impl SideEffects {
+    /// Sends by `channel`, on the runtime of the caller.
+    pub fn new(channel: Arc<dyn Channel>) -> Self {
+        let (tell, told) = mpsc::channel();
+        Self { channel, tokio: Handle::current(), tell, told }
+    }
+}
+
+impl Shell<Messaging> for SideEffects {
+    fn capacity(&self) -> usize {
+        self.channel.capacity()
+    }
+
+    fn perform(&mut self, act: Act<Messaging>) {
+        let (channel, tell) = (Arc::clone(&self.channel), self.tell.clone());
+        self.tokio.spawn(async move {
+            let completion = channel.send(act.action, act.claimed_at).await;
+            // The worker is gone: whoever takes over finds the claim.
+            let _ = tell.send((act.partition, act.key, act.claim, completion));
+        });
+    }
+
+    fn done(&mut self) -> Option<Done<Messaging>> {
+        let (partition, key, claim, completion) = self.told.try_recv().ok()?;
+        Some(Done { partition, key, claim, completion })
+    }
+}

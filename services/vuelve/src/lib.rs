@@ -1,0 +1,8 @@
+//! Vuelve: every service in one binary, and the command line tool.
+
+pub mod definition_topic;
+pub mod embedded;
+pub mod folders;
+pub mod hosting;
+pub mod replay;
+pub mod services;

@@ -1,0 +1,138 @@
+//! Waiting until an installation in replay has processed everything, and moving its time.
+
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+use anyhow::bail;
+use domain::Timestamp;
+use ingestion::Resolver;
+use journeys::Journeys;
+use kafka::{Appender, Follower, NewRecord};
+use messaging::Messaging;
+use schemas::{Mark, MarkEntry, OutputBound};
+use stream::{Service, Topology};
+
+use crate::definition_topic::Headers;
+use crate::hosting::Installation;
+
+const SERVICES: [&str; 3] = ["ingestion", "journeys", "messaging"];
+const QUIET: Duration = Duration::from_millis(300);
+
+/// Watches an installation in replay.
+#[derive(Debug)]
+pub(super) struct Watch {
+    installation: Installation,
+    headers: Headers,
+    marks: Follower,
+    /// By partition: how far journeys' time has come.
+    journeys_time: HashMap<i32, i64>,
+    timeout: Duration,
+}
+
+fn topologies() -> [&'static Topology; 3] {
+    [Resolver::topology(), Journeys::topology(), Messaging::topology()]
+}
+
+impl Watch {
+    /// Begins to watch. `timeout` is how long nothing may move before the replay gives up.
+    pub(super) fn begin(installation: &Installation, timeout: Duration) -> anyhow::Result<Self> {
+        let marks = installation.cluster.topic("journeys.marks");
+        Ok(Self {
+            headers: Headers::follow(installation, &SERVICES, timeout)?,
+            marks: Follower::new(&installation.cluster, &[marks], timeout)?,
+            journeys_time: HashMap::new(),
+            installation: installation.clone(),
+            timeout,
+        })
+    }
+
+    /// Waits until every service's position in every input is the input's end.
+    pub(super) fn until_processed(&mut self, mut progress: impl FnMut(u64)) -> anyhow::Result<()> {
+        let (mut left_before, mut moved) = (u64::MAX, Instant::now());
+        let mut calm = 0;
+        loop {
+            self.headers.catch_up(QUIET)?;
+            let (left, behind) = self.left()?;
+            progress(left);
+            if left != left_before {
+                (left_before, moved) = (left, Instant::now());
+            }
+            // Twice in a row: what the first look saw may have written something.
+            calm = if left == 0 { calm + 1 } else { 0 };
+            if calm >= 2 {
+                return Ok(());
+            }
+            if moved.elapsed() > self.timeout {
+                bail!("nothing moved for {:?}; behind: {behind}", self.timeout);
+            }
+        }
+    }
+
+    /// How many records are still to be processed, and where.
+    fn left(&self) -> anyhow::Result<(u64, String)> {
+        let partitions = self.installation.cluster.partitions;
+        let (mut left, mut behind) = (0, Vec::new());
+        for topology in topologies() {
+            for input in topology.inputs {
+                let ends = self.headers.stable_ends(&self.installation.cluster.topic(input.dataset), partitions)?;
+                for (partition, end) in ends.into_iter().enumerate() {
+                    let position = self.headers.of(topology.service, partition as i32).and_then(|header| {
+                        header.positions.iter().find(|position| position.dataset == input.dataset)
+                    });
+                    let missing = end - position.map_or(0, |position| position.next_offset);
+                    if missing > 0 {
+                        left += missing.unsigned_abs();
+                        behind.push(format!("{} {}[{partition}] by {missing}", topology.service, input.dataset));
+                    }
+                }
+            }
+        }
+        Ok((left, behind.join(", ")))
+    }
+
+    /// Moves time to `to` and waits until all timers up to it have fired and what came of it is processed.
+    pub(super) async fn advance(&mut self, to: Timestamp, mut progress: impl FnMut(u64)) -> anyhow::Result<()> {
+        let partitions = self.installation.cluster.partitions;
+        let events = "storefront.events";
+        let bounds = self.headers.stable_ends(&self.installation.cluster.topic(events), partitions)?;
+        let mark = Mark {
+            service: "replay".to_owned(),
+            transactional_id: "replay".to_owned(),
+            entries: (0..partitions).map(|partition| MarkEntry { partition, time: to.as_millis() }).collect(),
+            bounds: vec![OutputBound { dataset: events.to_owned(), offsets: bounds }],
+        };
+        let mut value = Vec::new();
+        self.installation.schemas.encode("ingestion.marks", &mark, &mut value)?;
+        let record = NewRecord {
+            topic: self.installation.cluster.topic("ingestion.marks"),
+            partition: Some(0),
+            key: Some(b"replay".to_vec()),
+            value: Some(value),
+            headers: Vec::new(),
+        };
+        let appender = Appender::new(&self.installation.cluster, "vuelve-replay", self.timeout)?;
+        let began = Instant::now();
+        // A worker that takes over reads marks from then on, so the mark is repeated until all have passed it.
+        while !self.all_have_come_to(to)? {
+            if began.elapsed() > self.timeout {
+                bail!("after {:?} not all partitions of journeys have come to the replay's end", self.timeout);
+            }
+            appender.append(std::slice::from_ref(&record)).await?;
+            tokio::time::sleep(QUIET).await;
+        }
+        self.until_processed(&mut progress)
+    }
+
+    fn all_have_come_to(&mut self, to: Timestamp) -> anyhow::Result<bool> {
+        while let Some(record) = self.marks.next(Duration::from_millis(50))? {
+            let Some(value) = record.value else { continue };
+            let mark: Mark = self.installation.schemas.decode(&value)?;
+            for entry in mark.entries {
+                let time = self.journeys_time.entry(entry.partition).or_insert(i64::MIN);
+                *time = (*time).max(entry.time);
+            }
+        }
+        let partitions = 0..self.installation.cluster.partitions;
+        Ok(partitions.into_iter().all(|p| self.journeys_time.get(&p).is_some_and(|time| *time >= to.as_millis())))
+    }
+}

@@ -1,0 +1,138 @@
+//! Recorded clickstreams, read line by line as calls of Segment's API.
+
+use std::fs::File;
+use std::io::{BufRead, BufReader, Read};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, bail};
+use clap::ValueEnum;
+use domain::Timestamp;
+use jiff::Timestamp as Instant;
+use serde_json::{Value, json};
+
+/// How a file is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// `customer_id,product_id,unix_seconds,event` with `view`, `cart` and `buy`; a header line; gzip or plain.
+    Retailrocket,
+    /// One call of Segment's API a line, as JSON with `type`, `timestamp`, ids; gzip or plain.
+    SegmentJsonl,
+}
+
+/// A call to send.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Call {
+    /// Who it is about: keeps her calls in order.
+    pub(super) customer: String,
+    /// When it happened.
+    pub(super) at: Timestamp,
+    /// The call as the API takes it.
+    pub(super) json: String,
+}
+
+/// Longer lines are no event.
+const MAX_LINE_BYTES: u64 = 64 * 1024;
+
+/// The calls of a file.
+pub(super) struct Source {
+    lines: Box<dyn BufRead + Send>,
+    path: PathBuf,
+    line: u64,
+    format: Format,
+    synthetic_addresses: bool,
+}
+
+impl std::fmt::Debug for Source {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Source").field("path", &self.path).field("line", &self.line).finish_non_exhaustive()
+    }
+}
+
+impl Source {
+    /// Opens a file. `synthetic_addresses` gives every customer an address at example.com.
+    pub(super) fn open(path: &Path, format: Format, synthetic_addresses: bool) -> anyhow::Result<Self> {
+        let mut file = BufReader::new(File::open(path).with_context(|| path.display().to_string())?);
+        let gzip = file.fill_buf().with_context(|| path.display().to_string())?.starts_with(&[0x1f, 0x8b]);
+        let lines: Box<dyn BufRead + Send> =
+            if gzip { Box::new(BufReader::new(flate2::read::MultiGzDecoder::new(file))) } else { Box::new(file) };
+        Ok(Self { lines, path: path.to_owned(), line: 0, format, synthetic_addresses })
+    }
+
+    /// The next call; none at the end of the file.
+    pub(super) fn next(&mut self) -> anyhow::Result<Option<Call>> {
+        loop {
+            let mut line = String::new();
+            let read = self.lines.by_ref().take(MAX_LINE_BYTES).read_line(&mut line);
+            let read = read.with_context(|| format!("{}:{}", self.path.display(), self.line + 1))?;
+            if read == 0 {
+                return Ok(None);
+            }
+            self.line += 1;
+            if read as u64 == MAX_LINE_BYTES {
+                bail!("{}:{}: the line is longer than {MAX_LINE_BYTES} bytes", self.path.display(), self.line);
+            }
+            let line = line.trim();
+            if line.is_empty() || self.line == 1 && self.format == Format::Retailrocket && line.starts_with("customer_id") {
+                continue;
+            }
+            let call = match self.format {
+                Format::Retailrocket => self.retailrocket(line),
+                Format::SegmentJsonl => segment(line),
+            };
+            return call.map(Some).with_context(|| format!("{}:{}", self.path.display(), self.line));
+        }
+    }
+
+    fn retailrocket(&self, line: &str) -> anyhow::Result<Call> {
+        let fields: Vec<&str> = line.split(',').collect();
+        let [customer, product, seconds, event] = fields[..] else {
+            bail!("four fields are expected, customer_id,product_id,unix_seconds,event, not {}", fields.len());
+        };
+        let seconds: i64 = seconds.parse().with_context(|| format!("`{seconds}` is no number of seconds"))?;
+        let at = Timestamp::from_seconds(seconds);
+        let name = match event {
+            "view" => "Product Viewed",
+            "cart" => "Product Added",
+            "buy" => "Order Completed",
+            other => bail!("`{other}` is no event: view, cart and buy are"),
+        };
+        let properties = match event {
+            "buy" => json!({ "products": [{ "product_id": product }] }),
+            _ => json!({ "product_id": product }),
+        };
+        let mut call = json!({
+            "type": "track",
+            "event": name,
+            "userId": customer,
+            "messageId": format!("replay-{}", self.line),
+            "timestamp": rfc3339(at)?,
+            "properties": properties,
+        });
+        if self.synthetic_addresses {
+            call["context"] = json!({ "traits": { "email": format!("customer-{customer}@example.com") } });
+        }
+        Ok(Call { customer: customer.to_owned(), at, json: call.to_string() })
+    }
+}
+
+fn segment(line: &str) -> anyhow::Result<Call> {
+    let mut call: Value = serde_json::from_str(line).context("the line is no JSON")?;
+    let text = |name: &str| call.get(name).and_then(Value::as_str).map(str::to_owned);
+    let customer = text("anonymousId").or_else(|| text("userId")).context("the call has neither userId nor anonymousId")?;
+    let at = text("timestamp").or_else(|| text("originalTimestamp")).context("the call has no timestamp")?;
+    let at: Instant = at.parse().with_context(|| format!("`{at}` is no time as RFC 3339 has it"))?;
+    // What happened long ago was sent then: the door must not correct it by today's clock.
+    for field in ["sentAt", "receivedAt", "originalTimestamp"] {
+        if let Some(object) = call.as_object_mut() {
+            object.remove(field);
+        }
+    }
+    let at = Timestamp::from_millis(at.as_millisecond());
+    call["timestamp"] = Value::String(rfc3339(at)?);
+    Ok(Call { customer, at, json: call.to_string() })
+}
+
+/// An instant as RFC 3339 has it, in UTC.
+pub(super) fn rfc3339(at: Timestamp) -> anyhow::Result<String> {
+    Ok(Instant::from_millisecond(at.as_millis()).context("a time out of range")?.to_string())
+}

@@ -1,0 +1,66 @@
+//! Which services a process hosts.
+
+use std::sync::Arc;
+
+use clap::ValueEnum;
+use runtime::config::Config;
+use runtime::host::Host;
+
+use crate::hosting::{self, Channel, Installation};
+
+/// A service, or one role of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, ValueEnum)]
+pub enum ServiceName {
+    /// Ingestion's HTTP side: takes events and answers once the broker has them.
+    Door,
+    /// Ingestion's worker: drops repeats and puts each event under its customer.
+    Resolver,
+    /// Both roles of ingestion.
+    Ingestion,
+    /// Who is where in which journey.
+    Journeys,
+    /// Renders and sends.
+    Messaging,
+}
+
+impl ServiceName {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Ingestion, Self::Journeys, Self::Messaging];
+
+    /// Its word on the command line.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Door => "door",
+            Self::Resolver => "resolver",
+            Self::Ingestion => "ingestion",
+            Self::Journeys => "journeys",
+            Self::Messaging => "messaging",
+        }
+    }
+}
+
+/// Adds services to a host. Messages leave by `channel`. Returns where the door listens, if there is one.
+pub async fn add(
+    host: &mut Host,
+    config: &Config,
+    installation: &Installation,
+    services: &[ServiceName],
+    settings: &messaging::Settings,
+    channel: &Arc<dyn Channel>,
+) -> anyhow::Result<Option<std::net::SocketAddr>> {
+    let wants = |names: &[ServiceName]| names.iter().any(|name| services.contains(name));
+    let mut door = None;
+    if wants(&[ServiceName::Door, ServiceName::Ingestion]) {
+        door = Some(hosting::add_door(host, config, installation).await?);
+    }
+    if wants(&[ServiceName::Resolver, ServiceName::Ingestion]) {
+        hosting::add_resolver(host, config, installation)?;
+    }
+    if wants(&[ServiceName::Journeys]) {
+        hosting::add_journeys(host, config, installation)?;
+    }
+    if wants(&[ServiceName::Messaging]) {
+        hosting::add_messaging(host, config, installation, settings.clone(), Arc::clone(channel))?;
+    }
+    Ok(door)
+}
