@@ -1,0 +1,164 @@
+//! What conditions see: `customer`, `event`, `run`, `now`; built only as far as the condition looks.
+
+use definitions::{EvaluationError, Expression, Scope};
+use serde::ser::{Serialize, SerializeMap, SerializeSeq, Serializer};
+use serde_json::{Map, Value};
+
+use crate::event::{item, object};
+use crate::scene::Scene;
+use crate::state::{Item, Run, StepState, TriggerOrder};
+
+/// Whether the condition holds for the run.
+pub(crate) fn holds(condition: &Expression, run: &Run, scene: &Scene<'_>) -> Result<bool, EvaluationError> {
+    let reads = condition.reads();
+    let mut scope = Scope::new();
+    for variable in &reads.variables {
+        match *variable {
+            "customer" => scope.set("customer", CustomerFacts::of(scene)),
+            "event" => scope.set("event", EventFacts::of(run, scene)),
+            "run" => scope.set("run", RunFacts { run, steps: reads.steps.iter().map(|step| &**step).collect() }),
+            _ => scope.set("now", scene.now.as_millis()),
+        }
+    }
+    condition.evaluate(&scope)
+}
+
+#[derive(serde::Serialize)]
+struct CustomerFacts<'a> {
+    id: &'a str,
+    first_name: Option<&'a str>,
+    last_name: Option<&'a str>,
+    locale: Option<&'a str>,
+    time_zone: Option<&'a str>,
+    has_email: bool,
+    has_phone: bool,
+}
+
+impl<'a> CustomerFacts<'a> {
+    fn of(scene: &Scene<'a>) -> Self {
+        let contact = scene.contact;
+        Self {
+            id: scene.customer,
+            first_name: contact.and_then(|contact| contact.first_name.as_deref()),
+            last_name: contact.and_then(|contact| contact.last_name.as_deref()),
+            locale: contact.and_then(|contact| contact.locale.as_deref()),
+            time_zone: contact.and_then(|contact| contact.zone()),
+            has_email: contact.is_some_and(|contact| contact.email.is_some()),
+            has_phone: contact.is_some_and(|contact| contact.phone.is_some()),
+        }
+    }
+}
+
+/// The event at hand; where a timer or an outcome led here, the one that opened the run.
+#[derive(serde::Serialize)]
+struct EventFacts {
+    name: String,
+    time: i64,
+    shop: String,
+    cart_id: Option<String>,
+    product: Item,
+    products: Vec<Item>,
+    order: TriggerOrder,
+    properties: Properties,
+}
+
+impl EventFacts {
+    fn of(run: &Run, scene: &Scene<'_>) -> Self {
+        let compiled = scene.policy.version(&run.journey, run.version);
+        let (trigger, properties) = match (scene.event, compiled) {
+            (Some(event), Some(compiled)) => (event.trigger(compiled), event.properties().clone()),
+            _ => (run.trigger.clone(), object(run.trigger.properties_json.as_deref())),
+        };
+        let product = scene.event.and_then(|event| event.event.product.as_ref()).map(item);
+        Self {
+            name: trigger.name.to_string(),
+            time: trigger.event_time.as_millis(),
+            shop: run.shop.to_string(),
+            cart_id: trigger.cart_id,
+            product: product.or_else(|| trigger.products.first().cloned()).unwrap_or_default(),
+            products: trigger.products,
+            order: trigger.order.unwrap_or_default(),
+            properties: Properties(properties),
+        }
+    }
+}
+
+struct RunFacts<'a> {
+    run: &'a Run,
+    steps: Vec<&'a str>,
+}
+
+impl Serialize for RunFacts<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("started_at", &self.run.started_at.as_millis())?;
+        map.serialize_entry("key", &*self.run.key)?;
+        map.serialize_entry("restarts", &i64::from(self.run.restarts))?;
+        let none = StepState::default();
+        for label in &self.steps {
+            map.serialize_entry(label, &StepFacts::of(self.run.step(label).unwrap_or(&none)))?;
+        }
+        map.end()
+    }
+}
+
+/// What conditions see of a step; one that was not reached has no outcome and no channel.
+#[derive(serde::Serialize)]
+struct StepFacts<'a> {
+    outcome: &'a str,
+    channel: &'a str,
+    clicked: bool,
+    timed_out: bool,
+}
+
+impl<'a> StepFacts<'a> {
+    fn of(step: &'a StepState) -> Self {
+        Self {
+            outcome: step.outcome.as_deref().unwrap_or_default(),
+            channel: step.channel.as_deref().unwrap_or_default(),
+            clicked: step.clicked,
+            timed_out: step.timed_out,
+        }
+    }
+}
+
+/// What the shop sent, with whole numbers as CEL's `int` (JSON does not tell signed from unsigned).
+struct Properties(Map<String, Value>);
+
+struct Property<'a>(&'a Value);
+
+impl Serialize for Properties {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        map(&self.0, serializer)
+    }
+}
+
+impl Serialize for Property<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self.0 {
+            Value::Null => serializer.serialize_unit(),
+            Value::Bool(value) => serializer.serialize_bool(*value),
+            Value::String(text) => serializer.serialize_str(text),
+            Value::Object(object) => map(object, serializer),
+            Value::Number(number) => match number.as_i64() {
+                Some(whole) => serializer.serialize_i64(whole),
+                None => serializer.serialize_f64(number.as_f64().unwrap_or(f64::NAN)),
+            },
+            Value::Array(items) => {
+                let mut list = serializer.serialize_seq(Some(items.len()))?;
+                for item in items {
+                    list.serialize_element(&Property(item))?;
+                }
+                list.end()
+            }
+        }
+    }
+}
+
+fn map<S: Serializer>(object: &Map<String, Value>, serializer: S) -> Result<S::Ok, S::Error> {
+    let mut map = serializer.serialize_map(Some(object.len()))?;
+    for (name, value) in object {
+        map.serialize_entry(name, &Property(value))?;
+    }
+    map.end()
+}

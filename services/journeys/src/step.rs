@@ -1,0 +1,32 @@
+//! Dispatches.
+
+use std::convert::Infallible;
+
+use stream::{Cause, Context, Disposition};
+
+use crate::input::Input;
+use crate::policy::Policy;
+use crate::state::JourneysState;
+use crate::{Effects, outcome, storefront_event, timer};
+
+pub(crate) fn step(
+    policy: &Policy,
+    state: &mut JourneysState,
+    cause: Cause<Input, Infallible>,
+    context: &Context<'_>,
+    effects: &mut Effects,
+) -> Disposition {
+    match cause {
+        Cause::Record(Input::Event(event)) => storefront_event::receive(policy, state, &event, context, effects),
+        Cause::Record(Input::Outcome(outcome)) => outcome::receive(policy, state, &outcome, context, effects),
+        Cause::Record(Input::Erased) => {
+            *state = JourneysState::default();
+            Disposition::Emitted
+        }
+        Cause::Timer => timer::fire(policy, state, context, effects),
+        Cause::PolicyChanged => timer::policy_changed(policy, state, context, effects),
+        Cause::Completed(_, never) => match never {},
+        // It claims nothing: all that it wants done, messaging does.
+        Cause::Claim | Cause::Abandoned => Disposition::Ignored("no_claims"),
+    }
+}

@@ -1,0 +1,170 @@
+//! The customer did something: what is known of her grows, runs end, go on or begin.
+//!
+//! An event that ends a run may open the next one of the same journey; a run that it opens is not touched by it again.
+
+use definitions::{Awaited, Wait};
+use schemas::{Decision, EventKind, StorefrontEvent};
+use stream::{Context, Disposition};
+
+use crate::event::EventView;
+use crate::policy::{CompiledJourney, Policy};
+use crate::program::{Operation, Place};
+use crate::scene::Scene;
+use crate::state::{JourneysState, Run};
+use crate::walk::{Fate, Settled, end, resolve, restart, settle, standing_at};
+use crate::{Effects, cart, contact, enter, memory};
+
+/// Events that say that a link of a message was followed.
+const CLICKS: [&str; 2] = ["Email Link Clicked", "Push Notification Tapped"];
+
+pub(crate) fn receive(
+    policy: &Policy,
+    state: &mut JourneysState,
+    event: &StorefrontEvent,
+    context: &Context<'_>,
+    effects: &mut Effects,
+) -> Disposition {
+    match event.kind {
+        EventKind::Alias => return Disposition::Ignored("alias"),
+        EventKind::Group => return Disposition::Ignored("group"),
+        EventKind::Other => return Disposition::Ignored("unknown_kind"),
+        EventKind::Track | EventKind::Identify | EventKind::Page | EventKind::Screen => {}
+    }
+    let view = EventView::new(event);
+    let written = effects.outputs.len();
+    let mut changed = contact::observe(&mut state.contact, event);
+    let mut reason = "no_journey";
+    if event.kind == EventKind::Track {
+        changed |= cart::observe(&mut state.carts, &view, context.now);
+        changed |= act_on_runs(policy, state, &view, context, effects);
+        changed |= memory::note_exits(policy, state, &view, context.now);
+        for compiled in policy.listeners(&event.name) {
+            if compiled.journey.triggers.iter().any(|trigger| **trigger == *event.name) {
+                match enter::enter(policy, state, compiled, &view, context, effects) {
+                    enter::Entry::Entered => changed = true,
+                    enter::Entry::Refused(refused) => reason = refused,
+                }
+            }
+        }
+        if event.name == "Order Completed" {
+            changed |= cart::close(&mut state.carts, event.cart_id.as_deref());
+        }
+    }
+    if is_kept(state) {
+        changed |= contact::observe_device(&mut state.contact, event);
+    }
+    if changed {
+        state.known |= event.user_id.is_some()
+            || state.contact.as_ref().is_some_and(|contact| contact.email.is_some() || contact.phone.is_some());
+        state.touched_at = Some(context.now);
+    }
+    if changed || effects.outputs.len() > written { Disposition::Emitted } else { Disposition::Ignored(reason) }
+}
+
+/// Whether something is kept of the customer that a message could come of.
+fn is_kept(state: &JourneysState) -> bool {
+    let reachable = state.contact.as_ref().is_some_and(|contact| contact.email.is_some() || contact.phone.is_some());
+    reachable || !state.runs.is_empty() || !state.carts.is_empty()
+}
+
+fn act_on_runs(
+    policy: &Policy,
+    state: &mut JourneysState,
+    view: &EventView<'_>,
+    context: &Context<'_>,
+    effects: &mut Effects,
+) -> bool {
+    if state.runs.is_empty() {
+        return false;
+    }
+    let mut runs = std::mem::take(&mut state.runs);
+    let mut changed = false;
+    let mut scene = Scene {
+        policy,
+        customer: context.key,
+        now: context.now,
+        trace: context.trace,
+        contact: state.contact.as_ref(),
+        carts: &state.carts,
+        event: Some(view),
+        effects,
+    };
+    let mut ended = Vec::new();
+    for mut run in runs.drain(..) {
+        match react(&mut run, view, &mut scene) {
+            Reaction::None => state.runs.push(run),
+            Reaction::Acted(Fate::Goes) => {
+                changed = true;
+                state.runs.push(run);
+            }
+            Reaction::Acted(Fate::Ended(ending)) => {
+                changed = true;
+                ended.push((run, ending));
+            }
+        }
+    }
+    for (run, ending) in ended {
+        memory::note_end(policy, state, run, ending, context.now);
+    }
+    changed
+}
+
+/// What an event did to a run.
+enum Reaction {
+    None,
+    Acted(Fate),
+}
+
+fn react(run: &mut Run, view: &EventView<'_>, scene: &mut Scene<'_>) -> Reaction {
+    // What was imported from before the run began says nothing about it.
+    if view.event.historical && view.time() < run.trigger.event_time {
+        return Reaction::None;
+    }
+    let (held, open) = (run.held_since, run.waits_for_policy());
+    let (compiled, paused) = match settle(run, scene) {
+        Settled::Goes { compiled, paused } => (compiled, paused),
+        Settled::Ended(ending) => return Reaction::Acted(Fate::Ended(ending)),
+    };
+    if compiled.journey.exits.iter().any(|exit| view.matches(exit, run, &compiled)) {
+        return Reaction::Acted(end(run, Decision::Exited, Some(&view.event.name), scene));
+    }
+    let settled = held != run.held_since || open != run.waits_for_policy();
+    let unmoved = if note_click(run, view) | settled { Reaction::Acted(Fate::Goes) } else { Reaction::None };
+    if run.held_since.is_some() {
+        return unmoved;
+    }
+    let Some(Place { operation: Operation::Wait(wait), .. }) = standing_at(run, &compiled) else { return unmoved };
+    let awaited = match &wait.wait {
+        Wait::For { what, .. } => what.iter().any(|awaited| happened(awaited, run, view, &compiled)),
+        Wait::Duration(_) | Wait::Until { .. } => false,
+    };
+    if awaited {
+        return Reaction::Acted(resolve(run, &compiled, "event", paused, scene));
+    }
+    if wait.restart_on.iter().any(|pattern| view.matches(pattern, run, &compiled)) {
+        restart(run, &compiled, scene);
+        return Reaction::Acted(Fate::Goes);
+    }
+    unmoved
+}
+
+fn happened(awaited: &Awaited, run: &Run, view: &EventView<'_>, compiled: &CompiledJourney) -> bool {
+    let Awaited::Event { pattern, about } = awaited else { return false };
+    view.matches(pattern, run, compiled)
+        && about.as_ref().is_none_or(|step| {
+            let message = run.step(step).and_then(|step| step.message_id.as_deref());
+            message.is_some() && view.property("message_id").as_deref() == message
+        })
+}
+
+fn note_click(run: &mut Run, view: &EventView<'_>) -> bool {
+    if !CLICKS.iter().any(|click| view.is(click)) {
+        return false;
+    }
+    let Some(message) = view.property("message_id") else { return false };
+    let step = run.steps.iter_mut().find(|step| step.message_id.as_deref() == Some(&*message) && !step.clicked);
+    step.is_some_and(|step| {
+        step.clicked = true;
+        true
+    })
+}
