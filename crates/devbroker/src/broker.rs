@@ -72,9 +72,9 @@ impl DevBroker {
         let host = config.advertised_host.clone().unwrap_or_else(|| reachable(address.ip()).to_string());
         let core = Core::new(CoreConfig { memory_limit_bytes: config.memory_limit_bytes, ..config.core.clone() });
         let limits = wire::WireLimits {
-            max_request_bytes: config.max_request_bytes,
-            max_fetch_bytes: config.max_fetch_bytes,
-            max_connections: config.max_connections,
+            request_bytes: config.max_request_bytes,
+            fetch_bytes: config.max_fetch_bytes,
+            connections: config.max_connections,
         };
         let cluster_id = format!("devbroker-{:016x}", config.core.seed);
         let shared = Arc::new(Shared::new(core, limits, host.clone(), address.port(), cluster_id));

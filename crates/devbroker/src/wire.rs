@@ -21,12 +21,14 @@ use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 
+use crate::core::Core;
+
 /// How often sessions, rebalances and transactions are looked at.
 const TICK: std::time::Duration = std::time::Duration::from_millis(20);
 
 /// Accepts connections until `stop` says so.
 pub(crate) async fn serve(shared: Arc<Shared>, listener: TcpListener, mut stop: watch::Receiver<bool>) {
-    let slots = Arc::new(Semaphore::new(shared.limits.max_connections));
+    let slots = Arc::new(Semaphore::new(shared.limits.connections));
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
@@ -35,7 +37,7 @@ pub(crate) async fn serve(shared: Arc<Shared>, listener: TcpListener, mut stop: 
             accepted = listener.accept() => {
                 let Ok((stream, peer)) = accepted else { continue };
                 let Ok(slot) = Arc::clone(&slots).try_acquire_owned() else {
-                    tracing::warn!(limit = shared.limits.max_connections, "connection refused: too many are open");
+                    tracing::warn!(limit = shared.limits.connections, "connection refused: too many are open");
                     continue;
                 };
                 let shared = Arc::clone(&shared);
@@ -58,7 +60,7 @@ pub(crate) async fn keep_time(shared: Arc<Shared>, mut stop: watch::Receiver<boo
     loop {
         tokio::select! {
             _ = stop.wait_for(|stop| *stop) => break,
-            _ = interval.tick() => shared.with_core(|core, now_ms| core.tick(now_ms)),
+            _ = interval.tick() => shared.with_core(Core::tick),
         }
     }
 }

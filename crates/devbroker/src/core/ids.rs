@@ -26,10 +26,7 @@ impl Ids {
 
     /// A member id as Kafka makes them: who it is, then something unique.
     pub(crate) fn member_id(&mut self, named_after: &str) -> String {
-        let bits = self.uuid();
-        let (a, b, c, d, e) =
-            (bits >> 96, bits >> 80 & 0xffff, bits >> 64 & 0xffff, bits >> 48 & 0xffff, bits & 0xffff_ffff_ffff);
-        format!("{named_after}-{a:08x}-{b:04x}-{c:04x}-{d:04x}-{e:012x}")
+        format!("{named_after}-{}", hyphenated(self.uuid()))
     }
 
     fn scattered(&mut self) -> u64 {
@@ -39,4 +36,10 @@ impl Ids {
         mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
         mixed ^ mixed >> 31
     }
+}
+
+/// A UUID as text: five groups of hexadecimal digits.
+fn hyphenated(bits: u128) -> String {
+    let digits = format!("{bits:032x}");
+    [&digits[..8], &digits[8..12], &digits[12..16], &digits[16..20], &digits[20..]].join("-")
 }

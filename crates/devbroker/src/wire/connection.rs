@@ -25,7 +25,7 @@ pub(crate) async fn serve(shared: Arc<Shared>, mut stream: TcpStream, peer: Sock
     stream.set_nodelay(true)?;
     let mut buffer = BytesMut::with_capacity(READ_CHUNK_BYTES);
     let host = format!("/{}", peer.ip());
-    while let Some(frame) = read_frame(&mut stream, &mut buffer, shared.limits.max_request_bytes).await? {
+    while let Some(frame) = read_frame(&mut stream, &mut buffer, shared.limits.request_bytes).await? {
         if let Some(mut answer) = answer(&shared, &host, frame).await? {
             let length = i32::try_from(answer.len()).map_err(io::Error::other)?;
             answer.push_front(Bytes::copy_from_slice(&length.to_be_bytes()));

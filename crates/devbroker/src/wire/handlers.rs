@@ -40,7 +40,7 @@ pub(super) struct Caller<'a> {
 /// What is answered.
 pub(super) enum Answer {
     /// A response that the codec encodes.
-    Plain(ResponseKind),
+    Plain(Box<ResponseKind>),
     /// A fetch, encoded by hand.
     Fetch(FetchAnswer),
     /// Nothing (`acks=0`).
@@ -51,7 +51,7 @@ pub(super) enum Answer {
 
 impl<T: Into<ResponseKind>> From<T> for Answer {
     fn from(response: T) -> Self {
-        Self::Plain(response.into())
+        Self::Plain(Box::new(response.into()))
     }
 }
 

@@ -14,9 +14,9 @@ use crate::core::topics::TopicPartition;
 /// Bounds of the wire shell.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct WireLimits {
-    pub(crate) max_request_bytes: usize,
-    pub(crate) max_fetch_bytes: usize,
-    pub(crate) max_connections: usize,
+    pub(crate) request_bytes: usize,
+    pub(crate) fetch_bytes: usize,
+    pub(crate) connections: usize,
 }
 
 /// Everything behind the one lock.

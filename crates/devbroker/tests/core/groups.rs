@@ -35,6 +35,7 @@ fn done<T>(step: Step<T>) -> T {
     }
 }
 
+#[allow(clippy::needless_pass_by_value, reason = "called with the step itself")]
 fn ticket<T>(step: Step<T>) -> Ticket {
     match step {
         Step::Wait(ticket) => ticket,

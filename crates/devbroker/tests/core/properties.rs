@@ -22,7 +22,7 @@ fn deed() -> impl Strategy<Value = Deed> {
     let slot = 0..3_usize;
     let zombie = prop::bool::weighted(0.2);
     prop_oneof![
-        6 => (slot.clone(), zombie.clone(), 0..2_i32)
+        6 => (slot.clone(), zombie, 0..2_i32)
             .prop_map(|(slot, zombie, partition)| Deed::Send { slot, zombie, partition }),
         3 => (slot.clone(), zombie, any::<bool>()).prop_map(|(slot, zombie, commit)| Deed::End { slot, zombie, commit }),
         1 => slot.prop_map(|slot| Deed::Restart { slot }),

@@ -15,7 +15,7 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 pub(crate) struct Broker {
     pub(crate) runtime: tokio::runtime::Runtime,
-    broker: Option<DevBroker>,
+    running: Option<DevBroker>,
     pub(crate) servers: String,
 }
 
@@ -28,11 +28,11 @@ impl Broker {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         let broker = runtime.block_on(DevBroker::start(config)).unwrap();
         let servers = broker.bootstrap_servers();
-        Self { runtime, broker: Some(broker), servers }
+        Self { runtime, running: Some(broker), servers }
     }
 
     pub(crate) fn registry_url(&self) -> String {
-        self.broker.as_ref().and_then(DevBroker::registry_url).unwrap()
+        self.running.as_ref().and_then(DevBroker::registry_url).unwrap()
     }
 
     pub(crate) fn config(&self) -> ClientConfig {
@@ -118,7 +118,7 @@ impl Broker {
 
 impl Drop for Broker {
     fn drop(&mut self) {
-        if let Some(broker) = self.broker.take() {
+        if let Some(broker) = self.running.take() {
             self.runtime.block_on(broker.shutdown());
         }
     }

@@ -111,7 +111,7 @@ impl Group {
         }
         let current = request.instance_id.as_ref().and_then(|id| self.member_by_instance.get(id)).cloned();
         if let Some(current) = current {
-            return self.replace_static(&current, new_id, request, policy, now_ms, replies);
+            return self.replace_static(&current, &new_id, request, policy, now_ms, replies);
         }
         if request.instance_id.is_none() && request.id_required {
             self.expected_members.insert(Name::clone(&new_id), now_ms + request.session_timeout_ms);
@@ -212,7 +212,7 @@ impl Group {
     fn replace_static(
         &mut self,
         old_id: &Name,
-        new_id: Name,
+        new_id: &Name,
         request: &JoinRequest,
         policy: GroupPolicy,
         now_ms: i64,
@@ -228,19 +228,19 @@ impl Group {
         member.client_id = Name::clone(&request.client_id);
         member.client_host = Name::clone(&request.client_host);
         if let Some(instance_id) = &member.instance_id {
-            self.member_by_instance.insert(Name::clone(instance_id), Name::clone(&new_id));
+            self.member_by_instance.insert(Name::clone(instance_id), Name::clone(new_id));
         }
         let led = self.leader.as_ref() == Some(old_id);
         if led {
-            self.leader = Some(Name::clone(&new_id));
+            self.leader = Some(Name::clone(new_id));
         }
-        self.members.insert(Name::clone(&new_id), member);
-        let ticket = self.wait_for_join(&new_id, request, now_ms, replies);
+        self.members.insert(Name::clone(new_id), member);
+        let ticket = self.wait_for_join(new_id, request, now_ms, replies);
         if self.state == GroupState::Stable && unchanged {
-            if let Some(member) = self.members.get_mut(&new_id) {
+            if let Some(member) = self.members.get_mut(new_id) {
                 member.awaiting_join = None;
             }
-            return Step::Done(self.returned(&new_id, old_id, led, request.may_skip_assignment));
+            return Step::Done(self.returned(new_id, old_id, led, request.may_skip_assignment));
         }
         if self.state != GroupState::PreparingRebalance {
             self.prepare_rebalance(policy, now_ms, replies);

@@ -123,7 +123,8 @@ impl Newest {
     fn keeps(&self, record: &Record, tombstones_expired: bool) -> bool {
         let Some(key) = &record.key else { return true };
         let replaced = self.offset_by_key.get(key).is_some_and(|newest| *newest > record.offset);
-        !replaced && !(tombstones_expired && record.value.is_none())
+        let expired = tombstones_expired && record.value.is_none();
+        !(replaced || expired)
     }
 }
 

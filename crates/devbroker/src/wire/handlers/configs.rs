@@ -46,13 +46,13 @@ pub(super) fn describe(caller: &Caller<'_>, request: &DescribeConfigsRequest) ->
 
 fn settings(core: &Core, resource: &DescribeConfigsResource) -> Result<Vec<Setting>, Refusal> {
     let mut settings = match resource.resource_type {
-        TOPIC => match core.topic(&resource.resource_name) {
-            Some(topic) => topic.config.settings(),
-            None => {
+        TOPIC => {
+            let missing = || {
                 let message = format!("The topic '{}' does not exist.", resource.resource_name);
-                return Err(Refusal { code: ErrorCode::UnknownTopicOrPartition, message });
-            }
-        },
+                Refusal { code: ErrorCode::UnknownTopicOrPartition, message }
+            };
+            core.topic(&resource.resource_name).ok_or_else(missing)?.config.settings()
+        }
         BROKER if resource.resource_name.as_str() == NODE_ID.to_string() => broker_settings(core),
         other => return Err(unknown_resource(other, &resource.resource_name)),
     };
@@ -161,7 +161,7 @@ fn apply(
     operation: i8,
     value: Option<&StrBytes>,
 ) -> Result<(), String> {
-    let given = value.map(|value| value.as_str());
+    let given = value.map(StrBytes::as_str);
     let listed = |overrides: &BTreeMap<String, String>| -> Vec<String> {
         let present = overrides.get(name.as_str()).map(String::as_str).unwrap_or_default();
         present.split(',').filter(|item| !item.is_empty()).map(str::to_owned).collect()

@@ -14,7 +14,7 @@ use crate::core::{Core, ErrorCode, FetchWish};
 use crate::wire::fetch_answer::{FetchAnswer, PartitionAnswer, TopicAnswer};
 
 /// A fetch waits at most so long, whatever the client says.
-const LONGEST_WAIT: Duration = Duration::from_secs(300);
+const LONGEST_WAIT: Duration = Duration::from_mins(5);
 
 /// One asked topic: its answer so far, and for each of its partitions the wish, or the error that it ends with.
 struct Asked {
@@ -30,7 +30,7 @@ pub(super) async fn fetch(caller: &Caller<'_>, request: &FetchRequest) -> Answer
     let wishes: Vec<FetchWish> = all.iter().filter_map(|wish| wish.as_ref().ok()).cloned().collect();
     let partitions: Vec<TopicPartition> = wishes.iter().map(|wish| wish.at.clone()).collect();
     let isolation = isolation(request.isolation_level);
-    let max_bytes = size(request.max_bytes).min(caller.shared.limits.max_fetch_bytes);
+    let max_bytes = size(request.max_bytes).min(caller.shared.limits.fetch_bytes);
     let min_bytes = size(request.min_bytes).min(max_bytes);
     let wait = Duration::from_millis(u64::try_from(request.max_wait_ms).unwrap_or(0)).min(LONGEST_WAIT);
     let deadline = Instant::now() + wait;

@@ -47,10 +47,9 @@ fn look_up(core: &mut Core, wanted: &MetadataRequestTopic, may_create: bool, ver
         };
     };
     let mut error = ErrorCode::UnknownTopicOrPartition;
-    if core.topic(name).is_none() && may_create {
-        if let Err(refusal) = core.auto_create_topic(name) {
-            error = refusal.code;
-        }
+    let created = (core.topic(name).is_none() && may_create).then(|| core.auto_create_topic(name));
+    if let Some(Err(refusal)) = created {
+        error = refusal.code;
     }
     match core.topic(name) {
         Some(topic) => describe(topic, version),
