@@ -57,6 +57,7 @@ fn take(run: &mut Run, outcome: &MessageOutcome, scene: &mut Scene<'_>) -> Resul
     }
     step.outcome = Some(word(outcome.outcome).to_owned());
     step.channel.clone_from(&outcome.channel);
+    step.decided_at = Some(domain::Timestamp::from_millis(outcome.decided_at));
     let note = Note {
         step: Some(&outcome.step),
         reason: Some(word(outcome.outcome)),

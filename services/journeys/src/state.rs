@@ -36,6 +36,7 @@ pub struct JourneysState {
     #[serde(default)]
     pub known: bool,
     pub touched_at: Option<Timestamp>,
+    pub policy_seen: Option<Timestamp>,
     #[serde(default)]
     pub carts: Vec<Cart>,
     #[serde(default)]
@@ -189,6 +190,7 @@ pub struct StepState {
     pub expires_at: Option<Timestamp>,
     pub outcome: Option<String>,
     pub channel: Option<String>,
+    pub decided_at: Option<Timestamp>,
     #[serde(default)]
     pub clicked: bool,
     #[serde(default)]
@@ -245,7 +247,7 @@ impl State for JourneysState {
         let exits = self.past_exits.iter().map(|past| past.forget_at);
         let carts = self.carts.iter().map(Cart::closes_at);
         let timer = runs.chain(memories).chain(exits).chain(carts).chain(self.ends_at()).min();
-        Due { timer, held: self.runs.iter().filter_map(Run::waits_for_policy).min(), ..Due::default() }
+        Due { timer, held: self.policy_seen, ..Due::default() }
     }
 }
 
@@ -284,10 +286,9 @@ impl Cart {
 }
 
 impl Run {
-    /// Since when it waits to hear of the policy: it is on hold, or has messages that a pause or a stop would cancel.
-    pub fn waits_for_policy(&self) -> Option<Timestamp> {
-        let open = self.steps.iter().filter(|step| step.is_open()).filter_map(|step| step.due_at).min();
-        [self.held_since, open].into_iter().flatten().min()
+    /// It waits to hear of the policy: it is on hold, or has messages that a pause or a stop would cancel.
+    pub fn waits_for_policy(&self) -> bool {
+        self.held_since.is_some() || self.steps.iter().any(StepState::is_open)
     }
 
     /// The step of that label, if it left a trace.

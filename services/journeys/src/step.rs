@@ -6,10 +6,24 @@ use stream::{Cause, Context, Disposition};
 
 use crate::input::Input;
 use crate::policy::Policy;
-use crate::state::JourneysState;
+use crate::state::{JourneysState, Run};
 use crate::{Effects, outcome, storefront_event, timer};
 
 pub(crate) fn step(
+    policy: &Policy,
+    state: &mut JourneysState,
+    cause: Cause<Input, Infallible>,
+    context: &Context<'_>,
+    effects: &mut Effects,
+) -> Disposition {
+    let disposition = dispatch(policy, state, cause, context, effects);
+    if disposition == Disposition::Emitted {
+        state.policy_seen = state.runs.iter().any(Run::waits_for_policy).then_some(context.revision);
+    }
+    disposition
+}
+
+fn dispatch(
     policy: &Policy,
     state: &mut JourneysState,
     cause: Cause<Input, Infallible>,

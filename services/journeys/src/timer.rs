@@ -32,15 +32,15 @@ pub(crate) fn policy_changed(
     context: &Context<'_>,
     effects: &mut Effects,
 ) -> Disposition {
-    let waits = |run: &Run| run.waits_for_policy().is_some();
-    let changed = visit(policy, state, context, effects, waits, |run, scene| match settle(run, scene) {
+    visit(policy, state, context, effects, Run::waits_for_policy, |run, scene| match settle(run, scene) {
         Settled::Goes { .. } => Fate::Goes,
         Settled::Ended(ending) => Fate::Ended(ending),
     });
-    if changed { Disposition::Emitted } else { Disposition::Ignored("not_concerned") }
+    // Whatever it did, this revision has been seen, and that has to be kept.
+    Disposition::Emitted
 }
 
-/// Does something with the runs that are `concerned`, and remembers those that end by it. Returns whether any changed.
+/// Does something with the runs that are `concerned`, and remembers those that end by it.
 fn visit(
     policy: &Policy,
     state: &mut JourneysState,
@@ -48,10 +48,9 @@ fn visit(
     effects: &mut Effects,
     concerned: impl Fn(&Run) -> bool,
     act: impl Fn(&mut Run, &mut Scene<'_>) -> Fate,
-) -> bool {
+) {
     let mut runs = std::mem::take(&mut state.runs);
     let mut ended = Vec::new();
-    let mut changed = false;
     let mut scene = Scene {
         policy,
         customer: context.key,
@@ -67,20 +66,12 @@ fn visit(
             state.runs.push(run);
             continue;
         }
-        let before = run.clone();
         match act(&mut run, &mut scene) {
-            Fate::Goes => {
-                changed |= run != before;
-                state.runs.push(run);
-            }
-            Fate::Ended(ending) => {
-                changed = true;
-                ended.push((run, ending));
-            }
+            Fate::Goes => state.runs.push(run),
+            Fate::Ended(ending) => ended.push((run, ending)),
         }
     }
     for (run, ending) in ended {
         memory::note_end(policy, state, run, ending, context.now);
     }
-    changed
 }

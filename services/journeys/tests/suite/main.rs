@@ -1,4 +1,11 @@
 //! Journeys in the engine's test driver: no broker, no store, no clock.
 
+mod conditions;
+mod contract;
+mod control;
+mod entering;
+mod messages;
+mod properties;
 mod retailrocket;
 mod support;
+mod waiting;

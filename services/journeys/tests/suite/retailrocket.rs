@@ -10,9 +10,8 @@ use std::path::PathBuf;
 use domain::HumanDuration;
 use flate2::read::GzDecoder;
 use schemas::{Decision, RequestAction};
-use stream::test_driver::encode;
 
-use crate::support::{Written, at, driver, product, read_folder, records, replay, track, workspace};
+use crate::support::{Written, at, driver, encode, product, read_folder, records, replay, track, workspace};
 
 const JOURNEY: &str = "cart-recovery";
 const HOUR: i64 = 3_600;
@@ -144,7 +143,10 @@ fn the_reminders_of_a_real_clickstream_are_those_of_a_batch_computation() {
     assert_eq!(count(Decision::Entered, None), 7_154);
     assert_eq!(count(Decision::Restarted, Some("1")), 4_010);
     assert_eq!(count(Decision::Restarted, None), 4_010);
-    assert_eq!(["first", "second", "third"].map(|step| count(Decision::MessageRequested, Some(step))), [1_356, 740, 594]);
+    assert_eq!(
+        ["first", "second", "third"].map(|step| count(Decision::MessageRequested, Some(step))),
+        [1_356, 740, 594]
+    );
     assert_eq!(["1", "3", "5"].map(|step| count(Decision::Exited, Some(step))), [5_798, 616, 146]);
     assert_eq!(count(Decision::Completed, None), 594);
     assert_eq!(count(Decision::Exited, None) + count(Decision::Completed, None), 7_154);
@@ -161,7 +163,8 @@ fn the_reminders_of_a_real_clickstream_are_those_of_a_batch_computation() {
         .filter(|request| request.journey == JOURNEY && request.action == RequestAction::Request)
         .map(|request| (request.customer_id.clone(), request.step.as_str(), request.due_at / 1000))
         .collect();
-    let expected: Vec<_> = batch.reminders.iter().map(|(customer, step, due)| (customer.clone(), *step, *due)).collect();
+    let expected: Vec<_> =
+        batch.reminders.iter().map(|(customer, step, due)| (customer.clone(), *step, *due)).collect();
     let mut sorted = requested.clone();
     sorted.sort();
     let mut wanted = expected.clone();
