@@ -1,0 +1,97 @@
+//! Official client libraries, run unmodified: Segment's and RudderStack's SDKs send, confluent-kafka reads.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use crate::error::{Context as _, Result};
+use crate::parts::{debian, node_dir, python};
+use crate::watchdog::Scratch;
+use crate::{Error, Process};
+
+/// An official SDK.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sdk {
+    /// PyPI `segment-analytics-python`.
+    SegmentPython,
+    /// npm `@segment/analytics-node`.
+    SegmentNode,
+    /// PyPI `rudder-sdk-python`.
+    RudderPython,
+    /// npm `@rudderstack/rudder-sdk-node`.
+    RudderNode,
+}
+
+impl Sdk {
+    /// All of them.
+    pub const ALL: [Sdk; 4] = [Sdk::SegmentPython, Sdk::SegmentNode, Sdk::RudderPython, Sdk::RudderNode];
+
+    fn script(self) -> &'static str {
+        match self {
+            Sdk::SegmentPython => "segment_python.py",
+            Sdk::SegmentNode => "segment_node.mjs",
+            Sdk::RudderPython => "rudder_python.py",
+            Sdk::RudderNode => "rudder_node.mjs",
+        }
+    }
+
+    /// Sends the calls in `calls` (a JSON object a line: `type`, `userId`, `anonymousId`, `event`, `name`,
+    /// `properties`, `traits`, `groupId`, `previousId`, `context`, `timestamp`, `messageId`) to `host`, a URL such as
+    /// `http://127.0.0.1:8080`, flushes, and is an error if the SDK reported one.
+    pub fn send(self, host: &str, write_key: &str, calls: &Path, limit: Duration) -> Result<()> {
+        let script = script(self.script());
+        let (program, environment) = match self {
+            Sdk::SegmentPython | Sdk::RudderPython => (python()?, None),
+            Sdk::SegmentNode | Sdk::RudderNode => (debian::program("node")?, Some(("NODE_PARTS", node_dir()?))),
+        };
+        let mut spec = Process::spec(self.script(), program).arg(script).args([host, write_key]).arg(calls);
+        if let Some((name, value)) = environment {
+            spec = spec.env(name, value);
+        }
+        spec.start()?.wait_for_success(limit)
+    }
+}
+
+/// A record as confluent-kafka's Avro deserializer read it.
+#[derive(Clone, Debug, Deserialize, PartialEq)]
+pub struct AvroRecord {
+    /// The key, if there is one and it is text.
+    pub key: Option<String>,
+    /// Its partition.
+    pub partition: i32,
+    /// Its offset.
+    pub offset: i64,
+    /// Milliseconds since 1970.
+    pub timestamp: i64,
+    /// Its headers in their order, values as text (bytes that are no UTF-8 replaced).
+    pub headers: Vec<(String, Option<String>)>,
+    /// The value as JSON; null for an erasure.
+    pub value: serde_json::Value,
+}
+
+/// Reads all committed records of a topic from its beginning to its end, with confluent-kafka's Avro deserializer and
+/// the registry; one record that can't be read is an error.
+pub fn read_topic(bootstrap_servers: &str, registry: &str, topic: &str, limit: Duration) -> Result<Vec<AvroRecord>> {
+    let scratch = Scratch::new("read-topic")?;
+    let records = scratch.path().join("records.jsonl");
+    let seconds = limit.as_secs().max(1).to_string();
+    let arguments: [OsString; 5] =
+        [bootstrap_servers.into(), registry.into(), topic.into(), "--timeout".into(), seconds.into()];
+    Process::spec("read_topic.py", python()?)
+        .arg(script("read_topic.py"))
+        .args(arguments)
+        .arg("--output")
+        .arg(&records)
+        .start()?
+        .wait_for_success(limit + Duration::from_secs(5))?;
+    let text = std::fs::read_to_string(&records).context(topic, || "its records could not be read back".into())?;
+    text.lines()
+        .map(|line| serde_json::from_str(line).map_err(|error| Error::new(topic, format!("{error} in {line}"))))
+        .collect()
+}
+
+fn script(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("clients").join(name)
+}
