@@ -9,8 +9,8 @@ pub const MAX_ID_BYTES: usize = 255;
 pub const MAX_MESSAGE_ID_BYTES: usize = 100;
 
 /// What a broken integration sends in place of an id; whoever believes it makes one customer of thousands.
-const NOBODY: [&str; 12] =
-    ["undefined", "null", "none", "nil", "nan", "n/a", "na", "unknown", "anonymous", "guest", "[object object]", "{}"];
+const NOBODY: [&str; 11] =
+    ["undefined", "null", "none", "nil", "nan", "n/a", "unknown", "anonymous", "guest", "[object object]", "{}"];
 
 /// Whether an id names somebody: not empty, and not what a broken integration sends for "nobody".
 pub fn names_somebody(id: &str) -> bool {
@@ -21,15 +21,14 @@ pub fn names_somebody(id: &str) -> bool {
 /// The key under which an event lies on `storefront.received`: the anonymous id where there is one, else the user id; an
 /// alias by its previous id. So all that a device sends stays in order on one partition.
 pub fn received_key(event: &StorefrontEvent) -> Option<&str> {
-    let previous = (event.kind == EventKind::Alias).then_some(&event.previous_id);
-    [previous, Some(&event.anonymous_id), Some(&event.user_id)].into_iter().flatten().find_map(usable)
+    let previous = event.previous_id.as_deref().filter(|_| event.kind == EventKind::Alias);
+    [previous, event.anonymous_id.as_deref(), event.user_id.as_deref()]
+        .into_iter()
+        .flatten()
+        .find(|id| names_somebody(id))
 }
 
 /// Whom an event belongs to: the user id, else the anonymous id.
 pub fn customer_of(event: &StorefrontEvent) -> Option<&str> {
-    usable(&event.user_id).or_else(|| usable(&event.anonymous_id))
-}
-
-fn usable(id: &Option<String>) -> Option<&str> {
-    id.as_deref().filter(|id| names_somebody(id))
+    [event.user_id.as_deref(), event.anonymous_id.as_deref()].into_iter().flatten().find(|id| names_somebody(id))
 }

@@ -45,14 +45,19 @@ pub fn map(call: &Call<'_>, index: usize, envelope: &Envelope<'_>) -> Result<Sto
     if json.len() > MAX_EVENT_BYTES {
         return Err(Refusal::TooLarge { bytes: json.len() });
     }
-    if json::depth(json) > MAX_DEPTH {
+    let demands = json::demands(json);
+    if demands.depth > MAX_DEPTH {
         return Err(Refusal::TooDeep);
+    }
+    if demands.number_out_of_range {
+        return Err(Refusal::NumberOutOfRange);
     }
     let mut item = Object::read(json).ok_or(Refusal::NotAnObject)?;
     let kind = kind(&item, &call.shared)?;
     let ids = Ids::take(&mut item, envelope.address_secret);
     ids.check(kind)?;
-    let times = Times::take(&mut item, &call.shared);
+    let times = Times::take(&mut item);
+    let sent_at = times.sent_at.or(call.shared.sent_at);
     let message_id = message_id(&mut item, json, times.original.is_some(), index, envelope);
     let mut parts = Parts::take(&mut item, kind, &call.shared);
     let name = event_name(&mut item, kind, &mut parts.properties)?;
@@ -63,9 +68,10 @@ pub fn map(call: &Call<'_>, index: usize, envelope: &Envelope<'_>) -> Result<Sto
         shop: envelope.source.shop.to_owned(),
         source: envelope.source.id.to_owned(),
         library: parts.library(),
-        event_time: time::event_time(times.original, times.sent_at, envelope.received_at).as_millis(),
+        event_time: time::event_time(times.original.or(call.shared.timestamp), sent_at, envelope.received_at)
+            .as_millis(),
         received_at: envelope.received_at.as_millis(),
-        sent_at: times.sent_at.map(Timestamp::as_millis),
+        sent_at: sent_at.map(Timestamp::as_millis),
         historical: parts.context.get("historical").and_then(json::boolean).unwrap_or_default(),
         consent_marketing: person::consent(&parts.context),
         traceparent: envelope.traceparent.map(str::to_owned),
@@ -80,7 +86,9 @@ pub fn map(call: &Call<'_>, index: usize, envelope: &Envelope<'_>) -> Result<Sto
     }
     ids.fill(&mut event, &mut contact);
     event.contact = (contact != Contact::default()).then_some(contact);
-    PROTOCOL.iter().for_each(|name| item.remove(name));
+    for name in PROTOCOL {
+        item.remove(name);
+    }
     event.traits_json = parts.traits.to_json();
     event.properties_json = parts.properties.to_json();
     event.context_json = parts.context.to_json_with(&[("integrations", &parts.integrations), ("extra", &item)]);
@@ -207,14 +215,14 @@ impl Ids {
     }
 }
 
-/// When, by the client's clock.
+/// When, by the client's clock, as the event itself says.
 struct Times {
     original: Option<Timestamp>,
     sent_at: Option<Timestamp>,
 }
 
 impl Times {
-    fn take(item: &mut Object<'_>, shared: &Shared<'_>) -> Self {
+    fn take(item: &mut Object<'_>) -> Self {
         let mut one = |name: &str| {
             let read = item.get(name).and_then(time::read);
             if read.is_some() {
@@ -223,7 +231,7 @@ impl Times {
             read
         };
         let (original, timestamp, sent_at) = (one("originalTimestamp"), one("timestamp"), one("sentAt"));
-        Self { original: original.or(timestamp).or(shared.timestamp), sent_at: sent_at.or(shared.sent_at) }
+        Self { original: original.or(timestamp), sent_at }
     }
 }
 

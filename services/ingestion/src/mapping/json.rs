@@ -165,23 +165,53 @@ impl<'de> Deserialize<'de> for Object<'de> {
     }
 }
 
-/// How deep arrays and objects lie in one another.
-pub(crate) fn depth(json: &str) -> usize {
-    let (mut depth, mut deepest, mut in_text, mut escaped) = (0_usize, 0_usize, false, false);
-    for byte in json.bytes() {
+/// What a text of JSON asks of its readers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Demands {
+    /// How deep arrays and objects lie in one another.
+    pub(crate) depth: usize,
+    /// A number is beyond what a double-precision float can hold, as most readers take numbers.
+    pub(crate) number_out_of_range: bool,
+}
+
+/// Looks a text of valid JSON over without building anything of it.
+pub(crate) fn demands(json: &str) -> Demands {
+    let mut demands = Demands::default();
+    let bytes = json.as_bytes();
+    let (mut depth, mut at) = (0_usize, 0);
+    while let Some(byte) = bytes.get(at) {
+        at += 1;
         match byte {
-            _ if escaped => escaped = false,
-            b'\\' => escaped = true,
-            b'"' => in_text = !in_text,
-            b'{' | b'[' if !in_text => {
+            b'"' => at = end_of_text(bytes, at),
+            b'{' | b'[' => {
                 depth += 1;
-                deepest = deepest.max(depth);
+                demands.depth = demands.depth.max(depth);
             }
-            b'}' | b']' if !in_text => depth = depth.saturating_sub(1),
+            b'}' | b']' => depth = depth.saturating_sub(1),
+            b'-' | b'0'..=b'9' => {
+                let more =
+                    bytes[at..].iter().take_while(|b| matches!(b, b'0'..=b'9' | b'.' | b'e' | b'E' | b'+' | b'-'));
+                let end = at + more.count();
+                let number = json.get(at - 1..end).and_then(|number| number.parse::<f64>().ok());
+                demands.number_out_of_range |= number.is_some_and(f64::is_infinite);
+                at = end;
+            }
             _ => {}
         }
     }
-    deepest
+    demands
+}
+
+/// Behind the quotation mark that ends the text begun before `at`.
+fn end_of_text(bytes: &[u8], mut at: usize) -> usize {
+    while let Some(byte) = bytes.get(at) {
+        at += match byte {
+            b'"' => return at + 1,
+            b'\\' => 2,
+            _ => 1,
+        };
+    }
+    at
 }
 
 /// Half a pair of UTF-16 code units (`\ud83d` alone) is what JavaScript makes of an emoji cut in two. No reader accepts it, so it

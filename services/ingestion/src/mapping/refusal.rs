@@ -12,6 +12,9 @@ pub enum Refusal {
     /// Nested deeper than readers can follow.
     #[error("the event is nested deeper than {} levels", super::MAX_DEPTH)]
     TooDeep,
+    /// A number that readers of JSON can't hold.
+    #[error("the event has a number beyond 1.8e308, which readers of JSON can't hold; send it as text")]
+    NumberOutOfRange,
     /// Not `{…}`.
     #[error("the event is not a JSON object")]
     NotAnObject,
@@ -44,6 +47,7 @@ impl Refusal {
         match self {
             Self::TooLarge { .. } => "too_large",
             Self::TooDeep => "too_deep",
+            Self::NumberOutOfRange => "number_out_of_range",
             Self::NotAnObject => "not_an_object",
             Self::NoKind => "no_type",
             Self::NoName => "no_event_name",

@@ -50,7 +50,7 @@ pub(crate) fn text(body: &[u8]) -> Result<String, Refused> {
         [] => return Err(Refused::Empty),
         [0x1f, 0x8b, ..] => unpack(MultiGzDecoder::new(body))?,
         // No JSON begins with an `x`: this is the head of a zlib stream.
-        [0x78, second, ..] if u16::from_be_bytes([0x78, *second]) % 31 == 0 => unpack(ZlibDecoder::new(body))?,
+        [0x78, second, ..] if u16::from_be_bytes([0x78, *second]).is_multiple_of(31) => unpack(ZlibDecoder::new(body))?,
         plain => plain.to_vec(),
     };
     let mut text = String::from_utf8(unpacked).map_err(|_| Refused::NotText)?;

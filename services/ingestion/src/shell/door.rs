@@ -47,6 +47,7 @@ pub struct Door<L> {
     append_deadline: Duration,
     body_timeout: Duration,
     calls: Semaphore,
+    max_calls: usize,
 }
 
 /// The head of a call.
@@ -61,6 +62,7 @@ pub(crate) struct Head<'a> {
 impl<L: EventLog> Door<L> {
     /// A door onto a log. `schemas` knows the ids of `storefront.received` and `messaging.commands`.
     pub fn new(options: &DoorOptions, secrets: DoorSecrets, schemas: Schemas, log: L, host: Box<dyn Host>) -> Self {
+        let max_calls = options.max_calls.clamp(1, Semaphore::MAX_PERMITS);
         Self {
             log,
             host,
@@ -69,8 +71,14 @@ impl<L: EventLog> Door<L> {
             metrics: Metrics::new(),
             append_deadline: options.append_deadline.as_std(),
             body_timeout: options.body_timeout.as_std(),
-            calls: Semaphore::new(options.max_calls.clamp(1, Semaphore::MAX_PERMITS)),
+            calls: Semaphore::new(max_calls),
+            max_calls,
         }
+    }
+
+    /// How many calls are being worked on.
+    pub fn calls_under_way(&self) -> usize {
+        self.max_calls - self.calls.available_permits()
     }
 
     /// A place among the calls that are worked on at once.

@@ -50,7 +50,8 @@ pub fn router<L: EventLog>(door: Arc<Door<L>>) -> Router {
         .allow_headers(AllowHeaders::mirror_request())
         .max_age(std::time::Duration::from_hours(24));
     Router::new()
-        .nest("/v1", calls.layer(cors))
+        // Set before the layer: what asks first (OPTIONS) gets to the fallback of its path.
+        .nest("/v1", calls.method_not_allowed_fallback(async || Refused::WrongMethod).layer(cors))
         .route("/u/{token}", get(unsubscribe::ask).post(unsubscribe::obey))
         .method_not_allowed_fallback(async || Refused::WrongMethod)
         .fallback(async || Refused::NoSuchPath)

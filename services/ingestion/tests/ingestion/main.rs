@@ -1,0 +1,15 @@
+//! Ingestion from outside: the mapping, the door by its paths, the server, and the resolver on the engine.
+
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+
+mod door;
+mod mapping;
+mod mapping_properties;
+mod resolver;
+mod sdk_shapes;
+mod server;
+mod state;
+mod support;
+mod telemetry;
+mod unsubscribe;
+mod write_keys;

@@ -1,0 +1,149 @@
+//! The server, on a socket.
+
+use std::time::Duration;
+
+use domain::HumanDuration;
+use ingestion::shell::{ServerOptions, serve};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+use crate::support::{Fixture, KEY, Mood, basic};
+
+/// Longer than anything here takes; only a hang meets it.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+struct Server {
+    address: std::net::SocketAddr,
+    stop: oneshot::Sender<()>,
+    ended: JoinHandle<bool>,
+}
+
+async fn start(door: &Fixture, options: ServerOptions) -> Server {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let (stop, stopped) = oneshot::channel::<()>();
+    let router = door.router.clone();
+    let ended = tokio::spawn(async move {
+        let shutdown = async move {
+            let _ = stopped.await;
+        };
+        serve(listener, router, &options, shutdown).await
+    });
+    Server { address, stop, ended }
+}
+
+impl Server {
+    async fn connect(&self) -> TcpStream {
+        TcpStream::connect(self.address).await.unwrap()
+    }
+}
+
+fn call(close: bool) -> String {
+    let body = r#"{"event":"X","userId":"u"}"#;
+    let connection = if close { "close" } else { "keep-alive" };
+    let (key, length) = (basic(KEY), body.len());
+    format!(
+        "POST /v1/track HTTP/1.1\r\nhost: x\r\nauthorization: {key}\r\nconnection: {connection}\r\ncontent-length: {length}\r\n\r\n{body}"
+    )
+}
+
+async fn rest(stream: &mut TcpStream) -> String {
+    let mut bytes = Vec::new();
+    tokio::time::timeout(PATIENCE, stream.read_to_end(&mut bytes)).await.expect("the connection ends").unwrap();
+    String::from_utf8(bytes).unwrap()
+}
+
+#[tokio::test]
+async fn a_call_over_a_socket_is_stored_and_answered() {
+    let door = Fixture::new();
+    let server = start(&door, ServerOptions::default()).await;
+    let mut stream = server.connect().await;
+    stream.write_all(call(true).as_bytes()).await.unwrap();
+    let answer = rest(&mut stream).await;
+    assert!(answer.starts_with("HTTP/1.1 200 OK") && answer.ends_with(r#"{"success":true}"#), "{answer}");
+    assert_eq!(door.events().len(), 1);
+}
+
+#[tokio::test]
+async fn a_client_that_sends_a_megabyte_gets_to_see_the_413() {
+    let door = Fixture::new();
+    let server = start(&door, ServerOptions::default()).await;
+    let mut stream = server.connect().await;
+    let key = basic(KEY);
+    let head = format!(
+        "POST /v1/track HTTP/1.1\r\nhost: x\r\nauthorization: {key}\r\nconnection: close\r\ncontent-length: 1048576\r\n\r\n"
+    );
+    stream.write_all(head.as_bytes()).await.unwrap();
+    stream.write_all(&vec![b'x'; 1 << 20]).await.unwrap();
+    let answer = rest(&mut stream).await;
+    assert!(answer.starts_with("HTTP/1.1 413") && answer.contains("too_large"), "{answer}");
+}
+
+#[tokio::test]
+async fn a_client_that_never_finishes_its_head_is_let_go() {
+    let door = Fixture::new();
+    let options = ServerOptions { head_timeout: HumanDuration::from_millis(50), ..ServerOptions::default() };
+    let server = start(&door, options).await;
+    let mut stream = server.connect().await;
+    stream.write_all(b"POST /v1/track HTTP/1.1\r\nhost:").await.unwrap();
+    assert_eq!(rest(&mut stream).await, "");
+}
+
+#[tokio::test]
+async fn connections_beyond_the_limit_wait_until_there_is_room() {
+    let door = Fixture::new();
+    let options = ServerOptions { max_connections: 1, ..ServerOptions::default() };
+    let server = start(&door, options).await;
+    let mut first = server.connect().await;
+    first.write_all(call(false).as_bytes()).await.unwrap();
+    let mut byte = [0];
+    first.read_exact(&mut byte).await.unwrap();
+    let mut second = server.connect().await;
+    second.write_all(call(true).as_bytes()).await.unwrap();
+    let waits = tokio::time::timeout(Duration::from_millis(50), second.read_exact(&mut byte)).await;
+    assert!(waits.is_err(), "the first connection has the only place");
+    drop(first);
+    assert!(rest(&mut second).await.contains("success"));
+}
+
+#[tokio::test]
+async fn stopping_lets_a_call_under_way_end_and_takes_no_more() {
+    let door = Fixture::new();
+    let server = start(&door, ServerOptions::default()).await;
+    let mut stream = server.connect().await;
+    let request = call(false);
+    let (head, tail) = request.split_at(request.len() - 5);
+    stream.write_all(head.as_bytes()).await.unwrap();
+    // The call is under way once the door waits for its body, which it does only after a place was taken.
+    wait_until(|| door.calls_under_way() == 1).await;
+    server.stop.send(()).unwrap();
+    stream.write_all(tail.as_bytes()).await.unwrap();
+    assert!(rest(&mut stream).await.contains("success"), "and the connection is closed after it");
+    assert!(tokio::time::timeout(PATIENCE, server.ended).await.unwrap().unwrap(), "all calls ended");
+    assert!(TcpStream::connect(server.address).await.is_err());
+}
+
+#[tokio::test]
+async fn stopping_waits_no_longer_than_the_drain_time_out() {
+    let door = Fixture::new();
+    door.log_is(Mood::NeverAnswers);
+    let options = ServerOptions { drain_timeout: HumanDuration::from_millis(50), ..ServerOptions::default() };
+    let server = start(&door, options).await;
+    let mut stream = server.connect().await;
+    stream.write_all(call(false).as_bytes()).await.unwrap();
+    wait_until(|| door.calls_under_way() == 1).await;
+    server.stop.send(()).unwrap();
+    assert!(!tokio::time::timeout(PATIENCE, server.ended).await.unwrap().unwrap(), "one call did not end");
+}
+
+async fn wait_until(condition: impl Fn() -> bool) {
+    tokio::time::timeout(PATIENCE, async {
+        while !condition() {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await
+    .expect("the condition comes true");
+}

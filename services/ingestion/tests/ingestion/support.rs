@@ -1,0 +1,212 @@
+//! A door onto a log in memory.
+
+use std::io::Write;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::http::{Method, Request, StatusCode, header};
+use axum::response::Response;
+use base64::Engine as _;
+use domain::Timestamp;
+use http_body_util::BodyExt;
+use ingestion::shell::{
+    Door, DoorOptions, DoorSecrets, EventLog, Host, LogError, LogRecord, WriteKeyOptions, WriteKeys, router,
+};
+use links::{KeyRing, Secret};
+use schemas::{Schemas, StorefrontEvent};
+use serde_json::Value;
+use tower::ServiceExt;
+
+/// 2026-03-01T12:00:00Z: when the door of the tests receives everything.
+pub(crate) const NOW: Timestamp = Timestamp::from_seconds(1_772_366_400);
+pub(crate) const KEY: &str = "demo-write-key";
+
+/// A log that keeps what it is given, or does not.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct RecordingLog {
+    records: Arc<Mutex<Vec<LogRecord>>>,
+    mood: Arc<Mutex<Mood>>,
+}
+
+#[derive(Clone, Debug, Default)]
+pub(crate) enum Mood {
+    #[default]
+    Stores,
+    Fails(LogError),
+    NeverAnswers,
+}
+
+impl EventLog for RecordingLog {
+    async fn append(&self, records: Vec<LogRecord>) -> Result<(), LogError> {
+        let mood = self.mood.lock().unwrap().clone();
+        match mood {
+            Mood::Stores => {
+                self.records.lock().unwrap().extend(records);
+                Ok(())
+            }
+            Mood::Fails(error) => Err(error),
+            Mood::NeverAnswers => std::future::pending().await,
+        }
+    }
+}
+
+/// The time stands still; chance counts.
+#[derive(Debug, Default)]
+struct StillHost(AtomicU64);
+
+impl Host for StillHost {
+    fn now(&self) -> Timestamp {
+        NOW
+    }
+
+    fn elapsed(&self) -> Duration {
+        Duration::from_secs(7)
+    }
+
+    fn random(&self) -> u128 {
+        u128::from(self.0.fetch_add(1, Ordering::Relaxed)) + 1
+    }
+}
+
+/// A door, its log, and requests to it.
+pub(crate) struct Fixture {
+    pub(crate) router: Router,
+    pub(crate) log: RecordingLog,
+    pub(crate) schemas: Schemas,
+    door: Arc<Door<RecordingLog>>,
+}
+
+pub(crate) fn link_keys() -> KeyRing {
+    KeyRing::parse("k1:a link secret of many bytes").unwrap()
+}
+
+pub(crate) fn address_secret() -> Secret {
+    Secret::new("an address secret of many bytes").unwrap()
+}
+
+pub(crate) fn write_key(id: &str, key: &str) -> WriteKeyOptions {
+    let options: WriteKeyOptions = serde_json::from_str(r#"{"id": "", "shop": "demo"}"#).unwrap();
+    WriteKeyOptions { id: id.to_owned(), key: Some(ingestion::shell::Hidden(key.to_owned())), ..options }
+}
+
+impl Fixture {
+    pub(crate) fn new() -> Self {
+        Self::with(&DoorOptions::default())
+    }
+
+    pub(crate) fn with(options: &DoorOptions) -> Self {
+        let keys = [write_key("web", KEY), write_key("till", "another-key")];
+        let secrets = DoorSecrets {
+            write_keys: WriteKeys::load(&keys, |_| None).unwrap(),
+            addresses: address_secret(),
+            links: link_keys(),
+        };
+        let (log, schemas) = (RecordingLog::default(), Schemas::offline());
+        let door = Door::new(options, secrets, schemas.clone(), log.clone(), Box::new(StillHost::default()));
+        let door = Arc::new(door);
+        Self { router: router(door.clone()), log, schemas, door }
+    }
+
+    pub(crate) fn calls_under_way(&self) -> usize {
+        self.door.calls_under_way()
+    }
+
+    pub(crate) fn log_is(&self, mood: Mood) {
+        *self.log.mood.lock().unwrap() = mood;
+    }
+
+    pub(crate) async fn send(&self, request: Request<Body>) -> Answer {
+        let response = self.router.clone().oneshot(request).await.unwrap();
+        Answer::read(response).await
+    }
+
+    /// Posts a body under the test's write key.
+    pub(crate) async fn post(&self, path: &str, body: impl Into<Body>) -> Answer {
+        self.send(post(path).body(body.into()).unwrap()).await
+    }
+
+    /// What was stored since the last call.
+    pub(crate) fn records(&self) -> Vec<LogRecord> {
+        std::mem::take(&mut self.log.records.lock().unwrap())
+    }
+
+    /// The events stored since the last call; there must be nothing else.
+    pub(crate) fn events(&self) -> Vec<StorefrontEvent> {
+        let records = self.records();
+        assert!(records.iter().all(|record| record.dataset == "storefront.received"), "dead letters: {records:?}");
+        records.iter().map(|record| self.schemas.decode(&record.value).unwrap()).collect()
+    }
+
+    /// The one event stored since the last call.
+    pub(crate) fn event(&self) -> StorefrontEvent {
+        let mut events = self.events();
+        assert_eq!(events.len(), 1);
+        events.remove(0)
+    }
+}
+
+pub(crate) fn request(method: Method, path: &str) -> axum::http::request::Builder {
+    Request::builder().method(method).uri(path)
+}
+
+pub(crate) fn basic(key: &str) -> String {
+    format!("Basic {}", base64::engine::general_purpose::STANDARD.encode(format!("{key}:")))
+}
+
+pub(crate) fn post(path: &str) -> axum::http::request::Builder {
+    request(Method::POST, path).header(header::AUTHORIZATION, basic(KEY))
+}
+
+pub(crate) fn gzip(text: &[u8]) -> Vec<u8> {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+    encoder.write_all(text).unwrap();
+    encoder.finish().unwrap()
+}
+
+pub(crate) fn header_of<'a>(record: &'a LogRecord, name: &str) -> &'a str {
+    let (_, value) =
+        record.headers.iter().find(|(known, _)| *known == name).unwrap_or_else(|| panic!("no header {name}"));
+    std::str::from_utf8(value).unwrap()
+}
+
+/// A response, read whole.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: axum::http::HeaderMap,
+    pub(crate) text: String,
+}
+
+impl Answer {
+    async fn read(response: Response) -> Self {
+        let (parts, body) = response.into_parts();
+        let body = body.collect().await.unwrap().to_bytes();
+        Self { status: parts.status, headers: parts.headers, text: String::from_utf8(body.to_vec()).unwrap() }
+    }
+
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_str(&self.text).unwrap()
+    }
+
+    pub(crate) fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map(|value| value.to_str().unwrap()).unwrap_or_default()
+    }
+
+    #[track_caller]
+    pub(crate) fn is_accepted(&self) {
+        assert_eq!((self.status.as_u16(), self.text.as_str()), (200, r#"{"success":true}"#));
+    }
+
+    /// Is Segment's error of this status and code, with a message that holds `says`.
+    #[track_caller]
+    pub(crate) fn is_refused(&self, status: u16, code: &str, says: &str) {
+        assert_eq!(self.status.as_u16(), status, "{}", self.text);
+        let json = self.json();
+        assert_eq!(json.as_object().unwrap().len(), 2, "code and message, nothing else: {json}");
+        assert_eq!(json["code"], code, "{json}");
+        assert!(json["message"].as_str().unwrap().contains(says), "{json}");
+    }
+}

@@ -1,0 +1,73 @@
+//! Write keys, as they are configured.
+
+use ingestion::shell::{DoorOptions, Hidden, WriteKeyOptions, WriteKeys};
+
+use crate::support::write_key;
+
+fn problems(options: &[WriteKeyOptions]) -> Vec<String> {
+    WriteKeys::load(options, |_| None).unwrap_err().iter().map(ToString::to_string).collect()
+}
+
+#[test]
+fn a_key_comes_from_the_text_a_file_or_the_environment() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("key");
+    std::fs::write(&file, "from-file\n").unwrap();
+    let from_file = WriteKeyOptions { key: None, key_file: Some(file), ..write_key("b", "") };
+    let from_variable = WriteKeyOptions { key: None, key_env: Some("SHOP_KEY".to_owned()), ..write_key("c", "") };
+    let variable = |name: &str| (name == "SHOP_KEY").then(|| "from-variable".to_owned());
+    let keys = WriteKeys::load(&[write_key("a", "from-text"), from_file, from_variable], variable).unwrap();
+    let id = |key: &str| keys.find(key).map(|found| found.id.as_str());
+    assert_eq!([id("from-text"), id("from-file"), id("from-variable")], [Some("a"), Some("b"), Some("c")]);
+    assert_eq!([id(""), id("from-tex"), id("from-text ")], [None; 3]);
+}
+
+#[test]
+fn everything_that_is_wrong_is_told_at_once_and_names_the_place() {
+    assert!(problems(&[])[0].contains("at least one"));
+    let none = WriteKeyOptions { key: None, ..write_key("none", "") };
+    let both = WriteKeyOptions { key_env: Some("X".to_owned()), ..write_key("both", "k") };
+    let unset = WriteKeyOptions { key: None, key_env: Some("UNSET".to_owned()), ..write_key("unset", "") };
+    let no_file = WriteKeyOptions { key: None, key_file: Some("/nonexistent/key".into()), ..write_key("file", "") };
+    let no_shop = WriteKeyOptions { shop: String::new(), ..write_key("shopless", "k1") };
+    let twice = [write_key("twice", "k2"), write_key("twice", "k3")];
+    let same = write_key("same", "k2");
+    let blank = write_key("blank", "a b");
+    let all: Vec<_> = [none, both, unset, no_file, no_shop].into_iter().chain(twice).chain([same, blank]).collect();
+    let found = problems(&all);
+    for (index, says) in [
+        (0, "exactly one of"),
+        (1, "exactly one of"),
+        (2, "UNSET"),
+        (3, "/nonexistent/key"),
+        (4, "`shop`"),
+        (6, "ids are"),
+        (7, "same key"),
+        (8, "printable"),
+    ] {
+        let prefix = format!("write_keys[{index}]");
+        assert!(
+            found.iter().any(|problem| problem.starts_with(&prefix) && problem.contains(says)),
+            "{index}: {found:?}"
+        );
+    }
+    assert_eq!(found.len(), 8);
+}
+
+#[test]
+fn keys_are_not_shown() {
+    let options = write_key("a", "very-secret");
+    let keys = WriteKeys::load(std::slice::from_ref(&options), |_| None).unwrap();
+    assert!(!format!("{options:?} {keys:?} {:?}", Hidden("very-secret".to_owned())).contains("very-secret"));
+}
+
+#[test]
+fn options_have_defaults_and_refuse_what_they_do_not_know() {
+    let options: DoorOptions =
+        serde_json::from_str(r#"{"append_deadline": "2s", "server": {"max_connections": 5}}"#).unwrap();
+    assert_eq!(options.append_deadline.as_millis(), 2_000);
+    assert_eq!((options.server.max_connections, options.max_calls), (5, 256));
+    let error = serde_json::from_str::<DoorOptions>(r#"{"apend_deadline": "2s"}"#).unwrap_err().to_string();
+    assert!(error.contains("apend_deadline"), "{error}");
+    assert!(serde_json::from_str::<WriteKeyOptions>(r#"{"id": "a", "shop": "s", "currency": "EURO"}"#).is_err());
+}
