@@ -21,8 +21,10 @@ mod config;
 mod coordination;
 mod data;
 pub mod groups;
+mod housekeeping;
 mod ids;
 pub mod log;
+mod markers;
 mod producers;
 pub mod records;
 pub mod topic_config;
@@ -33,12 +35,11 @@ pub use config::CoreConfig;
 pub use data::FetchWish;
 
 use groups::{Group, GroupPolicy, GroupReply, Replies, Ticket};
+use housekeeping::Chores;
 use ids::Ids;
+use markers::MarkersUnderWay;
 use topics::{Name, Topic, TopicLimits, TopicPartition, Topics};
-use transactions::{Ended, Transaction, Transactions};
-
-/// A producer that was idle for so long is forgotten by its partitions (Kafka's default).
-const PRODUCER_EXPIRY_MS: i64 = 86_400_000;
+use transactions::{Transaction, Transactions};
 
 /// The broker.
 #[derive(Debug)]
@@ -51,7 +52,8 @@ pub struct Core {
     replies: Replies,
     progress: BTreeSet<TopicPartition>,
     used_bytes: usize,
-    next_housekeeping_ms: i64,
+    markers: MarkersUnderWay,
+    chores: Chores,
 }
 
 impl Core {
@@ -67,7 +69,8 @@ impl Core {
             replies: Replies::default(),
             progress: BTreeSet::new(),
             used_bytes: 0,
-            next_housekeeping_ms: i64::MIN,
+            markers: MarkersUnderWay::default(),
+            chores: Chores::default(),
         }
     }
 
@@ -91,41 +94,18 @@ impl Core {
         std::mem::take(&mut self.progress)
     }
 
-    /// Lets time pass: sessions and rebalances end, overdue transactions are aborted, and now and then old records
-    /// go and topics are compacted.
+    /// Lets time pass: sessions and rebalances end, markers land, overdue transactions are aborted, and now and then old
+    /// records go and topics are compacted.
     pub fn tick(&mut self, now_ms: i64) {
+        self.land_markers(now_ms);
         for ended in self.transactions.time_out(now_ms) {
-            self.write_markers(&ended, now_ms);
+            self.end_with_markers(&ended, now_ms);
         }
         let policy = self.group_policy();
         for group in self.groups.values_mut() {
             group.tick(policy, now_ms, &mut self.replies);
         }
-        if now_ms >= self.next_housekeeping_ms {
-            self.next_housekeeping_ms = now_ms.saturating_add(self.config.housekeeping_interval_ms);
-            self.keep_house(now_ms);
-        }
-    }
-
-    /// Retention and compaction of all topics, now.
-    pub fn keep_house(&mut self, now_ms: i64) {
-        let min_dirty_bytes = self.config.compaction_min_dirty_bytes;
-        for topic in self.topics.iter_mut() {
-            let config = &topic.config;
-            let compaction = config.compact.then(|| config.compaction(min_dirty_bytes));
-            for log in &mut topic.partitions {
-                if config.delete {
-                    log.retain(config.retention_ms, config.retention_bytes, now_ms);
-                }
-                if let Some(policy) = compaction {
-                    log.compact(policy, now_ms);
-                }
-                log.forget_idle_producers(now_ms - PRODUCER_EXPIRY_MS);
-            }
-        }
-        self.groups.retain(|_, group| !group.is_void());
-        self.used_bytes =
-            self.topics.iter().flat_map(|topic| &topic.partitions).map(log::PartitionLog::cost_bytes).sum();
+        self.do_chores(now_ms);
     }
 
     /// When [`Self::tick`] has something to do at the latest, as far as open transactions are concerned.
@@ -171,22 +151,6 @@ impl Core {
     /// All transactional ids.
     pub fn transactions(&self) -> impl Iterator<Item = (&Name, &Transaction)> {
         self.transactions.iter()
-    }
-
-    fn write_markers(&mut self, ended: &Ended, now_ms: i64) {
-        for at in &ended.partitions {
-            if let Some(log) = self.topics.log_mut(at) {
-                let before = log.cost_bytes();
-                log.append_marker(ended.producer.id, ended.producer.epoch, ended.commit, now_ms);
-                self.used_bytes += log.cost_bytes() - before;
-                self.progress.insert(at.clone());
-            }
-        }
-        for group in &ended.groups {
-            if let Some(group) = self.groups.get_mut(group) {
-                group.end_transaction(ended.producer.id, ended.commit);
-            }
-        }
     }
 
     fn group_policy(&self) -> GroupPolicy {

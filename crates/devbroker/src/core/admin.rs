@@ -48,6 +48,8 @@ impl Core {
         for group in self.groups.values_mut() {
             group.forget_topic(name);
         }
+        self.transactions.forget_topic(name);
+        self.drop_markers_of(name);
         for partition in 0..topic.partitions.len() {
             self.progress.insert(super::TopicPartition::new(Name::clone(&topic.name), partition as i32));
         }

@@ -19,6 +19,9 @@ pub struct CoreConfig {
     pub initial_rebalance_delay_ms: i64,
     /// A longer transaction time-out is refused.
     pub max_transaction_timeout_ms: i64,
+    /// The markers of a transaction land within so long, one by one; 0 is at once. For simulations: on a real cluster
+    /// they do.
+    pub marker_delay_ms: i64,
     /// How often retention and compaction run.
     pub housekeeping_interval_ms: i64,
     /// A partition is compacted when so much is new.
@@ -48,6 +51,7 @@ impl Default for CoreConfig {
             max_session_timeout_ms: 1_800_000,
             initial_rebalance_delay_ms: 0,
             max_transaction_timeout_ms: 900_000,
+            marker_delay_ms: 0,
             housekeeping_interval_ms: 5_000,
             compaction_min_dirty_bytes: 1 << 20,
             max_topics: 2_000,

@@ -146,7 +146,12 @@ impl Core {
         let ids = &mut self.ids;
         let (producer, ended) = self.transactions.initialise(id, timeout_ms, claimed, || ids.producer_id())?;
         if let Some(ended) = ended {
-            self.write_markers(&ended, now_ms);
+            self.end_with_markers(&ended, now_ms);
+            if self.transactions.is_busy(id) {
+                // The new epoch is given once the old transaction's markers have landed; the client asks again.
+                return Err(ResponseError::ConcurrentTransactions);
+            }
+            self.transactions.start_afresh(id);
         }
         Ok(producer)
     }
@@ -218,7 +223,7 @@ impl Core {
         now_ms: i64,
     ) -> Result<(), ResponseError> {
         if let Some(ended) = self.transactions.end(transactional_id, producer, commit)? {
-            self.write_markers(&ended, now_ms);
+            self.end_with_markers(&ended, now_ms);
         }
         Ok(())
     }

@@ -44,6 +44,7 @@ impl Core {
             return Ok(Appended { base_offset, log_append_time_ms: timestamp_ms, duplicate: true });
         }
         if self.used_bytes.saturating_add(records.len()) > self.config.memory_limit_bytes {
+            self.chores.hurry();
             return Err(Refusal::new(ResponseError::PolicyViolation, full(self.config.memory_limit_bytes)));
         }
         let before = log.cost_bytes();

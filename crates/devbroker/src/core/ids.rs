@@ -29,6 +29,14 @@ impl Ids {
         format!("{named_after}-{}", hyphenated(self.uuid()))
     }
 
+    /// A number from 0 up to, but without, `bound`; 0 for a bound that is not positive.
+    pub(crate) fn below(&mut self, bound: i64) -> i64 {
+        match u64::try_from(bound) {
+            Ok(bound) if bound > 0 => (self.scattered() % bound) as i64,
+            _ => 0,
+        }
+    }
+
     fn scattered(&mut self) -> u64 {
         self.count += 1;
         let mut mixed = self.seed.wrapping_add(self.count.wrapping_mul(0x9e37_79b9_7f4a_7c15));

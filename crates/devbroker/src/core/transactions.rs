@@ -20,6 +20,10 @@ pub enum TransactionState {
     Empty,
     /// Open.
     Ongoing,
+    /// Committed, but not all markers are written yet.
+    PrepareCommit,
+    /// Aborted, but not all markers are written yet.
+    PrepareAbort,
     /// The last one was committed.
     CompleteCommit,
     /// The last one was aborted.
@@ -32,6 +36,8 @@ impl TransactionState {
         match self {
             Self::Empty => "Empty",
             Self::Ongoing => "Ongoing",
+            Self::PrepareCommit => "PrepareCommit",
+            Self::PrepareAbort => "PrepareAbort",
             Self::CompleteCommit => "CompleteCommit",
             Self::CompleteAbort => "CompleteAbort",
         }
@@ -66,9 +72,11 @@ pub struct Transaction {
     pub groups: BTreeSet<Name>,
 }
 
-/// An ended transaction: markers for these partitions, the fate of these groups' pending offsets.
+/// An ended transaction: markers for these partitions, the fate of these groups' pending offsets. Once they are written,
+/// [`Transactions::completed`] is to be told.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Ended {
+    pub(crate) id: Name,
     pub(crate) producer: ProducerIdentity,
     pub(crate) commit: bool,
     pub(crate) partitions: BTreeSet<TopicPartition>,
@@ -108,6 +116,7 @@ impl Transactions {
             self.insert(id, Transaction::new(producer, timeout_ms));
             return Ok((producer, None));
         };
+        transaction.check_settled()?;
         if let Some(claimed) = claimed {
             if claimed.id == transaction.producer.id && Some(claimed.epoch) == transaction.previous_epoch {
                 return Ok((transaction.producer, None));
@@ -119,8 +128,10 @@ impl Transactions {
         transaction.timeout_ms = timeout_ms;
         let fenced = transaction.bump_epoch();
         transaction.previous_epoch = claimed.map(|claimed| claimed.epoch);
-        let ended = (transaction.state == TransactionState::Ongoing).then(|| transaction.end(false, fenced));
-        transaction.state = TransactionState::Empty;
+        let ended = (transaction.state == TransactionState::Ongoing).then(|| transaction.end(id, false, fenced));
+        if ended.is_none() {
+            transaction.state = TransactionState::Empty;
+        }
         if fenced.epoch == i16::MAX {
             let producer = ProducerIdentity { id: next_producer_id(), epoch: 0 };
             transaction.producer = producer;
@@ -146,7 +157,38 @@ impl Transactions {
         if found.producer.epoch != producer.epoch {
             return Err(ResponseError::ProducerFenced);
         }
+        found.check_settled()?;
         Ok(found)
+    }
+
+    /// Are markers of its last transaction still to be written?
+    pub(crate) fn is_busy(&self, id: &str) -> bool {
+        self.by_id.get(id).is_some_and(|transaction| transaction.check_settled().is_err())
+    }
+
+    /// Its new owner has done nothing yet.
+    pub(crate) fn start_afresh(&mut self, id: &str) {
+        if let Some(transaction) = self.by_id.get_mut(id) {
+            transaction.state = TransactionState::Empty;
+        }
+    }
+
+    /// All markers of an ended transaction are written.
+    pub(crate) fn completed(&mut self, id: &str) {
+        if let Some(transaction) = self.by_id.get_mut(id) {
+            transaction.state = match transaction.state {
+                TransactionState::PrepareCommit => TransactionState::CompleteCommit,
+                TransactionState::PrepareAbort => TransactionState::CompleteAbort,
+                other => other,
+            };
+        }
+    }
+
+    /// A topic is gone: nobody writes to it any more.
+    pub(crate) fn forget_topic(&mut self, topic: &str) {
+        for transaction in self.by_id.values_mut() {
+            transaction.partitions.retain(|at| &*at.topic != topic);
+        }
     }
 
     /// May this producer append a transactional batch to this partition?
@@ -171,7 +213,7 @@ impl Transactions {
     ) -> Result<Option<Ended>, ResponseError> {
         let transaction = self.owned(id, producer)?;
         match (transaction.state, commit) {
-            (TransactionState::Ongoing, _) => Ok(Some(transaction.end(commit, producer))),
+            (TransactionState::Ongoing, _) => Ok(Some(transaction.end(id, commit, producer))),
             (TransactionState::CompleteCommit, true) | (TransactionState::CompleteAbort, false) => Ok(None),
             _ => Err(ResponseError::InvalidTxnState),
         }
@@ -179,15 +221,15 @@ impl Transactions {
 
     /// Aborts what has been open for too long; its producer is fenced.
     pub(crate) fn time_out(&mut self, now_ms: i64) -> Vec<Ended> {
-        let overdue = |transaction: &&mut Transaction| {
+        let overdue = |transaction: &Transaction| {
             transaction.state == TransactionState::Ongoing && now_ms - transaction.started_ms >= transaction.timeout_ms
         };
-        let timed_out = self.by_id.values_mut().filter(overdue);
+        let timed_out = self.by_id.iter_mut().filter(|(_, transaction)| overdue(transaction));
         timed_out
-            .map(|transaction| {
+            .map(|(id, transaction)| {
                 let fenced = transaction.bump_epoch();
                 transaction.previous_epoch = None;
-                transaction.end(false, fenced)
+                transaction.end(id, false, fenced)
             })
             .collect()
     }
@@ -227,9 +269,20 @@ impl Transaction {
         }
     }
 
-    fn end(&mut self, commit: bool, producer: ProducerIdentity) -> Ended {
-        self.state = if commit { TransactionState::CompleteCommit } else { TransactionState::CompleteAbort };
+    /// While markers are being written nothing else may begin; the client asks again.
+    fn check_settled(&self) -> Result<(), ResponseError> {
+        match self.state {
+            TransactionState::PrepareCommit | TransactionState::PrepareAbort => {
+                Err(ResponseError::ConcurrentTransactions)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn end(&mut self, id: &str, commit: bool, producer: ProducerIdentity) -> Ended {
+        self.state = if commit { TransactionState::PrepareCommit } else { TransactionState::PrepareAbort };
         Ended {
+            id: id.into(),
             producer,
             commit,
             partitions: std::mem::take(&mut self.partitions),

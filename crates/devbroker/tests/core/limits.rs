@@ -25,6 +25,19 @@ fn a_full_broker_refuses_with_a_reason_and_takes_again_once_there_is_room() {
 }
 
 #[test]
+fn a_full_broker_compacts_at_once_whatever_the_settings_say() {
+    let config = CoreConfig { memory_limit_bytes: 3_000, ..CoreConfig::default() };
+    let mut core = with_topic(config, &[("cleanup.policy", "compact")]);
+    core.tick(0);
+    let batch = BatchBuilder::new().record(Some(b"k"), Some(&[0; 100]), 0).build(None);
+    while core.produce(&at(0), &batch, 1).is_ok() {}
+    let before = core.used_bytes();
+    core.tick(300);
+    assert!(core.used_bytes() < before / 4, "{} of {before} bytes are left", core.used_bytes());
+    core.produce(&at(0), &batch, 301).unwrap();
+}
+
+#[test]
 fn a_transaction_can_be_ended_on_a_full_broker() {
     let mut core = with_topic(CoreConfig { memory_limit_bytes: 600, ..CoreConfig::default() }, &[]);
     let mut producer = Producer::transactional(&mut core, "tx", 0);

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use devbroker::core::log::Isolation;
-use devbroker::core::{Core, CoreConfig};
+use devbroker::core::records::BatchBuilder;
+use devbroker::core::{Core, CoreConfig, ErrorCode};
 use proptest::prelude::*;
 
 use crate::support::{Producer, at, committed, read, values, with_topic};
@@ -65,86 +66,152 @@ struct Slot {
     started_ms: Option<i64>,
 }
 
-fn run(deeds: &[Deed]) -> Result<(), TestCaseError> {
-    let mut core = with_topic(CoreConfig::default(), &[]);
-    let mut model = Model::default();
-    let mut now_ms = 0;
-    let mut slots: Vec<Slot> = (0..3)
-        .map(|slot| Slot {
-            owner: Producer::transactional(&mut core, &slot.to_string(), 0),
+/// A core with three transactional ids, driven beside the model.
+struct World {
+    core: Core,
+    model: Model,
+    slots: Vec<Slot>,
+    now_ms: i64,
+    stable: [i64; 2],
+    seen: [Vec<String>; 2],
+    markers_are_late: bool,
+}
+
+impl World {
+    fn new(marker_delay_ms: i64) -> Self {
+        let mut core = with_topic(CoreConfig { marker_delay_ms, ..CoreConfig::default() }, &[]);
+        let slot = |core: &mut Core, name: i32| Slot {
+            owner: Producer::transactional(core, &name.to_string(), 0),
             zombie: None,
             open: Vec::new(),
             started_ms: None,
-        })
-        .collect();
-    let mut stable = [0, 0];
-    for (number, deed) in deeds.iter().enumerate() {
-        now_ms += 1;
-        let value = format!("{number}");
-        match *deed {
-            Deed::Send { slot, zombie: true, partition } => {
-                if let Some(zombie) = &mut slots[slot].zombie {
-                    prop_assert!(zombie.send(&mut core, partition, &value, now_ms).is_err());
-                    prop_assert!(zombie.send_bare(&mut core, &at(partition), &value, now_ms).is_err());
+        };
+        let slots = (0..3).map(|name| slot(&mut core, name)).collect();
+        let markers_are_late = marker_delay_ms > 0;
+        let (stable, seen) = ([0, 0], [Vec::new(), Vec::new()]);
+        Self { core, model: Model::default(), slots, now_ms: 0, stable, seen, markers_are_late }
+    }
+
+    /// Asks again, as a client does, while the transactional id is busy with its markers.
+    fn insist<T>(&mut self, mut call: impl FnMut(&mut Self) -> Result<T, ErrorCode>) -> Result<T, ErrorCode> {
+        loop {
+            match call(self) {
+                Err(ErrorCode::ConcurrentTransactions) => {
+                    self.now_ms += 5;
+                    self.core.tick(self.now_ms);
                 }
+                other => return other,
             }
-            Deed::Send { slot, zombie: false, partition } => {
-                let slot = &mut slots[slot];
-                let appended = slot.owner.send(&mut core, partition, &value, now_ms);
-                let appended = appended.map_err(|error| TestCaseError::fail(format!("{error:?}")))?;
-                slot.started_ms.get_or_insert(now_ms);
-                slot.open.push((partition, appended.base_offset));
-                model.records.insert((partition, appended.base_offset), (value, None));
-            }
-            Deed::End { slot, zombie: true, commit } => {
-                if let Some(zombie) = &slots[slot].zombie {
-                    prop_assert!(zombie.end(&mut core, commit, now_ms).is_err());
-                }
-            }
-            Deed::End { slot, zombie: false, commit } => {
-                let slot = &mut slots[slot];
-                let ended = slot.owner.end(&mut core, commit, now_ms);
-                if slot.started_ms.take().is_some() {
-                    prop_assert!(ended.is_ok());
-                    model.decide(&mut slot.open, commit);
-                }
-            }
-            Deed::Restart { slot } => restart(&mut core, &mut model, &mut slots[slot], slot, now_ms),
-            Deed::SendPlain { partition } => {
-                let batch = devbroker::core::records::BatchBuilder::new()
-                    .record(None, Some(value.as_bytes()), now_ms)
-                    .build(None);
-                let appended = core.produce(&at(partition), &batch, now_ms).unwrap();
-                model.records.insert((partition, appended.base_offset), (value, Some(true)));
-            }
-            Deed::Wait { ms } => {
-                now_ms += ms;
-                core.tick(now_ms);
-                for (name, slot) in slots.iter_mut().enumerate() {
-                    if slot.started_ms.is_some_and(|started| now_ms - started >= 10_000) {
-                        model.decide(&mut slot.open, false);
-                        restart(&mut core, &mut model, slot, name, now_ms);
-                    }
-                }
-            }
-        }
-        for partition in 0..2 {
-            let log = core.log(&at(partition)).unwrap();
-            prop_assert!(log.last_stable_offset() >= stable[partition as usize], "the last stable offset went back");
-            stable[partition as usize] = log.last_stable_offset();
-            prop_assert_eq!(committed(&core, partition), model.committed(partition));
-            let all = values(&read(&core, &at(partition), 0, Isolation::ReadUncommitted));
-            prop_assert_eq!(all, model.all(partition));
         }
     }
-    Ok(())
+
+    fn restart(&mut self, index: usize) {
+        let mut open = std::mem::take(&mut self.slots[index].open);
+        self.model.decide(&mut open, false);
+        self.slots[index].started_ms = None;
+        let name = index.to_string();
+        let initialise = |world: &mut Self| world.core.init_producer_id(Some(&name), 10_000, None, world.now_ms);
+        let identity = self.insist(initialise).unwrap();
+        let successor = Producer { transactional_id: Some(name.clone()), identity, sequences: BTreeMap::new() };
+        let slot = &mut self.slots[index];
+        slot.zombie = Some(std::mem::replace(&mut slot.owner, successor));
+    }
+
+    /// Transactions that took too long are aborted by the core; their producers start again.
+    fn restart_the_overdue(&mut self) {
+        for index in 0..self.slots.len() {
+            if self.slots[index].started_ms.is_some_and(|started| self.now_ms - started >= 10_000) {
+                self.restart(index);
+            }
+        }
+    }
+
+    fn send(&mut self, index: usize, partition: i32, value: &str) -> Result<(), TestCaseError> {
+        let sent = self.insist(|world| {
+            let (slot, now_ms) = (&mut world.slots[index], world.now_ms);
+            slot.owner.send(&mut world.core, partition, value, now_ms)
+        });
+        let sent = sent.map_err(|error| TestCaseError::fail(format!("{error:?}")))?;
+        let slot = &mut self.slots[index];
+        slot.started_ms.get_or_insert(self.now_ms);
+        slot.open.push((partition, sent.base_offset));
+        self.model.records.insert((partition, sent.base_offset), (value.to_owned(), None));
+        Ok(())
+    }
+
+    fn end(&mut self, index: usize, commit: bool) -> Result<(), TestCaseError> {
+        let ended = self.insist(|world| {
+            let (owner, now_ms) = (world.slots[index].owner.clone(), world.now_ms);
+            owner.end(&mut world.core, commit, now_ms)
+        });
+        if self.slots[index].started_ms.take().is_some() {
+            prop_assert!(ended.is_ok());
+            let mut open = std::mem::take(&mut self.slots[index].open);
+            self.model.decide(&mut open, commit);
+        }
+        Ok(())
+    }
+
+    fn act(&mut self, number: usize, deed: &Deed) -> Result<(), TestCaseError> {
+        self.now_ms += 1;
+        let (value, now_ms) = (number.to_string(), self.now_ms);
+        match *deed {
+            Deed::Send { slot, zombie: true, partition } => {
+                if let Some(zombie) = &mut self.slots[slot].zombie {
+                    prop_assert!(zombie.send(&mut self.core, partition, &value, now_ms).is_err());
+                    prop_assert!(zombie.send_bare(&mut self.core, &at(partition), &value, now_ms).is_err());
+                }
+            }
+            Deed::Send { slot, zombie: false, partition } => self.send(slot, partition, &value)?,
+            Deed::End { slot, zombie: true, commit } => {
+                if let Some(zombie) = &self.slots[slot].zombie {
+                    prop_assert!(zombie.end(&mut self.core, commit, now_ms).is_err());
+                }
+            }
+            Deed::End { slot, zombie: false, commit } => self.end(slot, commit)?,
+            Deed::Restart { slot } => self.restart(slot),
+            Deed::SendPlain { partition } => {
+                let batch = BatchBuilder::new().record(None, Some(value.as_bytes()), now_ms).build(None);
+                let appended = self.core.produce(&at(partition), &batch, now_ms).unwrap();
+                self.model.records.insert((partition, appended.base_offset), (value, Some(true)));
+            }
+            Deed::Wait { ms } => {
+                self.now_ms += ms;
+                self.core.tick(self.now_ms);
+            }
+        }
+        self.restart_the_overdue();
+        self.check()
+    }
+
+    fn check(&mut self) -> Result<(), TestCaseError> {
+        for partition in 0..2 {
+            let index = partition as usize;
+            let stable = self.core.log(&at(partition)).unwrap().last_stable_offset();
+            prop_assert!(stable >= self.stable[index], "the last stable offset went back");
+            self.stable[index] = stable;
+            let (now, must) = (committed(&self.core, partition), self.model.committed(partition));
+            prop_assert!(now.starts_with(&self.seen[index]), "what was seen once is seen again");
+            prop_assert!(must.starts_with(&now), "{now:?} is more than {must:?}");
+            prop_assert!(self.markers_are_late || now == must);
+            self.seen[index] = now;
+            let all = values(&read(&self.core, &at(partition), 0, Isolation::ReadUncommitted));
+            prop_assert_eq!(all, self.model.all(partition));
+        }
+        Ok(())
+    }
 }
 
-fn restart(core: &mut Core, model: &mut Model, slot: &mut Slot, name: usize, now_ms: i64) {
-    model.decide(&mut slot.open, false);
-    slot.started_ms = None;
-    let successor = Producer::transactional(core, &name.to_string(), now_ms);
-    slot.zombie = Some(std::mem::replace(&mut slot.owner, successor));
+fn run(deeds: &[Deed], marker_delay_ms: i64) -> Result<(), TestCaseError> {
+    let mut world = World::new(marker_delay_ms);
+    for (number, deed) in deeds.iter().enumerate() {
+        world.act(number, deed)?;
+    }
+    world.now_ms += marker_delay_ms;
+    world.core.tick(world.now_ms);
+    world.restart_the_overdue();
+    world.markers_are_late = false;
+    world.check()
 }
 
 proptest! {
@@ -154,7 +221,12 @@ proptest! {
     fn a_read_committed_reader_sees_all_that_was_committed_in_order_and_nothing_else(
         deeds in prop::collection::vec(deed(), 1..80)
     ) {
-        run(&deeds)?;
+        run(&deeds, 0)?;
+    }
+
+    #[test]
+    fn it_sees_the_same_when_markers_land_late_and_one_by_one(deeds in prop::collection::vec(deed(), 1..80)) {
+        run(&deeds, 40)?;
     }
 
     #[test]
@@ -172,7 +244,7 @@ proptest! {
             let key = vec![*key];
             let value = value.map(|value| vec![value]);
             let in_transaction = *kind == 0;
-            let batch = devbroker::core::records::BatchBuilder::new().record(Some(&key), value.as_deref(), now_ms);
+            let batch = BatchBuilder::new().record(Some(&key), value.as_deref(), now_ms);
             let stamp = in_transaction.then(|| {
                 let id = producer.transactional_id.clone().unwrap();
                 core.add_partitions_to_transaction(&id, producer.identity, &[at(0)], now_ms);

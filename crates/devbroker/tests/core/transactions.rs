@@ -1,11 +1,11 @@
 //! Transactions: what is hidden, who is fenced.
 
-use devbroker::core::ErrorCode;
 use devbroker::core::groups::{CommitCheck, CommittedOffset};
 use devbroker::core::log::Isolation;
 use devbroker::core::transactions::TransactionState;
+use devbroker::core::{Core, CoreConfig, ErrorCode};
 
-use crate::support::{Producer, at, committed, core, put, read, values};
+use crate::support::{Producer, at, committed, core, put, read, values, with_topic};
 
 #[test]
 fn committed_records_are_seen_aborted_ones_never() {
@@ -125,15 +125,34 @@ fn a_producer_may_raise_its_own_epoch_and_ask_again_but_not_raise_anothers() {
 }
 
 #[test]
+fn with_late_markers_an_id_is_busy_until_the_last_has_landed() {
+    let mut core = with_topic(CoreConfig { marker_delay_ms: 1_000, ..CoreConfig::default() }, &[]);
+    let mut producer = Producer::transactional(&mut core, "tx", 0);
+    producer.send(&mut core, 0, "a", 1).unwrap();
+    producer.send(&mut core, 1, "b", 1).unwrap();
+    producer.end(&mut core, true, 2).unwrap();
+    assert_eq!(core.transaction("tx").unwrap().state, TransactionState::PrepareCommit);
+    assert_eq!(producer.send(&mut core, 0, "c", 3), Err(ErrorCode::ConcurrentTransactions));
+    assert_eq!(core.init_producer_id(Some("tx"), 10_000, None, 3), Err(ErrorCode::ConcurrentTransactions));
+    let visible = |core: &Core| (committed(core, 0).len(), committed(core, 1).len());
+    let one_of_two = (3..1_002).any(|now_ms| {
+        core.tick(now_ms);
+        matches!(visible(&core), (1, 0) | (0, 1))
+    });
+    assert!(one_of_two, "the markers landed together");
+    core.tick(1_002);
+    assert_eq!(visible(&core), (1, 1));
+    producer.send(&mut core, 0, "c", 1_003).unwrap();
+}
+
+#[test]
 fn offsets_of_a_transaction_wait_for_its_end() {
     let mut core = core();
     let producer = Producer::transactional(&mut core, "tx", 0);
     let offset = CommittedOffset { offset: 7, leader_epoch: -1, metadata: None };
     let offsets = [(at(0), offset.clone())];
     let none = CommitCheck::none();
-    let commit = |core: &mut devbroker::core::Core| {
-        core.commit_offsets_in_transaction("tx", producer.identity, "g", &none, &offsets, 1)
-    };
+    let commit = |core: &mut Core| core.commit_offsets_in_transaction("tx", producer.identity, "g", &none, &offsets, 1);
     assert_eq!(commit(&mut core), Err(ErrorCode::InvalidTxnState), "the group was not added");
     for end_with_commit in [false, true] {
         core.add_offsets_to_transaction("tx", producer.identity, "g", 1).unwrap();

@@ -4,7 +4,9 @@
 
 mod admin;
 mod groups;
+mod limits;
 mod produce_and_fetch;
 mod registry;
 mod support;
 mod transactions;
+mod versions;

@@ -85,7 +85,14 @@ pub(super) fn delete_groups(caller: &Caller<'_>, request: &DeleteGroupsRequest) 
 }
 
 pub(super) fn list_transactions(caller: &Caller<'_>, request: &ListTransactionsRequest) -> ListTransactionsResponse {
-    let states = [State::Empty, State::Ongoing, State::CompleteCommit, State::CompleteAbort];
+    let states = [
+        State::Empty,
+        State::Ongoing,
+        State::PrepareCommit,
+        State::PrepareAbort,
+        State::CompleteCommit,
+        State::CompleteAbort,
+    ];
     let unknown =
         request.state_filters.iter().filter(|wanted| !states.iter().any(|state| state.as_str() == wanted.as_str()));
     let wanted = |transaction: &Transaction, now_ms: i64| {
