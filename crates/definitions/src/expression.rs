@@ -162,8 +162,8 @@ impl Expression {
                 for error in errors.errors {
                     let line = usize::try_from(error.pos.0).unwrap_or(1);
                     let column = usize::try_from(error.pos.1).unwrap_or(1);
-                    let at = inside(node, line, column, report);
-                    report.error(at, format!("this is not a valid condition: {}", first_line(&error.msg)));
+                    let at = inside(node, line, column);
+                    report.error(at, format!("this is not a valid condition: {}", plain(&error.msg)));
                 }
                 return None;
             }
@@ -173,7 +173,7 @@ impl Expression {
         for complaint in complaints {
             let offset = info.offset_for(complaint.id).map_or(0, |(start, _)| start as usize);
             let Position { line, column } = place(source, offset);
-            let at = inside(node, line, column, report);
+            let at = inside(node, line, column);
             match complaint.help {
                 Some(help) => report.error_with_help(at, complaint.message, help),
                 None => report.error(at, complaint.message),
@@ -183,8 +183,11 @@ impl Expression {
     }
 }
 
-fn first_line(message: &str) -> &str {
-    message.lines().next().unwrap_or(message)
+/// The parser's message without its list of all the tokens that could have stood there.
+fn plain(message: &str) -> String {
+    let line = message.lines().next().unwrap_or(message);
+    let line = line.strip_prefix("Syntax error: ").unwrap_or(line);
+    line.split(" expecting ").next().unwrap_or(line).replace("mismatched input '<EOF>'", "it ends too early")
 }
 
 fn place(source: &str, offset: usize) -> Position {

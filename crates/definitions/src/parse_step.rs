@@ -104,7 +104,13 @@ impl Steps {
             return Some(Step { label: place.into(), action: Action::End { reason: None } });
         }
         let mut fields = Fields::of(node, "a step", report)?;
-        let kind = STEPS.iter().copied().find(|kind| fields.has(kind));
+        let mut kinds = STEPS.iter().copied().filter(|kind| fields.has(kind));
+        let kind = kinds.next();
+        if let (Some(one), Some(other)) = (kind, kinds.next()) {
+            report.error(node.at, format!("a step does one thing: here stand `{one}` and `{other}`"));
+            return None;
+        }
+        drop(kinds);
         let (label, action) = match kind {
             Some("wait") => self.wait(&mut fields, report),
             Some("message") => self.message(&mut fields, report),

@@ -145,6 +145,15 @@ pub(crate) fn check(expression: &IdedExpr, steps: &[Arc<str>]) -> (Reads, Vec<Co
     (walk.reads, walk.complaints)
 }
 
+/// `event.product` as it is written.
+fn path(expression: &Expr) -> String {
+    match expression {
+        Expr::Ident(name) => name.clone(),
+        Expr::Select(select) => format!("{}.{}", path(&select.operand.expr), select.field),
+        _ => "this".to_owned(),
+    }
+}
+
 struct Walk<'e> {
     steps: &'e [Arc<str>],
     reads: Reads,
@@ -274,8 +283,8 @@ impl<'e> Walk<'e> {
         if let Some((_, shape)) = fields.iter().find(|(name, _)| *name == field) {
             return Known::Shape(shape);
         }
-        let variable = if let Expr::Ident(name) = operand { name.as_str() } else { "this" };
-        if LATER_FIELDS.iter().any(|(owner, fields)| *owner == variable && fields.contains(&field)) {
+        let variable = path(operand);
+        if LATER_FIELDS.iter().any(|(owner, fields)| **owner == variable && fields.contains(&field)) {
             self.complain(id, format!("`{variable}.{field}` {LATER}"), None);
             return Known::Nothing;
         }
@@ -286,12 +295,14 @@ impl<'e> Walk<'e> {
 
     fn call(&mut self, id: u64, call: &'e CallExpr) -> Known<'e> {
         let name = call.func_name.as_str();
-        if !OPERATORS.contains(&name) && !FUNCTIONS.contains(&name) {
-            let help = suggest::help(name, FUNCTIONS.iter().chain(MACROS).copied());
-            self.complain(id, format!("there is no function `{name}`"), help);
-        }
+        let complaints = self.complaints.len();
         let target = call.target.as_deref().map(|target| self.expression(target));
         let arguments: Vec<_> = call.args.iter().map(|argument| self.expression(argument)).collect();
+        // What is called on something unknown can't be known either.
+        if !OPERATORS.contains(&name) && !FUNCTIONS.contains(&name) && self.complaints.len() == complaints {
+            let known = FUNCTIONS.iter().chain(MACROS).copied().filter(|known| *known != name);
+            self.complain(id, format!("there is no function `{name}`"), suggest::help(name, known));
+        }
         if target.is_some_and(|target| matches!(target, Known::Properties)) {
             self.reads.any_property = true;
         }

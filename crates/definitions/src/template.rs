@@ -114,8 +114,9 @@ fn template_text(node: &Node, attachments: Attachments<'_>, report: &mut Report<
     let from_name = line(&mut fields, "from_name", report);
     let (body, body_file) = (fields.take("body"), fields.take("body_file"));
     let body = match (body, body_file) {
-        (Some(body), None) => phrase(body, "`body`", MAX_BODY_BYTES, report)
-            .map(|text| (text, crate::values::inside(body, 1, 1, report), None)),
+        (Some(body), None) => {
+            phrase(body, "`body`", MAX_BODY_BYTES, report).map(|text| (text, crate::values::inside(body, 1, 1), None))
+        }
         (None, Some(file)) => attached(file, attachments, report),
         (Some(_), Some(file)) => {
             report.error(file.at, "a text has `body` or `body_file`, not both");

@@ -220,17 +220,13 @@ pub(crate) fn shortened(text: &str) -> String {
 }
 
 /// A place inside the text of a scalar, as a place in the file: `line` and `column` count from one.
-pub(crate) fn inside(node: &Node, line: usize, column: usize, report: &Report<'_>) -> Position {
+pub(crate) fn inside(node: &Node, line: usize, column: usize) -> Position {
     use granit_parser::ScalarStyle::{DoubleQuoted, Folded, Literal, SingleQuoted};
     let Content::Scalar(scalar) = &node.content else { return node.at };
     let (line, column) = (line.max(1), column.max(1));
     match scalar.style {
-        // A block's text begins on the line after its mark, indented.
-        Literal | Folded => {
-            let target = node.at.line + line;
-            let indent = report.source.lines().nth(target - 1).map_or(0, |text| text.len() - text.trim_start().len());
-            Position { line: target, column: indent + column }
-        }
+        // A block begins at its first line of text; all its lines are indented as that one is.
+        Literal | Folded => Position { line: node.at.line + line - 1, column: node.at.column + column - 1 },
         SingleQuoted | DoubleQuoted if line == 1 => Position { line: node.at.line, column: node.at.column + column },
         _ if line == 1 => Position { line: node.at.line, column: node.at.column + column - 1 },
         _ => Position { line: node.at.line + line - 1, column },
@@ -258,6 +254,22 @@ mod tests {
         for bad in ["24:00", "9:00", "12:60", "12", "-1:00", "12:00:00", "+1:00"] {
             assert_eq!(TimeOfDay::parse(bad), None, "{bad}");
         }
+    }
+
+    #[test]
+    fn a_place_inside_a_text_is_a_place_in_the_file() {
+        let find = |source: &str, line, column| {
+            let mut report = Report::new("test", source);
+            let documents = crate::yaml::parse(&mut report);
+            let Content::Map(entries) = &documents[0].root.content else { panic!("a map is expected") };
+            let Position { line, column } = inside(&entries[0].1, line, column);
+            source.lines().nth(line - 1).and_then(|text| text.chars().nth(column - 1))
+        };
+        assert_eq!(find("key: abXc\n", 1, 3), Some('X'));
+        assert_eq!(find("key: 'abXc'\n", 1, 3), Some('X'));
+        assert_eq!(find("key: |\n  ab\n    cXd\n", 2, 4), Some('X'));
+        assert_eq!(find("key: >\n\n   aXb\n", 1, 2), Some('X'));
+        assert_eq!(find("key:\n  abXc\n", 1, 3), Some('X'));
     }
 
     #[test]

@@ -1,0 +1,6 @@
+//! Definitions: what is read, and what is refused with which words.
+
+mod cases;
+mod folder;
+mod hostile;
+mod reading;
