@@ -1,6 +1,5 @@
 //! Official client libraries, run unmodified: Segment's and RudderStack's SDKs send, confluent-kafka reads.
 
-use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -10,6 +9,9 @@ use crate::error::{Context as _, Result};
 use crate::parts::{debian, node_dir, python};
 use crate::watchdog::Scratch;
 use crate::{Error, Process};
+
+/// A script may take this long to begin, on a busy machine.
+const SCRIPT_START: Duration = Duration::from_secs(30);
 
 /// An official SDK.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,7 +48,11 @@ impl Sdk {
             Sdk::SegmentPython | Sdk::RudderPython => (python()?, None),
             Sdk::SegmentNode | Sdk::RudderNode => (debian::program("node")?, Some(("NODE_PARTS", node_dir()?))),
         };
-        let mut spec = Process::spec(self.script(), program).arg(script).args([host, write_key]).arg(calls);
+        let mut spec = Process::spec(self.script(), program)
+            .env("PYTHONDONTWRITEBYTECODE", "1")
+            .arg(script)
+            .args([host, write_key])
+            .arg(calls);
         if let Some((name, value)) = environment {
             spec = spec.env(name, value);
         }
@@ -54,9 +60,9 @@ impl Sdk {
     }
 }
 
-/// A record as confluent-kafka's Avro deserializer read it.
+/// A record as confluent-kafka read it.
 #[derive(Clone, Debug, Deserialize, PartialEq)]
-pub struct AvroRecord {
+pub struct TopicRecord {
     /// The key, if there is one and it is text.
     pub key: Option<String>,
     /// Its partition.
@@ -67,25 +73,34 @@ pub struct AvroRecord {
     pub timestamp: i64,
     /// Its headers in their order, values as text (bytes that are no UTF-8 replaced).
     pub headers: Vec<(String, Option<String>)>,
-    /// The value as JSON; null for an erasure.
+    /// The value as JSON (dates and times in RFC 3339, bytes in base64); null for an erasure.
     pub value: serde_json::Value,
 }
 
 /// Reads all committed records of a topic from its beginning to its end, with confluent-kafka's Avro deserializer and
 /// the registry; one record that can't be read is an error.
-pub fn read_topic(bootstrap_servers: &str, registry: &str, topic: &str, limit: Duration) -> Result<Vec<AvroRecord>> {
+pub fn read_topic(bootstrap_servers: &str, registry: &str, topic: &str, limit: Duration) -> Result<Vec<TopicRecord>> {
+    read(bootstrap_servers, topic, limit, &[registry, topic])
+}
+
+/// As [`read_topic`], for topics whose values need not be Avro (dead letters): the value is its bytes in base64.
+pub fn read_topic_raw(bootstrap_servers: &str, topic: &str, limit: Duration) -> Result<Vec<TopicRecord>> {
+    read(bootstrap_servers, topic, limit, &["-", topic, "--raw"])
+}
+
+fn read(bootstrap_servers: &str, topic: &str, limit: Duration, arguments: &[&str]) -> Result<Vec<TopicRecord>> {
     let scratch = Scratch::new("read-topic")?;
     let records = scratch.path().join("records.jsonl");
-    let seconds = limit.as_secs().max(1).to_string();
-    let arguments: [OsString; 5] =
-        [bootstrap_servers.into(), registry.into(), topic.into(), "--timeout".into(), seconds.into()];
     Process::spec("read_topic.py", python()?)
+        .env("PYTHONDONTWRITEBYTECODE", "1")
         .arg(script("read_topic.py"))
+        .arg(bootstrap_servers)
         .args(arguments)
-        .arg("--output")
+        .args(["--timeout", &limit.as_secs_f64().to_string(), "--output"])
         .arg(&records)
         .start()?
-        .wait_for_success(limit + Duration::from_secs(5))?;
+        // The script keeps the limit itself, and says more than we could.
+        .wait_for_success(limit + SCRIPT_START)?;
     let text = std::fs::read_to_string(&records).context(topic, || "its records could not be read back".into())?;
     text.lines()
         .map(|line| serde_json::from_str(line).map_err(|error| Error::new(topic, format!("{error} in {line}"))))

@@ -46,13 +46,14 @@ fn up() -> Result<()> {
     let redis = timed("redis", Redis::start)?;
     let sink = timed("smtp sink", SmtpSink::start)?;
     let receiver = timed("otlp receiver", OtlpReceiver::start)?;
-    println!("export KAFKA_BOOTSTRAP_SERVERS={}", broker.bootstrap_servers());
-    println!("export SCHEMA_REGISTRY_URL={}", registry.url());
-    println!("export REDIS_URL={}", redis.url());
+    // As the services' configuration reads them; the last three are for people.
+    println!("export VUELVE__KAFKA__BOOTSTRAP_SERVERS='[\"{}\"]'", broker.bootstrap_servers());
+    println!("export VUELVE__KAFKA__REGISTRY_URL={}", registry.url());
+    println!("export VUELVE__STORE__URL={}", redis.url());
+    println!("export OTEL_EXPORTER_OTLP_ENDPOINT={}", receiver.endpoint());
     println!("export SMTP_URL={}", sink.url());
     println!("export SMTP_MESSAGES={}", sink.messages_path().display());
-    println!("export OTEL_EXPORTER_OTLP_ENDPOINT={}", receiver.endpoint());
-    println!("export OTEL_SPANS={}", receiver.process().log_path().display());
+    println!("export OTLP_SPANS={}", receiver.process().log_path().display());
     // A pipe that nobody reads any more is as good as a closed input.
     if std::io::stdout().flush().is_ok() {
         eprintln!("All up; Ctrl-C (or the end of the input) ends them.");

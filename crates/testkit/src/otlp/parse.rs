@@ -16,8 +16,7 @@ enum Section {
 
 /// All spans in `text`; other lines are passed over.
 pub(super) fn spans(text: &str) -> Vec<Span> {
-    let mut reader =
-        Reader { spans: Vec::new(), resource: BTreeMap::new(), section: Section::Nothing, last_key: None };
+    let mut reader = Reader { spans: Vec::new(), resource: BTreeMap::new(), section: Section::Nothing, last_key: None };
     for line in text.lines() {
         reader.line(line);
     }

@@ -92,9 +92,12 @@ fn too_old() -> Result<()> {
 fn install(packages: &[&str]) -> Result<()> {
     progress("Debian packages", &format!("installing {} …", packages.join(" ")));
     let apt = |name: &str| {
-        Process::spec(name, "apt-get")
-            .env("DEBIAN_FRONTEND", "noninteractive")
-            .args(["-q", "-y", "-o", "DPkg::Lock::Timeout=120"])
+        Process::spec(name, "apt-get").env("DEBIAN_FRONTEND", "noninteractive").args([
+            "-q",
+            "-y",
+            "-o",
+            "DPkg::Lock::Timeout=120",
+        ])
     };
     run_tool(apt("apt-get update").arg("update"))?;
     let _policy = NoServices::forbid()?;
@@ -124,7 +127,9 @@ impl NoServices {
 
 impl Drop for NoServices {
     fn drop(&mut self) {
-        if self.ours && let Err(error) = std::fs::remove_file(POLICY) {
+        if self.ours
+            && let Err(error) = std::fs::remove_file(POLICY)
+        {
             progress("Debian packages", &format!("could not remove {POLICY} ({error}); remove it by hand"));
         }
     }

@@ -32,11 +32,9 @@ static BEGAN: LazyLock<Instant> = LazyLock::new(Instant::now);
 pub fn cache_dir() -> PathBuf {
     match std::env::var_os("VUELVE_TEST_CACHE") {
         Some(path) if !path.is_empty() => std::path::absolute(&path).unwrap_or_else(|_| path.into()),
-        _ => Path::new(env!("CARGO_MANIFEST_DIR"))
-            .ancestors()
-            .nth(2)
-            .unwrap_or(Path::new("."))
-            .join("target/test-parts"),
+        _ => {
+            Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).unwrap_or(Path::new(".")).join("target/test-parts")
+        }
     }
 }
 
