@@ -16,6 +16,18 @@ impl Position {
     pub const START: Self = Self { line: 1, column: 1 };
 }
 
+/// Where something was written. It plays no part in what was written: any two are equal.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Origin(pub Position);
+
+impl PartialEq for Origin {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+impl Eq for Origin {}
+
 /// Whether a definition can be used in spite of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Severity {

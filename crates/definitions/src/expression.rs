@@ -33,6 +33,7 @@ static ENVIRONMENT: LazyLock<Arc<Env>> = LazyLock::new(|| {
 });
 
 /// A duration as people write it, in milliseconds: what `now - event.time` can be compared with.
+#[allow(clippy::needless_pass_by_value, reason = "the environment's type of a function")]
 fn millis<'b, 'v>(arguments: Vec<CowVal<'b, 'v>>) -> Result<CowVal<'b, 'v>, ExecutionError> {
     let text = arguments.first().and_then(|argument| argument.downcast_ref::<CelString<'_>>()).map(CelString::inner);
     let duration = text.and_then(|text| text.parse::<HumanDuration>().ok());

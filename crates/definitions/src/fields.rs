@@ -19,16 +19,12 @@ pub(crate) struct Fields<'n> {
 impl<'n> Fields<'n> {
     /// The keys of `node`, which is `what`; reports if it is no map.
     pub(crate) fn of(node: &'n Node, what: &'static str, report: &mut Report<'_>) -> Option<Self> {
-        match &node.content {
-            Content::Map(entries) => {
-                let entries = entries.iter().map(|(key, value)| (key, value, false)).collect();
-                Some(Self { at: node.at, what, entries, known: Vec::new(), later: &[] })
-            }
-            _ => {
-                report.error(node.at, format!("{what} is a map of keys and values, not {}", node.kind()));
-                None
-            }
-        }
+        let Content::Map(entries) = &node.content else {
+            report.error(node.at, format!("{what} is a map of keys and values, not {}", node.kind()));
+            return None;
+        };
+        let entries = entries.iter().map(|(key, value)| (key, value, false)).collect();
+        Some(Self { at: node.at, what, entries, known: Vec::new(), later: &[] })
     }
 
     /// Names the keys that a later version has.

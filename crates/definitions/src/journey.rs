@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use domain::HumanDuration;
 
-use crate::diagnostic::Position;
+use crate::diagnostic::Origin;
 use crate::expression::Expression;
 use crate::values::{Percent, TimeOfDay, Zone};
 
@@ -158,9 +158,9 @@ pub struct MessageStep {
     /// How long it may be put off.
     pub expires: HumanDuration,
     /// Where its template is named.
-    pub template_at: Position,
+    pub template_at: Origin,
     /// Where its category is named, or else the message.
-    pub category_at: Position,
+    pub category_at: Origin,
 }
 
 /// A way to reach a customer.
@@ -172,7 +172,7 @@ pub enum Channel {
     Push,
     /// Text message.
     Sms,
-    /// WhatsApp.
+    /// `WhatsApp`.
     Whatsapp,
 }
 

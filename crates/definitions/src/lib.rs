@@ -6,8 +6,9 @@
 //! - what a later version has is refused by name, never parsed halfway;
 //! - a loaded document travels as its text ([`Document::body`]) and is read again by each service ([`parse_document`]).
 //!
-//! Folders are read by [`load`], single records by [`parse_document`].
+//! Folders are read by [`load`], single records by [`parse_document`]; [`changes`] says what applying a folder would write.
 
+mod apply;
 mod diagnostic;
 mod document;
 mod expression;
@@ -24,7 +25,8 @@ mod template;
 mod values;
 mod yaml;
 
-pub use diagnostic::{Diagnostic, Position, Severity};
+pub use apply::{Change, changes};
+pub use diagnostic::{Diagnostic, Origin, Position, Severity};
 pub use document::{Definition, Document, Kind, digest, parse_document, record_key};
 pub use expression::{EvaluationError, Expression, Reads, Scope};
 pub use journey::{

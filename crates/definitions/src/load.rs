@@ -210,7 +210,7 @@ impl Load<'_> {
         if !templates.contains(&&*message.template) {
             let help = suggest::help(&message.template, templates);
             let text = format!("there is no template `{}`", message.template);
-            self.error(&document.file, message.template_at, text, help);
+            self.error(&document.file, message.template_at.0, text, help);
         }
     }
 
@@ -234,7 +234,7 @@ impl Load<'_> {
                 suggest::help(&message.category, categories)
             };
             let text = format!("there is no category `{}`", message.category);
-            self.error(&document.file, message.category_at, text, help);
+            self.error(&document.file, message.category_at.0, text, help);
         }
     }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use domain::HumanDuration;
 
-use crate::diagnostic::Report;
+use crate::diagnostic::{Origin, Report};
 use crate::expression::Expression;
 use crate::fields::{Fields, LATER};
 use crate::journey::{Action, Awaited, Channel, EventPattern, MessageStep, Step, Wait, WaitStep, WhenStep};
@@ -304,6 +304,7 @@ impl Steps {
         let action = || {
             let (template, channels, category, expires) = (template?, channels?, category?, expires?);
             let name = step_name.clone();
+            let (template_at, category_at) = (Origin(template_at), Origin(category_at));
             Some(Action::Message(MessageStep { name, template, channels, category, expires, template_at, category_at }))
         };
         let action = action();
@@ -317,12 +318,11 @@ impl Steps {
         depth: usize,
         report: &mut Report<'_>,
     ) -> (Option<Arc<str>>, Option<Action>) {
-        let condition = match fields.take("when") {
-            Some(node) => Expression::parse(node, &self.names, report),
-            None => {
-                report.error(fields.at, "`when` says nothing: it needs a condition");
-                None
-            }
+        let condition = if let Some(node) = fields.take("when") {
+            Expression::parse(node, &self.names, report)
+        } else {
+            report.error(fields.at, "`when` says nothing: it needs a condition");
+            None
         };
         let (then, otherwise) = (fields.take("then"), fields.take("else"));
         if then.is_none() && otherwise.is_none() {

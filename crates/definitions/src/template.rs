@@ -6,7 +6,7 @@ use std::sync::Arc;
 use domain::Locale;
 use serde_json::json;
 
-use crate::diagnostic::{Position, Report};
+use crate::diagnostic::{Origin, Position, Report};
 use crate::fields::Fields;
 use crate::parse_journey::version;
 use crate::values::{name, phrase, shortened, text};
@@ -41,9 +41,9 @@ pub struct TemplateText {
     /// The body.
     pub body: Arc<str>,
     /// Where the subject begins in its file: for the messages of whoever compiles it.
-    pub subject_at: Position,
+    pub subject_at: Origin,
     /// Where the body's first line is: in `body_file` if there is one, else in the document's file.
-    pub body_at: Position,
+    pub body_at: Origin,
     /// The file that the body was in, if it was not written in the document.
     pub body_file: Option<Arc<str>>,
 }
@@ -135,8 +135,8 @@ fn template_text(node: &Node, attachments: Attachments<'_>, report: &mut Report<
         subject: subject?,
         preheader: preheader.ok()?,
         body,
-        subject_at,
-        body_at,
+        subject_at: Origin(subject_at),
+        body_at: Origin(body_at),
         body_file,
     })
 }

@@ -89,7 +89,7 @@ pub(crate) fn parse(report: &mut Report<'_>) -> Vec<RawDocument> {
             report.error(at, message);
         }
         match document {
-            Ok(Some(document)) => documents.extend(document),
+            Ok(Some(document)) => documents.push(document),
             Ok(None) => return documents,
             Err(fault) => {
                 report.error(fault.at, fault.message);
@@ -100,6 +100,12 @@ pub(crate) fn parse(report: &mut Report<'_>) -> Vec<RawDocument> {
             }
         }
     }
+}
+
+enum Next {
+    Document(RawDocument),
+    Empty,
+    End,
 }
 
 struct Fault {
@@ -126,11 +132,21 @@ fn start(span: &Span) -> Position {
 }
 
 impl<'s> Reader<'s> {
-    /// The next document: `None` at the end of the file, `Some(None)` for one with nothing in it.
-    fn document(&mut self) -> Result<Option<Option<RawDocument>>, Fault> {
+    /// The next document that has something in it; none at the end of the file.
+    fn document(&mut self) -> Result<Option<RawDocument>, Fault> {
+        loop {
+            match self.next_document()? {
+                Next::Document(document) => return Ok(Some(document)),
+                Next::Empty => {}
+                Next::End => return Ok(None),
+            }
+        }
+    }
+
+    fn next_document(&mut self) -> Result<Next, Fault> {
         let begin = loop {
             match self.next()? {
-                None | Some((Event::StreamEnd, _)) => return Ok(None),
+                None | Some((Event::StreamEnd, _)) => return Ok(Next::End),
                 Some((Event::DocumentStart(..), span)) => break span.end.byte_offset().unwrap_or(0),
                 Some(_) => {}
             }
@@ -139,14 +155,14 @@ impl<'s> Reader<'s> {
         let end = loop {
             match self.next()? {
                 Some((Event::DocumentEnd, span)) => break span.start.byte_offset().unwrap_or(begin),
-                Some((Event::StreamEnd, _)) | None => return Ok(None),
+                Some((Event::StreamEnd, _)) | None => return Ok(Next::End),
                 Some(_) => {}
             }
         };
         if matches!(&root.content, Content::Scalar(scalar) if scalar.is_null()) {
-            return Ok(Some(None));
+            return Ok(Next::Empty);
         }
-        Ok(Some(Some(RawDocument { root, range: begin..end.max(begin) })))
+        Ok(Next::Document(RawDocument { root, range: begin..end.max(begin) }))
     }
 
     fn next(&mut self) -> Result<Option<(Event<'s>, Span)>, Fault> {

@@ -63,13 +63,10 @@ impl<'e> EventView<'e> {
         let of_products = |pick: fn(&Product) -> Option<&String>| -> Vec<Cow<'_, str>> {
             self.products().filter_map(pick).map(|text| Cow::Borrowed(text.as_str())).collect()
         };
-        fn one(text: Option<&String>) -> Vec<Cow<'_, str>> {
-            text.map(|text| Cow::Borrowed(text.as_str())).into_iter().collect()
-        }
         let mut values: Vec<Cow<'_, str>> = match field {
-            Field::CartId => one(self.event.cart_id.as_ref()),
-            Field::OrderId => one(order.and_then(|order| order.order_id.as_ref())),
-            Field::CheckoutId => one(order.and_then(|order| order.checkout_id.as_ref())),
+            Field::CartId => borrowed(self.event.cart_id.as_ref()),
+            Field::OrderId => borrowed(order.and_then(|order| order.order_id.as_ref())),
+            Field::CheckoutId => borrowed(order.and_then(|order| order.checkout_id.as_ref())),
             Field::ProductId => of_products(|product| product.product_id.as_ref()),
             Field::Sku => of_products(|product| product.sku.as_ref()),
             Field::Category => of_products(|product| product.category.as_ref()),
@@ -130,6 +127,10 @@ impl<'e> EventView<'e> {
         // A condition that misses one of them takes its default branch.
         Some(Value::Object(kept).to_string()).filter(|text| text.len() <= MAX_PROPERTIES)
     }
+}
+
+fn borrowed(text: Option<&String>) -> Vec<Cow<'_, str>> {
+    text.map(|text| Cow::Borrowed(text.as_str())).into_iter().collect()
 }
 
 /// The object that a JSON text holds; empty if it holds none.

@@ -127,8 +127,7 @@ pub fn explain(state: &JourneysState, message_id: Option<&str>) -> Vec<Explanati
     let concerned = |story: &Story<'_>| {
         message_id.is_none_or(|id| story.steps.iter().any(|step| step.message_id.as_deref() == Some(id)))
     };
-    let mut explanations: Vec<Explanation> =
-        active.chain(past).filter(concerned).flat_map(|story| story.tell()).collect();
+    let mut explanations: Vec<Explanation> = active.chain(past).filter(concerned).flat_map(Story::tell).collect();
     // Stable: what happened at the same time stays in the order in which it happened.
     explanations.sort_by_key(|explanation| explanation.at);
     explanations

@@ -62,3 +62,59 @@ fn append(steps: &[Step], program: &mut Vec<Place>) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use definitions::{Definition, Kind, parse_document};
+
+    use super::*;
+
+    /// Places are kept in states: what this says may never change for a journey that it already says it of.
+    #[test]
+    fn a_journey_compiles_to_the_same_places_for_ever() {
+        let text = "
+journey: j
+trigger: Product Added
+steps:
+  - wait: 1h
+  - when: \"true\"
+    then:
+      - message: { as: first, template: t }
+      - when: \"false\"
+        then: [ end ]
+    else:
+      - wait: 2h
+  - message: { template: t }
+";
+        let Ok(Definition::Journey(journey)) = parse_document(Kind::Journey, "j", text) else {
+            panic!("the journey can be read");
+        };
+        let told: Vec<String> = compile(&journey)
+            .iter()
+            .map(|place| {
+                let operation = match &place.operation {
+                    Operation::Wait(_) => "wait".to_owned(),
+                    Operation::Message(_) => "message".to_owned(),
+                    Operation::Branch { otherwise, .. } => format!("branch {otherwise}"),
+                    Operation::Jump(target) => format!("jump {target}"),
+                    Operation::End(_) => "end".to_owned(),
+                };
+                format!("{} {operation}", place.label)
+            })
+            .collect();
+        assert_eq!(
+            told,
+            [
+                "1 wait",
+                "2 branch 7",
+                "first message",
+                "2.then.2 branch 6",
+                "2.then.2.then.1 end",
+                "2.then.2 jump 6",
+                "2 jump 8",
+                "2.else.1 wait",
+                "3 message",
+            ]
+        );
+    }
+}

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use definitions::load;
 
-use crate::folder::read;
+use crate::folder::{lines, read};
 
 #[test]
 fn what_is_wrong_is_told_at_once_with_file_line_and_column() {
@@ -23,7 +23,7 @@ fn what_is_wrong_is_told_at_once_with_file_line_and_column() {
             Ok(definitions) => definitions.warnings,
             Err(diagnostics) => diagnostics,
         };
-        let said: String = said.iter().map(|diagnostic| format!("{diagnostic}\n")).collect();
+        let said = lines(&said);
         let expected = case.join("expected.txt");
         if std::env::var_os("UPDATE_EXPECTED").is_some() {
             fs::write(&expected, &said).unwrap();

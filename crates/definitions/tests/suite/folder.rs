@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use definitions::{Folder, SourceFile};
+use definitions::{Diagnostic, Folder, SourceFile};
 
 pub(crate) fn workspace() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).expect("the workspace is two levels up").to_owned()
@@ -34,4 +34,9 @@ fn collect(directory: &Path, prefix: &str, files: &mut Vec<SourceFile>) {
 
 pub(crate) fn one_file(text: &str) -> Folder {
     Folder { name: "test".to_owned(), files: vec![SourceFile { path: "test.yaml".to_owned(), text: text.to_owned() }] }
+}
+
+/// What was said, a line each.
+pub(crate) fn lines(said: &[Diagnostic]) -> String {
+    said.iter().flat_map(|diagnostic| [diagnostic.to_string(), "\n".to_owned()]).collect()
 }

@@ -1,20 +1,22 @@
 //! Texts that nobody would write in earnest: they are refused, quickly, and never break anything.
 
+use std::fmt::Write as _;
+
 use definitions::{Kind, load, parse_document};
 use proptest::prelude::*;
 
-use crate::folder::one_file;
+use crate::folder::{lines, one_file};
 
 fn refused(text: &str) -> String {
     let said = load(&one_file(text), &|_| None).expect_err("it is refused");
-    said.iter().map(|diagnostic| format!("{diagnostic}\n")).collect()
+    lines(&said)
 }
 
 #[test]
 fn a_text_that_unfolds_without_end_is_refused() {
     let mut text = "a: &a [x, x, x, x, x, x, x, x, x]\n".to_owned();
     for (last, next) in [("a", "b"), ("b", "c"), ("c", "d")] {
-        text.push_str(&format!("{next}: &{next} [*{last}, *{last}, *{last}, *{last}, *{last}, *{last}]\n"));
+        writeln!(text, "{next}: &{next} [*{last}, *{last}, *{last}, *{last}, *{last}, *{last}]").unwrap();
     }
     let said = refused(&text);
     assert!(said.contains("anchors") && said.contains("aliases"), "{said}");

@@ -1,8 +1,8 @@
 //! What good definitions say once they are read.
 
 use definitions::{
-    Action, Awaited, Channel, Consent, Definition, Definitions, Field, Folder, Journey, Kind, Position, SourceFile,
-    Step, TimeOfDay, Wait, Zone, digest, load, parse_document,
+    Action, Awaited, Change, Channel, Consent, Definition, Definitions, Field, Folder, Journey, Kind,
+    SourceFile, TimeOfDay, Wait, Zone, changes, digest, load, parse_document,
 };
 use domain::{HumanDuration, Locale};
 
@@ -109,30 +109,10 @@ fn a_category_without_a_word_on_consent_is_marketing() {
     assert_eq!(messaging.categories["cart"].priority, 80);
 }
 
-/// Without its places: these are the file's in one reading and the record's in the other.
-fn placeless(mut definition: Definition) -> Definition {
-    fn forget(steps: &mut [Step]) {
-        for step in steps {
-            match &mut step.action {
-                Action::Message(message) => {
-                    (message.template_at, message.category_at) = (Position::START, Position::START);
-                }
-                Action::When(when) => {
-                    forget(&mut when.then);
-                    forget(&mut when.otherwise);
-                }
-                Action::Wait(_) | Action::End { .. } => {}
-            }
-        }
-    }
-    match &mut definition {
-        Definition::Journey(journey) => forget(&mut journey.steps),
-        Definition::Template(template) => {
-            for text in template.texts.values_mut() {
-                (text.subject_at, text.body_at, text.body_file) = (Position::START, Position::START, None);
-            }
-        }
-        Definition::Messaging(_) | Definition::Control => {}
+/// Without the name of the file that a body came from: in the record it is part of the text.
+fn without_files(mut definition: Definition) -> Definition {
+    if let Definition::Template(template) = &mut definition {
+        template.texts.values_mut().for_each(|text| text.body_file = None);
     }
     definition
 }
@@ -142,7 +122,7 @@ fn a_document_travels_as_its_text_and_is_read_again_as_the_same() {
     for folder in [one_file(EVERYTHING), read(&workspace().join("presets/basic"))] {
         for document in loaded(&folder).documents {
             let again = parse_document(document.kind, &document.name, &document.body).unwrap();
-            assert_eq!(placeless(again), placeless(document.definition.clone()), "{}", document.key());
+            assert_eq!(without_files(again), without_files(document.definition.clone()), "{}", document.key());
             assert_eq!(document.digest, digest(&document.body));
             assert_eq!(document.digest.len(), 64);
         }
@@ -205,4 +185,33 @@ fn a_record_is_what_its_key_says() {
     assert!(parse_document(Kind::Journey, "j", "").is_err());
     assert!(parse_document(Kind::Journey, "j", &format!("{body}---\n{body}")).is_err());
     assert_eq!(parse_document(Kind::Control, "j", ""), Ok(Definition::Control));
+}
+
+#[test]
+fn applying_writes_what_is_new_or_says_something_else_and_never_changes_a_version_of_a_journey() {
+    let folder = |wait: &str, comment: &str| {
+        one_file(&format!(
+            "{comment}\njourney: j\nversion: 2\ntrigger: Product Added\nsteps: [ {{ wait: {wait} }} ]\n---\nmessaging: default\ncategories: {{ {comment}\n cart: {{}} }}\n"
+        ))
+    };
+    let kinds = |folder: &Folder, current: &Definitions| -> Vec<Change> {
+        let find = |key: &str| {
+            let found = current.documents.iter().find(|document| document.key() == key);
+            found.map(|document| document.body.clone())
+        };
+        changes(&loaded(folder), &find).unwrap().into_iter().map(|(_, change)| change).collect()
+    };
+    let first = loaded(&folder("1h", ""));
+    assert_eq!(kinds(&folder("1h", ""), &Definitions::default()), [Change::New, Change::New]);
+    assert_eq!(kinds(&folder("1h", ""), &first), [Change::None, Change::None]);
+    assert_eq!(kinds(&folder("60m", "# the same"), &first), [Change::Text, Change::Text]);
+    let find = |key: &str| {
+        let found = first.documents.iter().find(|document| document.key() == key);
+        found.map(|document| document.body.clone())
+    };
+    let said = changes(&loaded(&folder("2h", "")), &find).unwrap_err();
+    assert_eq!(
+        said[0].to_string(),
+        "test.yaml:2:1: error: version 2 of the journey `j` is in force and says something else; raise `version`: runs end on the version that they began with"
+    );
 }

@@ -44,7 +44,8 @@ fn way(condition: &str) -> (String, Decision, Option<String>) {
     });
     world.advance(DAY);
     let step = world.written.messages()[0].0.to_owned();
-    let judged = world.written.decisions.iter().find(|decision| decision.step.as_deref() == Some("2")).unwrap();
+    let judged = world.written.decisions.iter().find(|decision| decision.step.as_deref() == Some("2"));
+    let judged = judged.expect("the condition was judged");
     (step, judged.decision, judged.reason.clone())
 }
 

@@ -6,7 +6,9 @@ use std::collections::BTreeMap;
 
 use journeys::Settings;
 use proptest::prelude::*;
-use schemas::{Arm, Decision, JourneyDecision, MessageOutcome, MessageRequest, Outcome, RequestAction, StorefrontEvent};
+use schemas::{
+    Arm, Decision, JourneyDecision, MessageOutcome, MessageRequest, Outcome, RequestAction, StorefrontEvent,
+};
 
 use crate::support::{ANA, DAY, HOUR, World, Written, driver, encode, feed, track};
 
@@ -50,7 +52,8 @@ fn act(carts: bool) -> impl Strategy<Value = Act> {
         2 => Just("Checkout Started"),
         2 => Just("Product Viewed"),
     ];
-    let cart = if carts { prop_oneof![4 => (0..3_u8).prop_map(Some), 1 => Just(None)].boxed() } else { Just(None).boxed() };
+    let cart =
+        if carts { prop_oneof![4 => (0..3_u8).prop_map(Some), 1 => Just(None)].boxed() } else { Just(None).boxed() };
     (after, name, cart).prop_map(|(after_minutes, name, cart)| Act { after_minutes, name, cart })
 }
 
@@ -77,7 +80,9 @@ fn end_of(events: &[StorefrontEvent]) -> i64 {
 
 fn run(journey: &str, settings: Settings, events: &[StorefrontEvent]) -> Written {
     let mut world = World::with(journey, settings);
-    events.iter().for_each(|event| world.event(event));
+    for event in events {
+        world.event(event);
+    }
     world.advance(end_of(events));
     world.written
 }
@@ -291,7 +296,8 @@ fn an_outcome_of_nothing_is_recorded_and_changes_no_state() {
     let mut driver = driver(Settings::default(), &crate::support::definitions(&journey()));
     feed(&mut driver, ANA, &track(ANA, "Product Added", 0));
     let before = driver.state(ANA);
-    let value = encode("messaging.outcomes", &MessageOutcome { run_id: "none".to_owned(), ..MessageOutcome::default() });
+    let value =
+        encode("messaging.outcomes", &MessageOutcome { run_id: "none".to_owned(), ..MessageOutcome::default() });
     driver.input("messaging.outcomes", ANA, &value, crate::support::at(1));
     assert_eq!(before.map(|state| state.runs), driver.state(ANA).map(|state| state.runs));
 }
