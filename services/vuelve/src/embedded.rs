@@ -47,15 +47,15 @@ impl Embedded {
         let registry = broker.registry_url().context("the embedded registry did not start")?;
         let mut set = vec![
             format!("kafka.bootstrap_servers=[\"{}\"]", broker.bootstrap_servers()),
-            format!("kafka.registry_url=\"{registry}\""),
-            "kafka.session_timeout=\"6s\"".to_owned(),
+            format!("kafka.registry_url={registry}"),
+            "kafka.session_timeout=6s".to_owned(),
             format!("installation.partitions={partitions}"),
-            "store.kind=\"memory\"".to_owned(),
-            format!("links.keys_file=\"{keys}\""),
-            format!("links.address_secret_file=\"{addresses}\""),
-            "admin.listen=\"127.0.0.1:0\"".to_owned(),
-            "grpc.listen=\"127.0.0.1:0\"".to_owned(),
-            "ingestion.door.listen=\"127.0.0.1:0\"".to_owned(),
+            "store.kind=memory".to_owned(),
+            format!("links.keys_file={keys}"),
+            format!("links.address_secret_file={addresses}"),
+            "admin.listen=127.0.0.1:0".to_owned(),
+            "grpc.listen=127.0.0.1:0".to_owned(),
+            "ingestion.door.listen=127.0.0.1:0".to_owned(),
             format!("ingestion.door.write_keys=[{{ id = \"demo\", shop = \"demo\", key = \"{write_key}\" }}]"),
         ];
         set.extend(flags);

@@ -1,9 +1,12 @@
 //! The command line: one file for each command, each with examples in its help.
 
+mod apply;
 mod check;
 mod completions;
 mod config;
 mod replay;
+mod run;
+mod topics;
 
 use std::io::{ErrorKind, Write as _};
 use std::path::PathBuf;
@@ -11,6 +14,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 use runtime::config::{Config, Problems, Sources};
+use schemas::DefinitionStatus;
 
 /// Turns a shop's stream of clicks, carts and orders into the next right thing for each customer.
 #[derive(Debug, Parser)]
@@ -23,6 +27,8 @@ use runtime::config::{Config, Problems, Sources};
     after_help = "\
 Examples:
   vuelve check presets/basic            Is what I wrote a definition?
+  vuelve replay --help                  What would have been sent, on a recorded clickstream?
+  vuelve run --help                     Run the services.
   vuelve config                         What is in force, and where was it written?
   vuelve completions bash               Complete commands in my shell.
 
@@ -49,9 +55,18 @@ pub(crate) struct Global {
 #[derive(Debug, Subcommand)]
 enum Command {
     Check(check::Check),
+    Apply(apply::Apply),
+    /// Holds a journey: its runs wait where they are, and nobody enters.
+    Pause(apply::Control),
+    /// Lets a paused journey go on.
+    Resume(apply::Control),
+    /// Stops a journey for good: its runs end, and what is not claimed is cancelled.
+    Stop(apply::Control),
+    Replay(replay::Replay),
+    Run(run::Run),
+    Topics(topics::TopicsCommand),
     Config(config::Config),
     Completions(completions::Completions),
-    Replay(replay::Replay),
 }
 
 impl Cli {
@@ -59,6 +74,12 @@ impl Cli {
     pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
         match self.command {
             Command::Check(check) => check.run(),
+            Command::Apply(apply) => apply.run(&self.global),
+            Command::Pause(control) => control.run(&self.global, DefinitionStatus::Paused),
+            Command::Resume(control) => control.run(&self.global, DefinitionStatus::Active),
+            Command::Stop(control) => control.run(&self.global, DefinitionStatus::Stopped),
+            Command::Run(run) => run.run(&self.global),
+            Command::Topics(topics) => topics.run(&self.global),
             Command::Config(config) => config.run(&self.global),
             Command::Completions(completions) => completions.run(),
             Command::Replay(replay) => replay.run(&self.global),

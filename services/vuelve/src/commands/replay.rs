@@ -98,9 +98,9 @@ impl Replay {
 
     fn embedded(&self, replay: vuelve::replay::Replay, global: &Global) -> anyhow::Result<Summary> {
         let mut flags = vec![
-            "installation.mode=\"replay\"".to_owned(),
-            "telemetry.log_format=\"text\"".to_owned(),
-            "telemetry.log_filter=\"warn\"".to_owned(),
+            "installation.mode=replay".to_owned(),
+            "telemetry.log_format=text".to_owned(),
+            "telemetry.log_filter=warn".to_owned(),
         ];
         flags.extend(global.set.iter().cloned());
         let tokio = tokio::runtime::Runtime::new()?;

@@ -1,6 +1,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use domain::HumanDuration;
 use ingestion::Resolver;
 use journeys::Journeys;
 use kafka::{NoShell, Shell, WorkerOptions, run_worker};
@@ -101,6 +102,8 @@ fn worker_options(config: &Config, installation: &Installation) -> WorkerOptions
             feature_level: config.get::<InstallationOptions>().feature_level as i32,
             commit_interval: kafka.commit_interval,
             max_batch_records: kafka.max_batch_records as usize,
+            // A replay waits for the positions to come to the ends.
+            header_refresh: HumanDuration::from_millis(if installation.replay { 250 } else { 10_000 }),
             cache_bytes: config.get::<StoreOptions>().cache_bytes.as_usize(),
             ..WorkerSettings::default()
         },

@@ -1,0 +1,147 @@
+//! An installation on real parts, with each service as a process of its own.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context, ensure};
+use testkit::{KafkaBroker, Process, Redis, SchemaRegistry, free_port};
+
+use crate::{root, vuelve};
+
+/// Where the state is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    /// In Redis.
+    Redis,
+    /// In each process.
+    Memory,
+}
+
+/// Real Kafka, registry and Redis, and the configuration that points at them.
+#[derive(Debug)]
+pub struct Installation {
+    /// Apache Kafka.
+    pub kafka: KafkaBroker,
+    /// The schema registry.
+    pub registry: SchemaRegistry,
+    /// Redis.
+    pub redis: Option<Redis>,
+    folder: tempfile::TempDir,
+    config: PathBuf,
+    door: u16,
+}
+
+/// How long a service may take to be ready, on a busy machine.
+const READY: Duration = Duration::from_secs(60);
+
+impl Installation {
+    /// Starts the parts and creates the topics; `mode` is live or replay.
+    pub fn start(mode: &str, state: State) -> anyhow::Result<Self> {
+        let (kafka, registry) = (KafkaBroker::start()?, SchemaRegistry::start()?);
+        let redis = if state == State::Redis { Some(Redis::start()?) } else { None };
+        let folder = tempfile::tempdir()?;
+        let door = free_port()?;
+        let write = |name: &str, text: &str| -> anyhow::Result<PathBuf> {
+            let path = folder.path().join(name);
+            std::fs::write(&path, text)?;
+            Ok(path)
+        };
+        let write_key = write("write-key", "a-write-key-of-this-test-only")?;
+        let link_keys = write("link-keys", &format!("k1:{}\n", "0123456789abcdef".repeat(4)))?;
+        let addresses = write("address-secret", &"fedcba9876543210".repeat(4))?;
+        let store = redis.as_ref().map_or_else(
+            || "kind = \"memory\"".to_owned(),
+            |redis| format!("kind = \"redis\"\nurl = \"{}\"", redis.url()),
+        );
+        let text = format!(
+            "[installation]\npartitions = 4\nmode = \"{mode}\"\n\
+             [kafka]\nbootstrap_servers = [\"{}\"]\nregistry_url = \"{}\"\nsession_timeout = \"3s\"\ntransaction_timeout = \"8s\"\n\
+             [store]\n{store}\n\
+             [links]\nkeys_file = \"{}\"\naddress_secret_file = \"{}\"\n\
+             [admin]\nlisten = \"127.0.0.1:0\"\n[grpc]\nlisten = \"127.0.0.1:0\"\n\
+             [telemetry]\nlog_format = \"text\"\n\
+             [ingestion.door]\nlisten = \"127.0.0.1:{door}\"\n\
+             [[ingestion.door.write_keys]]\nid = \"test\"\nshop = \"test\"\nkey_file = \"{}\"\n",
+            kafka.bootstrap_servers(),
+            registry.url(),
+            link_keys.display(),
+            addresses.display(),
+            write_key.display(),
+        );
+        let config = write("vuelve.toml", &text)?;
+        let installation = Self { kafka, registry, redis, folder, config, door };
+        installation.command(&["topics", "create"])?;
+        Ok(installation)
+    }
+
+    /// Runs a command of the tool to its end.
+    pub fn command(&self, arguments: &[&str]) -> anyhow::Result<String> {
+        let output = Command::new(vuelve())
+            .args(arguments)
+            .arg("--config")
+            .arg(&self.config)
+            .current_dir(root())
+            .output()
+            .context("vuelve can't be run: build it with `cargo build -p vuelve`")?;
+        ensure!(
+            output.status.success(),
+            "vuelve {}: {}\n{}",
+            arguments.join(" "),
+            output.status,
+            String::from_utf8_lossy(&output.stderr)
+        );
+        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    }
+
+    /// Starts a process that runs these services in a slot.
+    pub fn run(&self, services: &[&str], slot: u32) -> anyhow::Result<Process> {
+        let name = format!("vuelve-{}-{slot}", services.join("-").trim_start_matches('-'));
+        let log = self.folder.path().join(format!("{name}.log"));
+        let process = Process::spec(&name, vuelve())
+            .arg("run")
+            .args(services)
+            .arg("--config")
+            .arg(&self.config)
+            .args(["--set", &format!("installation.slot={slot}")])
+            .dir(root())
+            .log(log)
+            .start()?;
+        Ok(process)
+    }
+
+    /// Where the door is.
+    pub fn door(&self) -> String {
+        format!("http://127.0.0.1:{}", self.door)
+    }
+
+    /// Waits until the door answers.
+    pub fn wait_for_door(&self, process: &Process) -> anyhow::Result<()> {
+        process.wait_ready(READY, "open the door", || {
+            std::net::TcpStream::connect(("127.0.0.1", self.door)).is_ok()
+        })?;
+        Ok(())
+    }
+
+    /// Replays a clickstream on the services that run; returns the folder with the result.
+    pub fn replay(&self, file: &Path, name: &str) -> anyhow::Result<PathBuf> {
+        let out = self.folder.path().join(name);
+        let key = self.folder.path().join("write-key");
+        self.command(&[
+            "replay",
+            "--file",
+            &file.display().to_string(),
+            "--format",
+            "retailrocket",
+            "--definitions",
+            "presets/basic",
+            "--out",
+            &out.display().to_string(),
+            "--attach",
+            &self.door(),
+            "--write-key-file",
+            &key.display().to_string(),
+        ])?;
+        Ok(out)
+    }
+}
