@@ -4,7 +4,7 @@ use schemas::EventKind;
 use serde_json::value::RawValue;
 
 use super::json::{self, Object};
-use super::{MAX_BATCH_EVENTS, MAX_SHARED_BYTES, time};
+use super::{MAX_BATCH_EVENTS, MAX_COPIED_BYTES, MAX_SHARED_BYTES, time};
 use domain::Timestamp;
 
 /// Which call it is, by its path.
@@ -43,11 +43,14 @@ pub enum Unreadable {
     },
     /// Too much that each event would get a copy of.
     #[error(
-        "the batch's `context` and `integrations` have {bytes} bytes; at most {MAX_SHARED_BYTES} are taken, as each event gets them"
+        "the batch's `context` and `integrations` have {bytes} bytes, and each of its {count} events gets them; at most \
+         {MAX_SHARED_BYTES} bytes are taken, and {MAX_COPIED_BYTES} in all copies (put less there, or send smaller batches)"
     )]
     SharedTooLarge {
         /// So large.
         bytes: usize,
+        /// So many copies.
+        count: usize,
     },
 }
 
@@ -58,6 +61,8 @@ pub struct Call<'a> {
     pub events: Vec<&'a str>,
     /// The write key in the body, or in its first event.
     pub write_key: Option<String>,
+    /// Size of what the events share (bytes of JSON).
+    pub shared_bytes: usize,
     pub(crate) shared: Shared<'a>,
 }
 
@@ -81,7 +86,7 @@ pub fn read_call(kind: CallKind, json: &str) -> Result<Call<'_>, Unreadable> {
     let kind = match kind {
         CallKind::Single(kind) => {
             let shared = Shared { kind: Some(kind), ..Shared::default() };
-            return Ok(Call { events: vec![raw.get()], write_key, shared });
+            return Ok(Call { events: vec![raw.get()], write_key, shared_bytes: 0, shared });
         }
         CallKind::Batch => None,
     };
@@ -90,9 +95,10 @@ pub fn read_call(kind: CallKind, json: &str) -> Result<Call<'_>, Unreadable> {
     if events.len() > MAX_BATCH_EVENTS {
         return Err(Unreadable::TooMany { count: events.len() });
     }
-    let bytes = ["context", "integrations"].iter().filter_map(|name| body.get(name)).map(|raw| raw.get().len()).sum();
-    if bytes > MAX_SHARED_BYTES {
-        return Err(Unreadable::SharedTooLarge { bytes });
+    let bytes: usize =
+        ["context", "integrations"].iter().filter_map(|name| body.get(name)).map(|raw| raw.get().len()).sum();
+    if bytes > MAX_SHARED_BYTES || bytes * events.len() > MAX_COPIED_BYTES {
+        return Err(Unreadable::SharedTooLarge { bytes, count: events.len() });
     }
     let write_key = write_key.or_else(|| Object::read(events.first()?)?.text("writeKey"));
     let shared = Shared {
@@ -102,5 +108,5 @@ pub fn read_call(kind: CallKind, json: &str) -> Result<Call<'_>, Unreadable> {
         sent_at: body.get("sentAt").and_then(time::read),
         timestamp: body.get("timestamp").and_then(time::read),
     };
-    Ok(Call { events, write_key, shared })
+    Ok(Call { events, write_key, shared_bytes: bytes, shared })
 }

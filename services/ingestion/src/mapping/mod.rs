@@ -32,5 +32,7 @@ pub const MAX_CALL_BYTES: usize = 500 * 1024;
 pub const MAX_BATCH_EVENTS: usize = 2_500;
 /// What the events of a batch share is no larger (bytes of JSON): each of them gets a copy.
 pub const MAX_SHARED_BYTES: usize = 8 * 1024;
+/// All these copies are no larger (bytes of JSON), so that a small call does not become a large one.
+pub const MAX_COPIED_BYTES: usize = 4 * 1024 * 1024;
 /// No event is nested deeper: JSON readers stop at some depth, most of them at 128.
 pub const MAX_DEPTH: usize = 64;

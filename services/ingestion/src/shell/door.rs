@@ -50,6 +50,9 @@ pub struct Door<L> {
     max_calls: usize,
 }
 
+/// After mapping so much JSON a call lets others have their turn.
+const YIELD_BYTES: usize = 64 << 10;
+
 /// The head of a call.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Head<'a> {
@@ -116,7 +119,13 @@ impl<L: EventLog> Door<L> {
         };
         let mut records = Vec::with_capacity(call.events.len());
         let mut refused = Vec::new();
+        let mut mapped_bytes = 0;
         for (index, json) in call.events.iter().enumerate() {
+            mapped_bytes += json.len() + call.shared_bytes;
+            if mapped_bytes > YIELD_BYTES {
+                mapped_bytes = 0;
+                tokio::task::yield_now().await;
+            }
             match mapping::map(&call, index, &envelope) {
                 Ok(event) => {
                     let mut value = Vec::new();

@@ -160,7 +160,9 @@ async fn more_than_2500_events_are_413_and_2500_are_taken() {
 async fn a_batch_whose_shared_context_is_large_is_413() {
     let door = Fixture::new();
     let body = json!({ "batch": [], "context": { "x": "y".repeat(9000) } }).to_string();
-    door.post("/v1/batch", body).await.is_refused(413, "too_large", "each event gets them");
+    door.post("/v1/batch", body).await.is_refused(413, "too_large", "`context` and `integrations`");
+    let body = format!(r#"{{"batch":[{}],"context":{{"x":"{}"}}}}"#, vec![track(1); 1000].join(","), "y".repeat(5000));
+    door.post("/v1/batch", body).await.is_refused(413, "too_large", "each of its 1000 events");
 }
 
 #[tokio::test]
