@@ -72,7 +72,7 @@ fn email(policy: &Policy, message: &PendingMessage, template: Arc<Template>, con
         step: message.step.clone(),
         category: message.category.clone(),
         template,
-        from_name: policy.from_name().cloned(),
+        from_name: policy.sender_name().cloned(),
         transactional: policy.is_transactional(&message.category),
         recipient: message.recipient.clone(),
         address_hash: message.address_hash.clone(),

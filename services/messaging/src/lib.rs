@@ -21,6 +21,7 @@ mod options;
 mod outcome;
 mod output;
 mod policy;
+pub mod rendering;
 mod request;
 mod retry;
 mod state;

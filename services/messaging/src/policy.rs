@@ -141,7 +141,7 @@ impl Policy {
     }
 
     /// Who messages come from, where neither the template nor its language says so.
-    pub(crate) fn from_name(&self) -> Option<&Arc<str>> {
+    pub(crate) fn sender_name(&self) -> Option<&Arc<str>> {
         self.messaging.all_newest().find_map(|messaging| messaging.from_name.as_ref())
     }
 }

@@ -25,23 +25,30 @@ pub(crate) fn receive(
     let channels = request.channels.clone();
     let mut message = pending(request, context);
     let ending = match examine(policy, state, &mut message, &channels, context.now) {
-        Err(ending) => ending,
-        Ok(()) => {
-            supersede(policy, state, &message, context, effects);
-            match policy.settings.mode {
-                Mode::Replay => Ending::new(Outcome::Sent, context.now),
-                Mode::Live if state.messages.len() >= usize::from(policy.settings.waiting_per_customer) => {
-                    Ending::new(Outcome::Failed, context.now).because("too_many_waiting")
-                }
-                Mode::Live => {
-                    state.messages.push(message);
-                    return Disposition::Emitted;
-                }
-            }
-        }
+        Err(ending) => Some(ending),
+        Ok(()) => accept(policy, state, &message, context, effects),
     };
-    finish(policy, state, message, ending, context, effects);
+    match ending {
+        Some(ending) => finish(policy, state, message, ending, context, effects),
+        None => state.messages.push(message),
+    }
     Disposition::Emitted
+}
+
+/// What the message that may be sent ends with at once; none if it waits for room.
+fn accept(
+    policy: &Policy,
+    state: &mut MessagingState,
+    message: &PendingMessage,
+    context: &Context<'_>,
+    effects: &mut Effects,
+) -> Option<Ending> {
+    supersede(policy, state, message, context, effects);
+    match policy.settings.mode {
+        Mode::Replay => Some(Ending::new(Outcome::Sent, context.now)),
+        Mode::Live => (state.messages.len() >= usize::from(policy.settings.waiting_per_customer))
+            .then(|| Ending::new(Outcome::Failed, context.now).because("too_many_waiting")),
+    }
 }
 
 fn is_known(state: &MessagingState, message_id: &str) -> bool {

@@ -3,7 +3,7 @@
 use messaging::{Attempt, Phase};
 use schemas::{MessageRequest, Outcome, Recipient};
 
-use crate::shared::*;
+use super::shared::*;
 
 #[test]
 fn a_request_waits_for_room_is_claimed_and_ends_as_sent() {

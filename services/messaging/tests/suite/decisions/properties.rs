@@ -11,7 +11,7 @@ use proptest::prelude::*;
 use schemas::Outcome;
 use stream::{ClaimId, Key};
 
-use crate::shared::*;
+use super::shared::*;
 
 #[derive(Clone, Debug)]
 enum Event {

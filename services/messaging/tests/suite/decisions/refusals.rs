@@ -4,7 +4,7 @@ use domain::{HumanDuration, Timestamp};
 use messaging::{Attempt, Output, Phase, RefusalKind, Retry, Settings};
 use schemas::{Outcome, SuppressionReason};
 
-use crate::shared::*;
+use super::shared::*;
 
 /// Advances to the time of the next attempt, which it returns.
 fn next_attempt(bench: &mut Bench) -> Timestamp {

@@ -3,7 +3,7 @@
 use messaging::{Attempt, Output};
 use schemas::{MessagingCommand, Outcome, SuppressionReason};
 
-use crate::shared::*;
+use super::shared::*;
 
 #[test]
 fn who_unsubscribes_gets_nothing_that_still_waits_and_nothing_that_comes_after() {

@@ -242,6 +242,7 @@ pub(crate) fn refused(kind: RefusalKind, reason: &str) -> Attempt {
     Attempt::Refused(Refusal { kind, reason: reason.to_owned() })
 }
 
+#[allow(clippy::unnecessary_wraps, reason = "what it is compared with is an option")]
 pub(crate) fn word(text: &str) -> Option<String> {
     Some(text.to_owned())
 }

@@ -3,7 +3,7 @@
 use messaging::{Mode, Settings};
 use schemas::{MessageRequest, Outcome, SuppressionReason};
 
-use crate::shared::*;
+use super::shared::*;
 
 fn replay(replay_without_address: bool) -> Bench {
     Bench::with(Settings { mode: Mode::Replay, replay_without_address, ..Settings::default() })

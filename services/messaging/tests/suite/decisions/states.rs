@@ -3,7 +3,7 @@
 use messaging::MessagingState;
 use schemas::conformance::check_state;
 
-use crate::shared::*;
+use super::shared::*;
 
 #[test]
 fn the_state_fits_its_schema() {

@@ -3,7 +3,7 @@
 use messaging::{Attempt, RefusalKind};
 use schemas::Outcome;
 
-use crate::shared::*;
+use super::shared::*;
 
 #[test]
 fn a_marketing_message_that_was_claimed_by_the_dead_is_unknown_and_never_sent_again() {
