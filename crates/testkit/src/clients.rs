@@ -1,4 +1,4 @@
-//! Official client libraries, run unmodified: Segment's and RudderStack's SDKs send, confluent-kafka reads.
+//! Official client libraries, run unmodified: Segment's and `RudderStack`'s SDKs send, confluent-kafka reads.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -16,13 +16,13 @@ const SCRIPT_START: Duration = Duration::from_secs(30);
 /// An official SDK.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sdk {
-    /// PyPI `segment-analytics-python`.
+    /// `PyPI`: `segment-analytics-python`.
     SegmentPython,
-    /// npm `@segment/analytics-node`.
+    /// npm: `@segment/analytics-node`.
     SegmentNode,
-    /// PyPI `rudder-sdk-python`.
+    /// `PyPI`: `rudder-sdk-python`.
     RudderPython,
-    /// npm `@rudderstack/rudder-sdk-node`.
+    /// npm: `@rudderstack/rudder-sdk-node`.
     RudderNode,
 }
 

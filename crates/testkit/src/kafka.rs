@@ -1,4 +1,4 @@
-//! A real Apache Kafka: one node, broker and controller in one process (KRaft), with its data in a directory that
+//! A real Apache Kafka: one node, broker and controller in one process (`KRaft`), with its data in a directory that
 //! outlives a kill.
 
 use std::path::{Path, PathBuf};
@@ -13,8 +13,8 @@ use crate::{Process, free_port};
 
 /// It takes about 3 s on an idle machine; a busy one is given its time.
 const START: Duration = Duration::from_secs(90);
-const STOP: Duration = Duration::from_secs(60);
-const TOOL: Duration = Duration::from_secs(60);
+const STOP: Duration = Duration::from_mins(1);
+const TOOL: Duration = Duration::from_mins(1);
 const STARTED: &str = "Kafka Server started";
 const MAIN: &str = "kafka.Kafka";
 
@@ -40,8 +40,8 @@ const PROPERTIES: &[(&str, &str)] = &[
     // The default of 128 MiB is half of a test broker's heap.
     ("log.cleaner.dedupe.buffer.size", "16777216"),
     // After a kill the controller remembers the broker's old life, and refuses the new one, until this has passed.
-    ("broker.session.timeout.ms", "3000"),
-    ("broker.heartbeat.interval.ms", "500"),
+    ("broker.session.timeout.ms", "2000"),
+    ("broker.heartbeat.interval.ms", "200"),
 ];
 
 /// How a [`KafkaBroker`] is to be set up.
@@ -66,7 +66,7 @@ impl Default for KafkaOptions {
 impl KafkaOptions {
     /// Adds a setting.
     #[must_use]
-    pub fn property(mut self, name: &str, value: impl ToString) -> Self {
+    pub fn property(mut self, name: &str, value: impl std::fmt::Display) -> Self {
         self.properties.push((name.to_owned(), value.to_string()));
         self
     }
@@ -218,13 +218,10 @@ fn broker(java: ProcessSpec, part: &JavaPart, options: &KafkaOptions) -> Result<
 
 fn server_properties(addresses: Addresses, data: &Path, further: &[(String, String)]) -> String {
     let Addresses { clients, controller, proxied } = addresses;
-    let mut listeners = format!("PLAINTEXT://127.0.0.1:{clients}");
-    let mut advertised = listeners.clone();
-    if let Some((own, public)) = proxied {
-        listeners += &format!(",PROXIED://127.0.0.1:{own}");
-        advertised += &format!(",PROXIED://127.0.0.1:{public}");
-    }
-    listeners += &format!(",CONTROLLER://127.0.0.1:{controller}");
+    let (own, public) = match proxied {
+        Some((own, public)) => (format!("PROXIED://127.0.0.1:{own},"), format!(",PROXIED://127.0.0.1:{public}")),
+        None => Default::default(),
+    };
     let mut text = format!(
         "process.roles=broker,controller\n\
          node.id=1\n\
@@ -232,17 +229,18 @@ fn server_properties(addresses: Addresses, data: &Path, further: &[(String, Stri
          controller.listener.names=CONTROLLER\n\
          inter.broker.listener.name=PLAINTEXT\n\
          listener.security.protocol.map=PLAINTEXT:PLAINTEXT,PROXIED:PLAINTEXT,CONTROLLER:PLAINTEXT\n\
-         listeners={listeners}\n\
-         advertised.listeners={advertised}\n\
+         listeners=PLAINTEXT://127.0.0.1:{clients},{own}CONTROLLER://127.0.0.1:{controller}\n\
+         advertised.listeners=PLAINTEXT://127.0.0.1:{clients}{public}\n\
          log.dirs={}\n",
         data.display()
     );
     // Of a name that comes twice, Java takes the later.
-    for (name, value) in PROPERTIES {
-        text += &format!("{name}={value}\n");
-    }
-    for (name, value) in further {
-        text += &format!("{name}={value}\n");
+    let defaults = PROPERTIES.iter().copied();
+    let further = further.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+    for (name, value) in defaults.chain(further) {
+        for part in [name, "=", value, "\n"] {
+            text.push_str(part);
+        }
     }
     text
 }
@@ -286,21 +284,20 @@ fn lay_out(part: &JavaPart, data: &Path) -> Result<()> {
         std::fs::copy(entry.path(), data.join(entry.file_name())).context("kafka", doing)?;
     }
     let meta = std::fs::read_to_string(formatted.join(META)).context("kafka", doing)?;
-    let cluster = cluster_id()?;
-    let lines = meta.lines().map(|line| {
-        if line.starts_with("cluster.id=") { format!("cluster.id={cluster}\n") } else { format!("{line}\n") }
-    });
-    write(&data.join(META), &lines.collect::<String>())
+    let cluster = format!("cluster.id={}", cluster_id()?);
+    let others = meta.lines().filter(|line| !line.starts_with("cluster.id="));
+    let lines: Vec<&str> = others.chain([cluster.as_str()]).collect();
+    write(&data.join(META), &lines.join("\n"))
 }
 
 /// 22 characters, as Kafka's own ids have.
 fn cluster_id() -> Result<String> {
     use std::io::Read as _;
-    let mut bytes = [0; 11];
+    let mut bytes = [0; 16];
     std::fs::File::open("/dev/urandom")
         .and_then(|mut random| random.read_exact(&mut bytes))
         .context("kafka", || "could not make a cluster id".into())?;
-    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+    Ok(format!("{:032x}", u128::from_ne_bytes(bytes))[..22].to_owned())
 }
 
 fn write(path: &Path, text: &str) -> Result<()> {

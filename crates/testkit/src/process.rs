@@ -82,13 +82,12 @@ impl ProcessSpec {
 
     /// Starts it.
     pub fn start(self) -> Result<Process> {
-        let (scratch, log) = match &self.log {
-            Some(path) => (None, path.clone()),
-            None => {
-                let scratch = Scratch::new(&self.name.replace(['/', ' '], "-"))?;
-                let log = scratch.path().join("log");
-                (Some(scratch), log)
-            }
+        let (scratch, log) = if let Some(path) = &self.log {
+            (None, path.clone())
+        } else {
+            let scratch = Scratch::new(&self.name.replace(['/', ' '], "-"))?;
+            let log = scratch.path().join("log");
+            (Some(scratch), log)
         };
         let process = Process { spec: self, log, state: Mutex::default(), _scratch: scratch };
         process.launch(&mut process.state())?;
@@ -157,14 +156,12 @@ impl Process {
     /// Waits for it to end by itself; after `limit` it is an error, and the process is killed.
     pub fn wait(&self, limit: Duration) -> Result<ExitStatus> {
         let ended = try_until(limit, || self.poll(&mut self.state()))?;
-        match ended {
-            Some(status) => Ok(status),
-            None => {
-                let error = self.error(format!("did not end within {}; it was killed", seconds(limit)));
-                self.kill9()?;
-                Err(error)
-            }
+        if let Some(status) = ended {
+            return Ok(status);
         }
+        let error = self.error(format!("did not end within {}; it was killed", seconds(limit)));
+        self.kill9()?;
+        Err(error)
     }
 
     /// As [`Process::wait`], and anything but exit code 0 is an error.

@@ -143,11 +143,12 @@ impl Redis {
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, self.port));
         let mut stream = TcpStream::connect_timeout(&address, ANSWER)?;
         stream.set_read_timeout(Some(ANSWER))?;
-        let mut request = format!("*{}\r\n", words.len());
+        let mut request = Vec::new();
+        write!(request, "*{}\r\n", words.len())?;
         for word in words {
-            request.push_str(&format!("${}\r\n{word}\r\n", word.len()));
+            write!(request, "${}\r\n{word}\r\n", word.len())?;
         }
-        stream.write_all(request.as_bytes())?;
+        stream.write_all(&request)?;
         let mut reader = BufReader::new(stream);
         let mut line = String::new();
         reader.read_line(&mut line)?;

@@ -9,7 +9,7 @@ use crate::watchdog::Scratch;
 use crate::{Process, free_port, http};
 
 const START: Duration = Duration::from_secs(90);
-const STOP: Duration = Duration::from_secs(60);
+const STOP: Duration = Duration::from_mins(1);
 const CONFLUENT_API: &str = "/apis/ccompat/v7";
 const SUBJECTS: &str = "/apis/ccompat/v7/subjects";
 

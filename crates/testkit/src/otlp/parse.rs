@@ -92,13 +92,13 @@ impl Reader {
         let Some(span) = self.spans.last_mut() else { return };
         let bare = |prefix: &str| value.strip_prefix(prefix).unwrap_or(value).to_owned();
         match name {
-            "Trace ID" => span.trace_id = value.to_owned(),
+            "Trace ID" => value.clone_into(&mut span.trace_id),
             "Parent ID" => span.parent_id = (!value.is_empty()).then(|| value.to_owned()),
-            "ID" => span.span_id = value.to_owned(),
-            "Name" => span.name = value.to_owned(),
+            "ID" => value.clone_into(&mut span.span_id),
+            "Name" => value.clone_into(&mut span.name),
             "Kind" => span.kind = bare("SPAN_KIND_"),
             "Status code" => span.status = bare("STATUS_CODE_"),
-            "Status message" => span.status_message = value.to_owned(),
+            "Status message" => value.clone_into(&mut span.status_message),
             _ => {}
         }
     }

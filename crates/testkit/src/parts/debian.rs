@@ -35,7 +35,7 @@ pub(crate) fn install_missing() -> Result<()> {
     if rustix::process::geteuid().is_root() {
         std::fs::create_dir_all(super::cache_dir())
             .context("Debian packages", || format!("could not make {}", super::cache_dir().display()))?;
-        let _lock = lock("debian")?;
+        let _lock = lock(&super::cache_dir(), "debian")?;
         let packages = missing();
         if !packages.is_empty() {
             install(&packages)?;
@@ -99,9 +99,9 @@ fn install(packages: &[&str]) -> Result<()> {
             "DPkg::Lock::Timeout=120",
         ])
     };
-    run_tool(apt("apt-get update").arg("update"))?;
+    run_tool(&apt("apt-get update").arg("update"))?;
     let _policy = NoServices::forbid()?;
-    run_tool(apt("apt-get install").args(["install", "--no-install-recommends"]).args(packages))?;
+    run_tool(&apt("apt-get install").args(["install", "--no-install-recommends"]).args(packages))?;
     progress("Debian packages", "installed");
     Ok(())
 }

@@ -66,7 +66,7 @@ pub(crate) fn kafka() -> Result<JavaPart> {
         let pom = directory.join("pom.xml");
         std::fs::write(&pom, KAFKA_POM).context("kafka", || format!("could not write {}", pom.display()))?;
         run_tool(
-            maven("fetching kafka")?
+            &maven("fetching kafka")?
                 .arg("-f")
                 .arg(&pom)
                 .arg(format!("{DEPENDENCY_PLUGIN}:copy-dependencies"))
@@ -84,7 +84,7 @@ pub(crate) fn kafka() -> Result<JavaPart> {
 pub(crate) fn registry() -> Result<JavaPart> {
     let build = |directory: &Path| {
         run_tool(
-            maven("fetching the schema registry")?
+            &maven("fetching the schema registry")?
                 .arg(format!("{DEPENDENCY_PLUGIN}:unpack"))
                 .arg(format!("-Dartifact={REGISTRY_ARTIFACT}"))
                 .arg(format!("-DoutputDirectory={}", directory.display()))

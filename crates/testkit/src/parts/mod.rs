@@ -20,7 +20,7 @@ use crate::process::ProcessSpec;
 use crate::wait::seconds;
 
 /// A tool that fetches is given this long; its own network time-outs come first.
-const FETCH: Duration = Duration::from_secs(900);
+const FETCH: Duration = Duration::from_mins(15);
 /// How often a tool is tried: a network may fail once.
 const ATTEMPTS: u32 = 2;
 /// The file that says that a part is complete.
@@ -79,15 +79,19 @@ pub fn fetch_all() -> Result<()> {
 
 /// The directory of part `name`, made by `build` if what is there was not made from `pins`.
 pub(crate) fn ensure(name: &str, pins: &str, build: impl FnOnce(&Path) -> Result<()>) -> Result<PathBuf> {
-    let directory = cache_dir().join(name);
+    ensure_in(&cache_dir(), name, pins, build)
+}
+
+fn ensure_in(cache: &Path, name: &str, pins: &str, build: impl FnOnce(&Path) -> Result<()>) -> Result<PathBuf> {
+    let directory = cache.join(name);
     let mark = directory.join(MARK);
     let complete = || std::fs::read_to_string(&mark).is_ok_and(|text| text == pins);
     if complete() {
         return Ok(directory);
     }
     let doing = |what: &str| format!("could not {what} {}", directory.display());
-    std::fs::create_dir_all(cache_dir()).context(name, || doing("make the directory above"))?;
-    let _lock = lock(name)?;
+    std::fs::create_dir_all(cache).context(name, || doing("make the directory above"))?;
+    let _lock = lock(cache, name)?;
     if complete() {
         return Ok(directory);
     }
@@ -104,8 +108,8 @@ pub(crate) fn ensure(name: &str, pins: &str, build: impl FnOnce(&Path) -> Result
 }
 
 /// An exclusive lock, held until dropped (or the process ends).
-fn lock(name: &str) -> Result<File> {
-    let path = cache_dir().join(format!("{name}.lock"));
+fn lock(cache: &Path, name: &str) -> Result<File> {
+    let path = cache.join(format!("{name}.lock"));
     let doing = || format!("could not lock {}", path.display());
     let file = File::options().create(true).truncate(false).write(true).open(&path).context(name, doing)?;
     if file.try_lock().is_err() {
@@ -116,7 +120,7 @@ fn lock(name: &str) -> Result<File> {
 }
 
 /// Runs a tool that fetches, with its output in the cache's `logs`, a second time if the first fails.
-pub(crate) fn run_tool(spec: ProcessSpec) -> Result<()> {
+pub(crate) fn run_tool(spec: &ProcessSpec) -> Result<()> {
     let mut attempt = 1;
     loop {
         match run(spec.clone()) {
@@ -157,4 +161,57 @@ pub(crate) fn which(program: &str) -> Option<PathBuf> {
 /// Says on standard error what is being done, and when.
 pub(crate) fn progress(part: &str, what: &str) {
     eprintln!("[test parts {:>6.1} s] {part}: {what}", BEGAN.elapsed().as_secs_f64());
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+
+    #[test]
+    fn many_that_need_a_part_at_once_fetch_it_once() {
+        let cache = tempfile::tempdir().unwrap();
+        let fetched = AtomicUsize::new(0);
+        let fetch = |directory: &Path| {
+            fetched.fetch_add(1, Ordering::SeqCst);
+            std::fs::write(directory.join("jar"), "jar").context("part", String::new)
+        };
+        std::thread::scope(|scope| {
+            for _ in 0..8 {
+                scope.spawn(|| {
+                    let directory = ensure_in(cache.path(), "part", "1.0", fetch).unwrap();
+                    assert!(directory.join("jar").exists(), "nobody gets a part that is not complete");
+                });
+            }
+        });
+        assert_eq!(fetched.load(Ordering::SeqCst), 1);
+    }
+
+    #[test]
+    fn a_fetch_that_failed_is_done_again_from_nothing() {
+        let cache = tempfile::tempdir().unwrap();
+        let fail = |directory: &Path| {
+            std::fs::write(directory.join("half"), "").unwrap();
+            Err(Error::new("part", "the network is away"))
+        };
+        let error = ensure_in(cache.path(), "part", "1.0", fail).unwrap_err();
+        assert_eq!(error.to_string(), "part: the network is away");
+        let directory = ensure_in(cache.path(), "part", "1.0", |_| Ok(())).unwrap();
+        assert!(!directory.join("half").exists());
+    }
+
+    #[test]
+    fn a_changed_pin_fetches_anew_and_the_same_one_does_not() {
+        let cache = tempfile::tempdir().unwrap();
+        let fetched = AtomicUsize::new(0);
+        for (pins, times) in [("1.0", 1), ("1.0", 1), ("1.1", 2), ("1.0", 3)] {
+            let fetch = |_: &Path| {
+                fetched.fetch_add(1, Ordering::SeqCst);
+                Ok(())
+            };
+            ensure_in(cache.path(), "part", pins, fetch).unwrap();
+            assert_eq!(fetched.load(Ordering::SeqCst), times, "after {pins}");
+        }
+    }
 }

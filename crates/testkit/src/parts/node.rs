@@ -16,7 +16,7 @@ pub(crate) fn directory() -> Result<PathBuf> {
             std::fs::write(directory.join(name), text).context("node", || format!("could not write {name}"))?;
         }
         run_tool(
-            Process::spec("node packages", debian::program("npm")?)
+            &Process::spec("node packages", debian::program("npm")?)
                 .args(["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--no-progress"])
                 .dir(directory),
         )

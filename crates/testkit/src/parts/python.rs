@@ -1,4 +1,4 @@
-//! What comes from PyPI: official SDKs, confluent-kafka, the SMTP server, the OTLP receiver; in an environment of
+//! What comes from `PyPI`: official SDKs, confluent-kafka, the SMTP server, the OTLP receiver; in an environment of
 //! their own.
 
 use std::path::{Path, PathBuf};
@@ -13,12 +13,12 @@ const REQUIREMENTS: &str = include_str!("../../parts/requirements.txt");
 pub(crate) fn environment() -> Result<PathBuf> {
     let build = |directory: &Path| {
         let python = debian::program("python3")?;
-        run_tool(Process::spec("python environment", python).args(["-m", "venv", "--clear"]).arg(directory))?;
+        run_tool(&Process::spec("python environment", python).args(["-m", "venv", "--clear"]).arg(directory))?;
         let requirements = directory.join("requirements.txt");
         std::fs::write(&requirements, REQUIREMENTS)
             .map_err(|error| Error::new("python", format!("could not write {}: {error}", requirements.display())))?;
         run_tool(
-            Process::spec("python packages", directory.join("bin/python"))
+            &Process::spec("python packages", directory.join("bin/python"))
                 .args(["-m", "pip", "install", "--no-input", "--disable-pip-version-check", "-r"])
                 .arg(&requirements),
         )

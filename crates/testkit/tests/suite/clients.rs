@@ -46,7 +46,7 @@ fn every_sdk_delivers_every_call_once_and_in_order() {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("calls.jsonl");
     let calls = calls();
-    std::fs::write(&file, calls.iter().map(|call| format!("{call}\n")).collect::<String>()).unwrap();
+    std::fs::write(&file, calls.iter().map(Value::to_string).collect::<Vec<_>>().join("\n")).unwrap();
     for sdk in Sdk::ALL {
         let events = directory.path().join(format!("{sdk:?}.jsonl"));
         let (_server, host) = capture(200, &events);

@@ -76,6 +76,6 @@ fn starts_a_part_and_ends() {
         "panic" => panic!("on purpose, with Redis at {}", redis.url()),
         "abort" => std::process::abort(),
         "static" => KEPT.set(redis).unwrap(),
-        _ => std::thread::sleep(Duration::from_secs(600)),
+        _ => std::thread::sleep(Duration::from_mins(10)),
     }
 }
