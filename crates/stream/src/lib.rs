@@ -8,8 +8,8 @@ pub mod topology;
 pub mod worker;
 
 pub use service::*;
-pub use store::*;
 pub use settings::{TimeMode, WorkerSettings};
+pub use store::*;
 pub use test_driver::TestDriver;
 pub use topology::*;
 pub use worker::{Batch, Counts, Decision, HaltReason, PartitionCommit, Takeover, Worker};

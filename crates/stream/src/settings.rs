@@ -27,6 +27,8 @@ pub struct WorkerSettings {
     pub mark_interval: HumanDuration,
     /// At most so many records, timers and completions a batch.
     pub max_batch_records: usize,
+    /// At most so many bytes of records read a batch (one record fits always); twice as much may wait to be processed.
+    pub max_batch_bytes: usize,
     /// How many bytes of encoded state the cache of decoded states may stand for.
     pub cache_bytes: usize,
     /// After how long a position that moved without a batch (past markers) is written down.
@@ -43,6 +45,7 @@ impl Default for WorkerSettings {
             commit_interval: HumanDuration::from_millis(100),
             mark_interval: HumanDuration::from_millis(250),
             max_batch_records: 10_000,
+            max_batch_bytes: 16 << 20,
             cache_bytes: 64 << 20,
             header_refresh: HumanDuration::from_millis(10_000),
         }

@@ -114,7 +114,13 @@ pub trait StateStore: Debug + Send {
 
     /// Puts the rebuilt view, which stands for `header_offset`, in the place of the old one, whose keys are then dropped.
     /// An empty changelog has no header: `header_offset` is −1 then.
-    fn switch(&mut self, partition: Partition, generation: &str, log: &str, header_offset: i64) -> Result<(), StoreError>;
+    fn switch(
+        &mut self,
+        partition: Partition,
+        generation: &str,
+        log: &str,
+        header_offset: i64,
+    ) -> Result<(), StoreError>;
 
     /// Forgets what this process caches of a partition that it no longer owns (a store in memory drops the view).
     fn release(&mut self, partition: Partition);

@@ -1,8 +1,11 @@
 //! Runs a service on the real worker with no I/O at all, both clocks in the test's hand (Kafka Streams'
 //! `TopologyTestDriver`).
 //!
-//! The driver plays the broker and the store: its store is the fold of the changelog, so a [`TestDriver::restart`] goes on
-//! from nothing else.
+//! Wanted properties:
+//! - its store is the fold of the changelog, so a [`TestDriver::restart`] goes on from nothing else;
+//! - records are processed, and after an abort or a restart processed again, in the order in which they were given, also
+//!   across inputs;
+//! - a service that breaks a promise of its own (see [`Worker::check_steps`]) fails the test, with the promise's name.
 
 use std::collections::BTreeMap;
 
@@ -48,6 +51,8 @@ impl<S: Service> std::fmt::Debug for TestDriver<S> {
 
 #[derive(Debug)]
 struct LoggedRecord {
+    /// Its place among the records of all inputs.
+    sequence: usize,
     key: Option<Vec<u8>>,
     value: Option<Vec<u8>>,
     timestamp: Timestamp,
@@ -89,6 +94,7 @@ impl<S: Service> TestDriver<S> {
             abort_next: false,
             capacity: 0,
         };
+        driver.worker.check_steps();
         driver.worker.assigned(PARTITION);
         driver.run();
         driver
@@ -146,7 +152,9 @@ impl<S: Service> TestDriver<S> {
         let Some(input) = S::topology().input_index(dataset) else {
             panic!("{dataset} is no input of {}", S::topology().service);
         };
+        let sequence = self.inputs.iter().map(Vec::len).sum();
         self.inputs[input].push(LoggedRecord {
+            sequence,
             key: Some(key.as_bytes().to_vec()),
             value: value.map(<[u8]>::to_vec),
             timestamp: stored_at,
@@ -155,7 +163,7 @@ impl<S: Service> TestDriver<S> {
         self.deliver(input, self.inputs[input].len() - 1);
     }
 
-    /// Moves the watermark: all timers due by `time` fire.
+    /// Moves the watermark: all timers due by `time` fire, whatever clock the service's inputs have.
     pub fn advance_to(&mut self, time: Timestamp) {
         self.watermark = self.watermark.max(time);
         self.tell_time();
@@ -194,10 +202,12 @@ impl<S: Service> TestDriver<S> {
     /// process's own: fill its tables before [`TestDriver::input`] goes on.
     pub fn restart(&mut self, policy: S::Policy) {
         self.worker = Worker::new(self.settings.clone(), self.schemas.clone(), policy);
+        self.worker.check_steps();
         self.worker.capacity(self.capacity);
         for (table, offset) in self.table_offsets.iter().enumerate() {
             self.worker.table_read(table, *offset);
         }
+        self.halted = None;
         self.worker.assigned(PARTITION);
         self.tell_time();
         self.now_ms += self.settings.mark_interval.as_millis();
@@ -285,6 +295,7 @@ impl<S: Service> TestDriver<S> {
                 Clock::Unclocked => {}
             }
         }
+        self.worker.advance_to(self.watermark);
     }
 
     /// Plays the driver until the worker wants nothing more at this time.
@@ -297,11 +308,17 @@ impl<S: Service> TestDriver<S> {
                     self.worker.taken_over(partition, takeover);
                 }
                 Decision::Start { positions, .. } => {
+                    let mut again = Vec::new();
                     for (input, position) in positions.into_iter().enumerate() {
-                        for index in usize::try_from(position).unwrap_or(0)..self.inputs[input].len() {
-                            self.deliver(input, index);
-                        }
+                        let from = usize::try_from(position).unwrap_or(0);
+                        let records = self.inputs[input].iter().enumerate().skip(from);
+                        again.extend(records.map(|(index, record)| (record.sequence, input, index)));
                     }
+                    again.sort_unstable();
+                    for (_, input, index) in again {
+                        self.deliver(input, index);
+                    }
+                    self.tell_time();
                 }
                 Decision::Load(requests) => {
                     let answers = requests.iter().map(|(_, request)| self.load(request)).collect();

@@ -1,3 +1,5 @@
+//! What a worker decides: the words between it and its driver.
+
 use std::collections::BTreeMap;
 
 use domain::Timestamp;
@@ -74,6 +76,12 @@ pub enum HaltReason {
     /// A stored state can't be read.
     #[error("the stored state of a key can't be decoded: {0}")]
     State(String),
+    /// A state can't be written: it is too large, or does not fit its schema.
+    #[error(
+        "the state of a key can't be written to the changelog: {0}; nothing of the batch was written, and the partition \
+         goes on once a version runs that keeps less"
+    )]
+    Unwritable(String),
     /// A step broke the rule that a timer, once fired, is no longer due.
     #[error("invariant `timer_makes_progress` is broken: after {fired} firings a timer is still due at {due}")]
     NoProgress {
@@ -81,6 +89,14 @@ pub enum HaltReason {
         fired: usize,
         /// When it is still due.
         due: Timestamp,
+    },
+    /// What has to hold does not: an error in the service or in the driver.
+    #[error("invariant `{name}` is broken: {detail}")]
+    Invariant {
+        /// Its name.
+        name: &'static str,
+        /// How, without personal data.
+        detail: String,
     },
 }
 

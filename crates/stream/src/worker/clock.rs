@@ -7,9 +7,15 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use domain::Timestamp;
+use domain::{HumanDuration, Timestamp};
 
-use crate::topology::Partition;
+use super::partition::{Part, Progress};
+use crate::service::Service;
+use crate::settings::TimeMode;
+use crate::topology::{Clock, Input, Partition, Topology};
+
+/// How far behind the present the watermark stays where an input is drained: the clocks of broker and worker differ.
+const DRAINED_MARGIN: HumanDuration = HumanDuration::from_millis(1000);
 
 /// Marks that may wait for a slow reader, an upstream partition; older ones are thinned out, which only delays.
 const MAX_WAITING: usize = 64;
@@ -63,6 +69,52 @@ impl MarkedClock {
             }
         }
     }
+}
+
+/// How far time has come on a partition: the least of its clocked inputs, and never back. With it, by input, how far the
+/// marks of each upstream partition have been reached.
+pub(super) fn time_of<S: Service>(
+    part: &Part<S>,
+    topology: &Topology,
+    clocks: &[Option<MarkedClock>],
+    mode: TimeMode,
+    replayed_to: Timestamp,
+) -> (Timestamp, Vec<Vec<Timestamp>>) {
+    let progress = &part.progress;
+    let mut reached = progress.reached.clone();
+    let mut least: Option<Timestamp> = None;
+    for (index, input) in topology.inputs.iter().enumerate() {
+        let time = match input.clock {
+            Clock::Unclocked => continue,
+            Clock::Broker if mode == TimeMode::Replay => replayed_to,
+            Clock::Broker => {
+                let drained = progress.drained[index].map_or(Timestamp::MIN, |as_of| as_of - DRAINED_MARGIN);
+                progress.broker_times[index].max(drained)
+            }
+            Clock::Marks(_) => {
+                if let Some(clock) = &clocks[index] {
+                    clock.reach(part.partition, progress.positions[index], &mut reached[index]);
+                }
+                least_of(&reached[index])
+            }
+        };
+        least = Some(least.map_or(time, |least| least.min(time)));
+    }
+    // Where no input has a clock, time stands still: timers fire before records only.
+    (least.map_or(progress.watermark, |time| time.max(progress.watermark)), reached)
+}
+
+/// What the header says of an input's time: what the next owner starts from.
+pub(super) fn input_time(progress: &Progress, index: usize, input: Input) -> Timestamp {
+    match input.clock {
+        Clock::Broker => progress.broker_times[index],
+        Clock::Marks(_) => least_of(&progress.reached[index]),
+        Clock::Unclocked => Timestamp::MIN,
+    }
+}
+
+fn least_of(times: &[Timestamp]) -> Timestamp {
+    times.iter().copied().min().unwrap_or(Timestamp::MIN)
 }
 
 #[cfg(test)]

@@ -8,33 +8,40 @@
 //!   without records; a timer's firing and its effects are in one batch;
 //! - the watermark never passes a record that is still to be processed;
 //! - a claim is made only while there is room, performed only once it is committed, and looked for after a takeover;
+//! - what comes of a key's records does not depend on where a batch ends, on aborts, restarts or the cache;
+//! - no partition waits for ever because of another: they take turns, and one that can't go on is left out;
 //! - what is held is bounded: the inbox by [`Worker::wants_records`], the batch by its settings, the cache by its bytes.
+//!
+//! A batch goes through the files in this order: `facts` (what happened), `collect` (records and their states), `steps`
+//! (the service decides), `lanes` (who is due), `close` (what the transaction writes).
 
 mod batch;
 mod cache;
 mod clock;
+mod close;
+mod collect;
+mod facts;
+mod inbox;
+mod lanes;
 mod partition;
-mod round;
+mod steps;
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::Arc;
 
-use bytes::Bytes;
-use domain::{HumanDuration, Timestamp};
-use schemas::{ChangelogHeader, Mark, Schemas};
+use domain::Timestamp;
+use schemas::{ChangelogHeader, Schemas};
 
 pub use batch::{Batch, Counts, Decision, HaltReason, PartitionCommit};
 use cache::Cache;
 use clock::MarkedClock;
-use partition::{Entry, Part, Pending, Phase};
+use inbox::Pending;
+use lanes::Asked;
+use partition::{Entry, Part, Phase};
 
-use crate::service::{ClaimId, DeadLetter, Effects, Key, Lane, Poison, RecordRef, Service, Trace};
-use crate::settings::{TimeMode, WorkerSettings};
+use crate::service::{ClaimId, Effects, Key, Service};
+use crate::settings::WorkerSettings;
 use crate::store::Loaded;
 use crate::topology::{Clock, Partition, Topology};
-
-/// How far behind the present the watermark stays where an input is drained: the clocks of broker and worker differ.
-const DRAINED_MARGIN: HumanDuration = HumanDuration::from_millis(1000);
 
 /// One worker of a service: owns partitions, decides what happens to their records.
 pub struct Worker<S: Service> {
@@ -46,7 +53,10 @@ pub struct Worker<S: Service> {
     cache: Cache<Entry<S::State>>,
     /// By table: the next offset to read.
     table_positions: Vec<i64>,
-    clocks: BTreeMap<&'static str, MarkedClock>,
+    /// By input: the marks that were read for it.
+    clocks: Vec<Option<MarkedClock>>,
+    /// In a replay: how far the replay tool let time come.
+    replayed_to: Timestamp,
     capacity: usize,
     cycle: Cycle,
     batch: OpenBatch<S>,
@@ -56,6 +66,11 @@ pub struct Worker<S: Service> {
     looked_at_clock_ms: i64,
     marked_at_ms: i64,
     finish_now: bool,
+    /// More was due than one batch takes.
+    look_again: bool,
+    /// Which partition's inbox comes first in the next batch.
+    first: Partition,
+    checks_steps: bool,
     encoded: Vec<u8>,
 }
 
@@ -75,9 +90,14 @@ impl<S: Service> std::fmt::Debug for Worker<S> {
 enum Cycle {
     Collecting,
     /// Waits for the states of so many pending entries, by partition.
-    LoadingRecords { take: Vec<(Partition, usize)>, asked: Vec<(Partition, Vec<Key>)> },
+    LoadingRecords {
+        take: Vec<(Partition, usize)>,
+        asked: Vec<(Partition, Vec<Key>)>,
+    },
     /// Waits for the keys that are due.
-    LoadingDue { asked: Vec<(Partition, Lane, usize)> },
+    LoadingDue {
+        asked: Vec<Asked>,
+    },
     Committing,
 }
 
@@ -86,6 +106,7 @@ enum Cycle {
 struct OpenBatch<S: Service> {
     batch: Batch<S>,
     records: usize,
+    read_bytes: usize,
     began_at_ms: Option<i64>,
     actions: Vec<(Partition, Key, ClaimId, S::Action)>,
     /// Fed again after an abort.
@@ -94,7 +115,14 @@ struct OpenBatch<S: Service> {
 
 impl<S: Service> OpenBatch<S> {
     fn empty() -> Self {
-        Self { batch: Batch::empty(), records: 0, began_at_ms: None, actions: Vec::new(), completions: Vec::new() }
+        Self {
+            batch: Batch::empty(),
+            records: 0,
+            read_bytes: 0,
+            began_at_ms: None,
+            actions: Vec::new(),
+            completions: Vec::new(),
+        }
     }
 }
 
@@ -108,15 +136,17 @@ pub struct Takeover {
 }
 
 impl<S: Service> Worker<S> {
-    /// A worker that owns nothing yet.
+    /// A worker that owns nothing yet. Its tables are read whole before it is given a partition
+    /// ([`Worker::table_record`]): nothing else says how long a table is.
     pub fn new(settings: WorkerSettings, schemas: Schemas, policy: S::Policy) -> Self {
         let topology = S::topology();
-        let clocks = topology.inputs.iter().filter_map(|input| match input.clock {
-            Clock::Marks(dataset) => Some((dataset, MarkedClock::new(settings.partitions))),
+        let clocks = topology.inputs.iter().map(|input| match input.clock {
+            Clock::Marks(_) => Some(MarkedClock::new(settings.partitions)),
             Clock::Broker | Clock::Unclocked => None,
         });
         Self {
             clocks: clocks.collect(),
+            replayed_to: Timestamp::MIN,
             cache: Cache::new(settings.cache_bytes),
             schemas,
             policy,
@@ -132,6 +162,9 @@ impl<S: Service> Worker<S> {
             looked_at_clock_ms: i64::MIN,
             marked_at_ms: i64::MIN,
             finish_now: false,
+            look_again: false,
+            first: 0,
+            checks_steps: false,
             encoded: Vec::new(),
             settings,
         }
@@ -142,162 +175,15 @@ impl<S: Service> Worker<S> {
         &self.policy
     }
 
-    /// Fact: a partition is ours.
-    pub fn assigned(&mut self, partition: Partition) {
-        let upstream = usize::try_from(self.settings.partitions).unwrap_or(0);
-        self.parts.insert(partition, Part::new(partition, upstream));
-        self.decisions.push_back(Decision::TakeOver(partition));
+    /// From now on every step is taken twice, and a service that breaks its promises makes it panic: a step is pure, and
+    /// one that ignores or rejects changes no state. For tests; the test driver does it.
+    pub fn check_steps(&mut self) {
+        self.checks_steps = true;
     }
 
-    /// Fact: a partition is no longer ours. What the open batch did is taken back where it is not committed:
-    /// a planned revocation calls [`Worker::finish`] first.
-    pub fn revoked(&mut self, partition: Partition) {
-        if self.parts.contains_key(&partition) && !matches!(self.cycle, Cycle::Committing) {
-            self.take_back();
-        }
-        self.parts.remove(&partition);
-        self.cache.forget_partition(partition);
-        self.decisions.retain(|decision| !concerns(decision, partition));
-    }
-
-    /// Fact: the partition's view and header are restored.
-    pub fn taken_over(&mut self, partition: Partition, takeover: Takeover) {
-        let Some(part) = self.parts.get_mut(&partition) else { return };
-        match takeover.header {
-            None => {
-                part.progress.positions.clone_from(&takeover.log_starts);
-                part.touched = true;
-            }
-            Some(header) => {
-                if header.feature_level > self.settings.feature_level {
-                    let reason =
-                        HaltReason::FeatureLevel { found: header.feature_level, known: self.settings.feature_level };
-                    part.phase = Phase::Halted;
-                    self.decisions.push_back(Decision::Halt { partition, reason });
-                    return;
-                }
-                part.resume_from(header, self.topology, &takeover.log_starts);
-                if let Some(reason) = part.gap(self.topology, &takeover.log_starts) {
-                    part.phase = Phase::Halted;
-                    self.decisions.push_back(Decision::Halt { partition, reason });
-                    return;
-                }
-            }
-        }
-        part.received.clone_from(&part.progress.positions);
-        part.committed = part.progress.clone();
-        part.header_at_ms = self.now_ms;
-        part.phase = Phase::WaitingForTables;
-        self.start_those_whose_tables_are_read();
-    }
-
-    /// Fact: a record of an input. Refused (false) where it is not expected: of a partition that is not running, or read
-    /// before a rewind.
-    pub fn record(&mut self, record: &RecordRef<'_>) -> bool {
-        let Some(part) = self.parts.get_mut(&record.partition).filter(|part| part.running()) else { return false };
-        if record.offset < part.received[record.input] {
-            return false;
-        }
-        part.received[record.input] = record.offset + 1;
-        let pending = match S::decode(&self.schemas, record) {
-            Ok(decoded) => Pending::Record {
-                input: record.input,
-                offset: record.offset,
-                stored_at: record.timestamp,
-                trace: record.traceparent.map(Trace::from),
-                decoded,
-            },
-            Err(poison) => Pending::Poison {
-                input: record.input,
-                offset: record.offset,
-                letter: Box::new(dead_letter(self.topology.inputs[record.input].dataset, record, poison)),
-            },
-        };
-        part.inbox.push_back(pending);
-        true
-    }
-
-    /// Fact: the end of an input was reached at `position` (past trailing markers); `as_of` is a time, taken before the
-    /// broker was asked, at which nothing was stored there beyond it.
-    pub fn end_reached(&mut self, input: usize, partition: Partition, position: i64, as_of: Option<Timestamp>) {
-        let Some(part) = self.parts.get_mut(&partition).filter(|part| part.running()) else { return };
-        if position >= part.received[input] {
-            part.received[input] = position;
-            part.inbox.push_back(Pending::End { input, position, as_of });
-        }
-    }
-
-    /// Fact: a record of a table. A refusal goes to the log; the policy stays as it was.
-    pub fn table_record(&mut self, record: &RecordRef<'_>) -> Result<(), Poison> {
-        let result = S::apply_table(&mut self.policy, &self.schemas, record);
-        self.table_read(record.input, record.offset + 1);
-        result
-    }
-
-    /// Fact: a table has been read up to this offset.
-    pub fn table_read(&mut self, table: usize, next_offset: i64) {
-        if self.table_positions[table] < next_offset {
-            self.table_positions[table] = next_offset;
-            for part in self.parts.values_mut().filter(|part| part.running()) {
-                part.touched = true;
-            }
-            self.batch.began_at_ms.get_or_insert(self.now_ms);
-            self.start_those_whose_tables_are_read();
-        }
-    }
-
-    /// Fact: a mark of the service before this one.
-    pub fn mark(&mut self, dataset: &str, mark: &Mark) {
-        let Some(clock) = self.clocks.get_mut(dataset) else { return };
-        for input in self.topology.inputs.iter().filter(|input| matches!(input.clock, Clock::Marks(d) if d == dataset)) {
-            let Some(bound) = mark.bounds.iter().find(|bound| bound.dataset == input.dataset) else { continue };
-            let bounds: Arc<[i64]> = Arc::from(bound.offsets.as_slice());
-            for entry in &mark.entries {
-                clock.note(entry.partition, Timestamp::from_millis(entry.time), &bounds);
-            }
-        }
-    }
-
-    /// Fact: the shell can perform so many side effects at once.
-    pub fn capacity(&mut self, side_effects: usize) {
-        self.capacity = side_effects;
-    }
-
-    /// Fact: a side effect ended.
-    pub fn completed(&mut self, partition: Partition, key: Key, claim: ClaimId, completion: S::Completion) {
-        let Some(part) = self.parts.get_mut(&partition) else { return };
-        part.in_flight = part.in_flight.saturating_sub(1);
-        part.ready = true;
-        part.inbox.push_back(Pending::Completed { key, claim, completion });
-    }
-
-    /// How many side effects of a partition are under way.
-    pub fn in_flight(&self, partition: Partition) -> usize {
-        self.parts.get(&partition).map_or(0, |part| part.in_flight)
-    }
-
-    /// Fact: a partition is about to be revoked: no new claims are made on it.
-    pub fn draining(&mut self, partition: Partition) {
-        if let Some(part) = self.parts.get_mut(&partition) {
-            part.draining = true;
-        }
-    }
-
-    /// The next [`Worker::poll`] closes the batch whatever its age.
-    pub fn finish(&mut self) {
-        self.finish_now = true;
-    }
-
-    /// Whether the inbox has room.
-    pub fn wants_records(&self) -> bool {
-        self.parts.values().map(|part| part.inbox.len()).sum::<usize>() < 2 * self.settings.max_batch_records
-    }
-
-    /// Whether nothing waits: no records, no open batch.
-    pub fn is_idle(&self) -> bool {
-        matches!(self.cycle, Cycle::Collecting)
-            && self.decisions.is_empty()
-            && self.parts.values().all(|part| part.inbox.is_empty() && !part.touched)
+    /// The partitions that were assigned and not revoked, whether they are processed or not.
+    pub fn owned(&self) -> impl Iterator<Item = Partition> + '_ {
+        self.parts.keys().copied()
     }
 
     /// The partitions that are processed.
@@ -305,14 +191,39 @@ impl<S: Service> Worker<S> {
         self.parts.values().filter(|part| part.running()).map(|part| part.partition)
     }
 
-    /// The offset at which the next record of an input is expected.
-    pub fn position(&self, input: usize, partition: Partition) -> Option<i64> {
-        self.parts.get(&partition).filter(|part| part.running()).map(|part| part.received[input])
+    /// How many side effects of a partition are under way.
+    pub fn in_flight(&self, partition: Partition) -> usize {
+        self.parts.get(&partition).map_or(0, |part| part.in_flight.len())
     }
 
-    /// The partitions that are ours, in whatever phase.
-    pub fn owned(&self) -> impl Iterator<Item = Partition> + '_ {
-        self.parts.keys().copied()
+    /// Whether the inbox has room. What is under way to the worker anyway is taken all the same.
+    pub fn wants_records(&self) -> bool {
+        let inboxes = || self.parts.values().map(|part| &part.inbox);
+        inboxes().map(inbox::Inbox::len).sum::<usize>() < 2 * self.settings.max_batch_records
+            && inboxes().map(inbox::Inbox::size_bytes).sum::<usize>() < 2 * self.settings.max_batch_bytes
+    }
+
+    /// Whether nothing waits on the partitions that are processed: no records, no open batch, no header to be written.
+    /// (What becomes due by time alone is not foreseen.)
+    pub fn is_idle(&self) -> bool {
+        matches!(self.cycle, Cycle::Collecting)
+            && self.decisions.is_empty()
+            && self.parts.values().filter(|part| part.running()).all(|part| {
+                part.inbox.is_empty()
+                    && !part.in_batch()
+                    && part.header.sequence > 0
+                    && part.knows_tables(self.topology, &self.table_positions)
+            })
+    }
+
+    /// Where the next record of an input is expected.
+    pub fn position(&self, input: usize, partition: Partition) -> Option<i64> {
+        self.parts.get(&partition).filter(|part| part.running())?.received.get(input).copied()
+    }
+
+    /// Where the next record of the primary input is expected.
+    pub fn primary_position(&self, partition: Partition) -> Option<i64> {
+        self.position(0, partition)
     }
 
     /// All timers of the partition up to this time have fired, and that is committed.
@@ -320,22 +231,35 @@ impl<S: Service> Worker<S> {
         self.parts.get(&partition).map(|part| part.committed.watermark)
     }
 
+    /// How many bytes the cache of decoded states stands for.
+    pub fn cache_bytes(&self) -> usize {
+        self.cache.bytes()
+    }
+
     /// What to do next, at this wall-clock time; none until another fact arrives, or time passes.
+    ///
+    /// Decisions are carried out in their order, and before the next record is told. One that is answered is answered
+    /// before the next poll, or not at all: after [`Worker::revoked`] an answer that was not given is not missed.
     pub fn poll(&mut self, now_ms: i64) -> Option<Decision<S>> {
         self.now_ms = now_ms;
         loop {
             if let Some(decision) = self.decisions.pop_front() {
+                if let Decision::Start { partition, .. } = &decision
+                    && let Some(part) = self.parts.get_mut(partition)
+                {
+                    part.phase = Phase::Running;
+                }
                 return Some(decision);
             }
             if !matches!(self.cycle, Cycle::Collecting) || !(self.collect() || self.close_if_due()) {
-                return self.decisions.pop_front();
+                return None;
             }
         }
     }
 
     /// Answer to [`Decision::Load`], in the order of its requests.
     pub fn loaded(&mut self, answers: Vec<Loaded>) {
-        let decision = match std::mem::replace(&mut self.cycle, Cycle::Collecting) {
+        let result = match std::mem::replace(&mut self.cycle, Cycle::Collecting) {
             Cycle::LoadingRecords { take, asked } => self.keys_loaded(&take, asked, answers),
             Cycle::LoadingDue { asked } => self.due_loaded(asked, answers),
             other => {
@@ -343,13 +267,27 @@ impl<S: Service> Worker<S> {
                 Ok(())
             }
         };
-        if let Err((partition, reason)) = decision {
+        if let Err((partition, reason)) = result {
             self.halt(partition, reason);
         }
     }
 
     /// Answer to [`Decision::Commit`]: it is committed and in the store.
     pub fn committed(&mut self) {
+        if matches!(self.cycle, Cycle::Committing) {
+            self.batch_is_done();
+        }
+    }
+
+    /// Answer to [`Decision::Commit`]: nothing of it was written.
+    pub fn aborted(&mut self) {
+        self.take_back();
+        // What no record will bring again (a change of a table, timers, marks) does not wait for one.
+        self.look_again = true;
+    }
+
+    /// What the batch did is from now on what is so.
+    fn batch_is_done(&mut self) {
         self.cycle = Cycle::Collecting;
         let batch = std::mem::replace(&mut self.batch, OpenBatch::empty());
         for part in self.parts.values_mut() {
@@ -362,28 +300,30 @@ impl<S: Service> Worker<S> {
             if let Some(header) = part.next_header.take() {
                 part.header = header;
             }
+            if let Some(marked) = part.marking.take() {
+                part.marked = marked;
+            }
         }
         for (partition, key, claim, action) in batch.actions {
             if let Some(part) = self.parts.get_mut(&partition) {
-                part.in_flight += 1;
+                part.in_flight.insert((Key::clone(&key), ClaimId::clone(&claim)));
                 self.decisions.push_back(Decision::Act { partition, key, claim, action });
             }
         }
     }
 
-    /// Answer to [`Decision::Commit`]: nothing of it was written.
-    pub fn aborted(&mut self) {
-        self.take_back();
-    }
-
     /// Drops what is not committed: records are read again, completions are fed again.
     fn take_back(&mut self) {
         self.cycle = Cycle::Collecting;
+        self.decisions.retain(|decision| !matches!(decision, Decision::Load(_) | Decision::Commit(_)));
         let batch = std::mem::replace(&mut self.batch, OpenBatch::empty());
-        for part in self.parts.values_mut().filter(|part| part.running() && part.in_batch()) {
-            part.rewind();
-            let positions = part.progress.positions.clone();
-            self.decisions.push_back(Decision::Start { partition: part.partition, positions });
+        for part in self.parts.values_mut() {
+            part.marking = None;
+            if part.running() && part.in_batch() {
+                part.rewind();
+                self.decisions.retain(|decision| !is_start_of(decision, part.partition));
+                self.decisions.push_back(part.start());
+            }
         }
         for (partition, key, claim, completion) in batch.completions.into_iter().rev() {
             if let Some(part) = self.parts.get_mut(&partition) {
@@ -397,6 +337,14 @@ impl<S: Service> Worker<S> {
         if let Some(part) = self.parts.get_mut(&partition) {
             part.phase = Phase::Halted;
             part.inbox.clear();
+            // Claims that nobody was told to perform yet: the next owner finds them without an outcome.
+            for decision in &self.decisions {
+                if let Decision::Act { partition: p, key, claim, .. } = decision
+                    && *p == partition
+                {
+                    part.in_flight.remove(&(Key::clone(key), ClaimId::clone(claim)));
+                }
+            }
         }
         self.decisions.retain(|decision| !concerns(decision, partition));
         self.decisions.push_back(Decision::Halt { partition, reason });
@@ -404,19 +352,19 @@ impl<S: Service> Worker<S> {
 
     fn start_those_whose_tables_are_read(&mut self) {
         for part in self.parts.values_mut().filter(|part| part.phase == Phase::WaitingForTables) {
-            let behind = self.topology.tables.iter().zip(&self.table_positions).any(|(dataset, position)| {
-                part.header.tables.iter().any(|wanted| wanted.dataset == *dataset && wanted.next_offset > *position)
-            });
-            if !behind {
-                part.phase = Phase::Running;
-                let positions = part.progress.positions.clone();
-                self.decisions.push_back(Decision::Start { partition: part.partition, positions });
+            if !part.waits_for_tables(self.topology, &self.table_positions) {
+                self.decisions.push_back(part.start());
             }
         }
     }
 
     fn revision(&self) -> Timestamp {
         Timestamp::from_millis(self.table_positions.iter().sum())
+    }
+
+    /// How long ago, by the wall clock; one that was set back counts as long ago, so that nothing waits for it to catch up.
+    fn elapsed_ms(&self, since_ms: i64) -> i64 {
+        if self.now_ms < since_ms { i64::MAX } else { self.now_ms.saturating_sub(since_ms) }
     }
 }
 
@@ -430,43 +378,6 @@ fn concerns<S: Service>(decision: &Decision<S>, partition: Partition) -> bool {
     }
 }
 
-fn dead_letter(dataset: &'static str, record: &RecordRef<'_>, poison: Poison) -> DeadLetter {
-    DeadLetter {
-        dataset,
-        partition: record.partition,
-        offset: record.offset,
-        timestamp: record.timestamp,
-        key: record.key.map(Bytes::copy_from_slice),
-        value: record.value.map(Bytes::copy_from_slice),
-        poison,
-    }
-}
-
-/// How far time has come on a partition: the least of its clocked inputs.
-fn time_of<S: Service>(
-    part: &Part<S>,
-    topology: &Topology,
-    clocks: &BTreeMap<&'static str, MarkedClock>,
-    mode: TimeMode,
-) -> (Timestamp, Vec<Vec<Timestamp>>) {
-    let mut reached = part.progress.reached.clone();
-    let mut watermark = Timestamp::MAX;
-    for (index, input) in topology.inputs.iter().enumerate() {
-        let time = match input.clock {
-            Clock::Unclocked => continue,
-            Clock::Broker if mode == TimeMode::Replay => Timestamp::MIN,
-            Clock::Broker => {
-                let drained = part.drained.map_or(Timestamp::MIN, |as_of| as_of - DRAINED_MARGIN);
-                part.progress.broker_time.max(drained)
-            }
-            Clock::Marks(dataset) => {
-                if let Some(clock) = clocks.get(dataset) {
-                    clock.reach(part.partition, part.progress.positions[index], &mut reached[index]);
-                }
-                reached[index].iter().copied().min().unwrap_or(Timestamp::MIN)
-            }
-        };
-        watermark = watermark.min(time);
-    }
-    (watermark.max(part.progress.watermark), reached)
+fn is_start_of<S: Service>(decision: &Decision<S>, partition: Partition) -> bool {
+    matches!(decision, Decision::Start { partition: p, .. } if *p == partition)
 }

@@ -1,10 +1,14 @@
-use std::collections::{HashMap, VecDeque};
+//! One partition: what is committed, what the open batch does to it, and what it waits for.
+
+use std::collections::{HashMap, HashSet};
 
 use domain::Timestamp;
-use schemas::ChangelogHeader;
+use schemas::{ChangelogHeader, Position};
 
-use crate::service::{ClaimId, DeadLetter, Decoded, Key, Service, State, Trace};
-use crate::topology::Partition;
+use super::batch::{Decision, HaltReason};
+use super::inbox::Inbox;
+use crate::service::{ClaimId, Key, Service, State};
+use crate::topology::{Clock, Partition, Topology};
 
 /// Where a partition stands between assignment and revocation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -13,33 +17,15 @@ pub(super) enum Phase {
     TakingOver,
     /// Its header names a later state of a table than this worker has read.
     WaitingForTables,
+    /// It is processed, but [`Decision::Start`] was not handed out yet: what is told of the inputs is from before it.
+    Starting,
     /// It is processed.
     Running,
     /// It can't go on.
     Halted,
 }
 
-/// What waits to be processed, in order.
-#[derive(Debug)]
-pub(super) enum Pending<S: Service> {
-    Record { input: usize, offset: i64, stored_at: Timestamp, trace: Option<Trace>, decoded: Decoded<S::Input> },
-    Poison { input: usize, offset: i64, letter: Box<DeadLetter> },
-    /// The end of an input was seen; `as_of` where nothing more had been stored there at that time.
-    End { input: usize, position: i64, as_of: Option<Timestamp> },
-    Completed { key: Key, claim: ClaimId, completion: S::Completion },
-}
-
-impl<S: Service> Pending<S> {
-    pub(super) fn key(&self) -> Option<&Key> {
-        match self {
-            Self::Record { decoded, .. } => Some(&decoded.key),
-            Self::Completed { key, .. } => Some(key),
-            Self::Poison { .. } | Self::End { .. } => None,
-        }
-    }
-}
-
-/// A key's state while a batch works on it.
+/// A key's state and time.
 #[derive(Clone, Debug)]
 pub(super) struct Entry<T> {
     pub(super) state: T,
@@ -53,12 +39,29 @@ impl<T: State> Default for Entry<T> {
     }
 }
 
+/// A key while a batch works on it.
 #[derive(Debug)]
 pub(super) struct Slot<T> {
     pub(super) entry: Entry<T>,
+    /// How large the state is in the store; none where it is not there.
     pub(super) stored_bytes: Option<usize>,
     pub(super) dirty: bool,
     pub(super) fired: usize,
+}
+
+impl<T: State> Slot<T> {
+    pub(super) fn stored(entry: Entry<T>, size_bytes: usize) -> Self {
+        Self { entry, stored_bytes: Some(size_bytes), dirty: false, fired: 0 }
+    }
+
+    pub(super) fn fresh() -> Self {
+        Self { entry: Entry::default(), stored_bytes: None, dirty: false, fired: 0 }
+    }
+
+    /// Whether this batch made a timer due by `time`: the store does not know it yet.
+    pub(super) fn due_by(&self, time: Timestamp) -> bool {
+        self.dirty && self.entry.state.due().timer.is_some_and(|due| due <= time)
+    }
 }
 
 /// What a batch moves and an abort takes back.
@@ -66,8 +69,10 @@ pub(super) struct Slot<T> {
 pub(super) struct Progress {
     /// The next offset to process, by input.
     pub(super) positions: Vec<i64>,
-    /// The broker's time of the last record of the primary input.
-    pub(super) broker_time: Timestamp,
+    /// By input: the broker's time of its last record.
+    pub(super) broker_times: Vec<Timestamp>,
+    /// By input: as of when it was known to hold nothing more.
+    pub(super) drained: Vec<Option<Timestamp>>,
     /// By input, by upstream partition: how far its marks have been reached.
     pub(super) reached: Vec<Vec<Timestamp>>,
     /// All timers up to this time have fired.
@@ -87,21 +92,21 @@ pub(super) struct Part<S: Service> {
     pub(super) next_header: Option<ChangelogHeader>,
     /// The next offset to accept, by input.
     pub(super) received: Vec<i64>,
-    pub(super) inbox: VecDeque<Pending<S>>,
+    pub(super) inbox: Inbox<S>,
     pub(super) slots: HashMap<Key, Slot<S::State>>,
     pub(super) progress: Progress,
     pub(super) committed: Progress,
-    /// As of when the primary input was known to hold nothing more.
-    pub(super) drained: Option<Timestamp>,
+    /// The open batch has something to write here.
     pub(super) touched: bool,
-    /// The watermark that the batch closes with, once all timers up to it have fired.
-    pub(super) closing: Timestamp,
+    /// The watermark that was handed on last.
     pub(super) marked: Timestamp,
+    /// The one that the batch hands on.
+    pub(super) marking: Option<Timestamp>,
     pub(super) header_at_ms: i64,
     /// Somebody may wait for room for a side effect.
     pub(super) ready: bool,
-    /// Side effects that the shell has not answered yet.
-    pub(super) in_flight: usize,
+    /// Claims whose side effects the shell has not answered yet.
+    pub(super) in_flight: HashSet<(Key, ClaimId)>,
     /// No new claims: the partition is about to go.
     pub(super) draining: bool,
 }
@@ -111,7 +116,8 @@ impl<S: Service> Part<S> {
         let inputs = S::topology().inputs.len();
         let progress = Progress {
             positions: vec![0; inputs],
-            broker_time: Timestamp::MIN,
+            broker_times: vec![Timestamp::MIN; inputs],
+            drained: vec![None; inputs],
             reached: vec![vec![Timestamp::MIN; upstream_partitions]; inputs],
             watermark: Timestamp::MIN,
             abandoned: true,
@@ -123,22 +129,26 @@ impl<S: Service> Part<S> {
             header: ChangelogHeader::default(),
             next_header: None,
             received: vec![0; inputs],
-            inbox: VecDeque::new(),
+            inbox: Inbox::new(),
             slots: HashMap::new(),
             committed: progress.clone(),
             progress,
-            drained: None,
             touched: false,
-            closing: Timestamp::MIN,
             marked: Timestamp::MIN,
+            marking: None,
             header_at_ms: 0,
             ready: true,
-            in_flight: 0,
+            in_flight: HashSet::new(),
             draining: false,
         }
     }
 
     pub(super) fn running(&self) -> bool {
+        matches!(self.phase, Phase::Starting | Phase::Running)
+    }
+
+    /// Whether it listens to its inputs.
+    pub(super) fn listens(&self) -> bool {
         self.phase == Phase::Running
     }
 
@@ -153,14 +163,86 @@ impl<S: Service> Part<S> {
 
     /// Forgets what the open batch did to the partition; completions are kept, records are read again.
     pub(super) fn rewind(&mut self) {
-        self.progress = self.committed.clone();
+        self.progress.clone_from(&self.committed);
         self.received.clone_from(&self.progress.positions);
         self.slots.clear();
-        self.drained = None;
         self.next_header = None;
-        self.marked = Timestamp::MIN;
-        self.touched = self.header.sequence == 0;
+        self.touched = false;
         self.ready = true;
-        self.inbox.retain(|pending| matches!(pending, Pending::Completed { .. }));
+        self.inbox.keep_completions();
     }
+
+    /// Its inputs are to be read from what was processed on.
+    pub(super) fn start(&mut self) -> Decision<S> {
+        self.phase = Phase::Starting;
+        Decision::Start { partition: self.partition, positions: self.progress.positions.clone() }
+    }
+
+    /// A record was processed.
+    pub(super) fn read(&mut self, input: usize, offset: i64, stored_at: Timestamp) {
+        self.progress.positions[input] = offset + 1;
+        self.progress.broker_times[input] = self.progress.broker_times[input].max(stored_at);
+        self.progress.drained[input] = None;
+        self.touched = true;
+    }
+
+    /// The first owner begins where each input's log does.
+    pub(super) fn begin_at(&mut self, log_starts: &[i64]) {
+        for (position, start) in self.progress.positions.iter_mut().zip(log_starts) {
+            *position = *start;
+        }
+    }
+
+    /// Goes on where the header says that the partition's last owner got to.
+    pub(super) fn resume_from(&mut self, header: ChangelogHeader, topology: &Topology, log_starts: &[i64]) {
+        for (index, input) in topology.inputs.iter().enumerate() {
+            // An input that a newer version reads for the first time begins where its log does.
+            let start = log_starts.get(index).copied().unwrap_or(0);
+            self.progress.positions[index] = offset_of(&header.positions, input.dataset).unwrap_or(start);
+            let time = header.watermarks.iter().find(|watermark| watermark.dataset == input.dataset);
+            let time = time.map_or(Timestamp::MIN, |watermark| Timestamp::from_millis(watermark.time));
+            match input.clock {
+                Clock::Broker => self.progress.broker_times[index] = time,
+                Clock::Marks(_) => self.progress.reached[index].fill(time),
+                Clock::Unclocked => {}
+            }
+        }
+        self.progress.watermark = Timestamp::from_millis(header.watermark);
+        self.header = header;
+    }
+
+    /// What was deleted before it was read.
+    pub(super) fn gap(&self, topology: &Topology, log_starts: &[i64]) -> Option<HaltReason> {
+        topology.inputs.iter().zip(&self.progress.positions).zip(log_starts).find_map(|((input, position), start)| {
+            (position < start).then_some(HaltReason::Gap {
+                dataset: input.dataset,
+                partition: self.partition,
+                position: *position,
+                log_start: *start,
+                lost: start - position,
+            })
+        })
+    }
+
+    /// Whether the owner before had read more of a table.
+    pub(super) fn waits_for_tables(&self, topology: &Topology, table_positions: &[i64]) -> bool {
+        topology
+            .tables
+            .iter()
+            .zip(table_positions)
+            .any(|(dataset, position)| offset_of(&self.header.tables, dataset).is_some_and(|wanted| wanted > *position))
+    }
+
+    /// Whether its header names what is in force of each table.
+    pub(super) fn knows_tables(&self, topology: &Topology, table_positions: &[i64]) -> bool {
+        topology
+            .tables
+            .iter()
+            .zip(table_positions)
+            .all(|(dataset, position)| offset_of(&self.header.tables, dataset) == Some(*position))
+    }
+}
+
+fn offset_of(positions: &[Position], dataset: &str) -> Option<i64> {
+    positions.iter().find(|position| position.dataset == dataset).map(|position| position.next_offset)
 }

@@ -1,0 +1,131 @@
+//! What the transaction writes: outputs, and for each partition that the batch touched its changes, its header, its mark.
+
+use bytes::Bytes;
+use schemas::{ChangelogHeader, Position, Schemas, UpstreamWatermark};
+
+use super::batch::{Batch, Decision, HaltReason, PartitionCommit};
+use super::clock::input_time;
+use super::collect::Failed;
+use super::partition::Part;
+use super::{Cycle, Worker};
+use crate::service::{Due, Key, Service, State};
+use crate::settings::TimeMode;
+use crate::store::StateChange;
+use crate::topology::{Clock, Topology};
+
+impl<S: Service> Worker<S> {
+    /// Builds the commit, if there is anything to write.
+    pub(super) fn close(&mut self) -> Result<(), Failed> {
+        let may_mark = self.topology.marks.is_some()
+            && self.elapsed_ms(self.marked_at_ms) >= self.settings.mark_interval.as_millis();
+        let mut commit = std::mem::replace(&mut self.batch.batch, Batch::empty());
+        let running: Vec<_> = self.running().collect();
+        for partition in running {
+            let Some(part) = self.parts.get(&partition) else { continue };
+            let writes = self.has_to_write(part);
+            let marking = Some(part.progress.watermark).filter(|watermark| may_mark && *watermark > part.marked);
+            if !writes && marking.is_none() {
+                continue;
+            }
+            let header = writes.then(|| self.header_of(part));
+            let Some(part) = self.parts.get_mut(&partition) else { continue };
+            let mut changes = Vec::new();
+            if header.is_some() {
+                changes = changes_of(part, self.topology, &self.schemas, &mut self.encoded)?;
+                part.header_at_ms = self.now_ms;
+                part.touched = false;
+            }
+            part.next_header.clone_from(&header);
+            part.marking = marking;
+            commit.marks.extend(marking.map(|time| (partition, time)));
+            let primary_offset = part.progress.positions[0];
+            commit.partitions.push(PartitionCommit { partition, changes, header, primary_offset });
+        }
+        if commit.partitions.is_empty() {
+            // What was looked at without an effect is done; what it counted goes with the next batch.
+            self.batch_is_done();
+            self.batch.batch.counts = commit.counts;
+            return Ok(());
+        }
+        if !commit.marks.is_empty() {
+            self.marked_at_ms = self.now_ms;
+        }
+        self.cycle = Cycle::Committing;
+        self.decisions.push_back(Decision::Commit(Box::new(commit)));
+        Ok(())
+    }
+
+    /// Whether the partition gets a header: the batch did something here, or the last one is out of date.
+    ///
+    /// What only time and trailing markers moved is written down at times, so that the next owner does not begin far behind
+    /// what was handed on. In a replay time moves rarely, nobody will say again how far, and what is late depends on it: it
+    /// is written at once.
+    fn has_to_write(&self, part: &Part<S>) -> bool {
+        let refresh = self.elapsed_ms(part.header_at_ms) >= self.settings.header_refresh.as_millis();
+        let time_moved = part.header.watermark != part.progress.watermark.as_millis();
+        part.touched
+            || part.header.sequence == 0
+            || !part.knows_tables(self.topology, &self.table_positions)
+            || time_moved && (refresh || self.settings.time_mode == TimeMode::Replay)
+            || refresh && part.header.positions != self.positions_of(part)
+    }
+
+    fn positions_of(&self, part: &Part<S>) -> Vec<Position> {
+        positions(self.topology.inputs.iter().map(|input| input.dataset), &part.progress.positions)
+    }
+
+    fn header_of(&self, part: &Part<S>) -> ChangelogHeader {
+        ChangelogHeader {
+            sequence: part.header.sequence + 1,
+            positions: self.positions_of(part),
+            watermarks: watermarks(part, self.topology),
+            watermark: part.progress.watermark.as_millis(),
+            tables: positions(self.topology.tables.iter().copied(), &self.table_positions),
+            feature_level: self.settings.feature_level,
+            written_at: (self.settings.time_mode == TimeMode::Live).then_some(self.now_ms),
+            transactional_id: self.settings.transactional_id.clone(),
+        }
+    }
+}
+
+fn positions<'a>(datasets: impl Iterator<Item = &'a str>, offsets: &[i64]) -> Vec<Position> {
+    datasets.zip(offsets).map(|(dataset, next)| Position { dataset: dataset.to_owned(), next_offset: *next }).collect()
+}
+
+fn watermarks<S: Service>(part: &Part<S>, topology: &Topology) -> Vec<UpstreamWatermark> {
+    let clocked = topology.inputs.iter().enumerate().filter(|(_, input)| input.clock != Clock::Unclocked);
+    let watermark = |(index, input): (usize, &crate::topology::Input)| UpstreamWatermark {
+        dataset: input.dataset.to_owned(),
+        time: input_time(&part.progress, index, *input).as_millis(),
+    };
+    clocked.map(watermark).collect()
+}
+
+/// The batch's state changes on a partition, encoded; notes in each slot how large it is in the store.
+fn changes_of<S: Service>(
+    part: &mut Part<S>,
+    topology: &Topology,
+    schemas: &Schemas,
+    buffer: &mut Vec<u8>,
+) -> Result<Vec<StateChange>, Failed> {
+    let mut changes = Vec::new();
+    for (key, slot) in part.slots.iter_mut().filter(|(_, slot)| slot.dirty) {
+        if slot.entry.state == S::State::default() {
+            if slot.stored_bytes.take().is_some() {
+                changes.push(StateChange { key: Key::clone(key), value: None, due: Due::default() });
+            }
+            continue;
+        }
+        buffer.clear();
+        let time = Some(slot.entry.time.as_millis());
+        schemas
+            .encode_changelog(topology.changelog, None, time, Some(&slot.entry.state), buffer)
+            .map_err(|error| (part.partition, HaltReason::Unwritable(error.to_string())))?;
+        slot.stored_bytes = Some(buffer.len());
+        let value = Some(Bytes::copy_from_slice(buffer));
+        changes.push(StateChange { key: Key::clone(key), value, due: slot.entry.state.due() });
+    }
+    // The same batch gives the same bytes in the same order, whatever the map's order.
+    changes.sort_unstable_by(|a, b| a.key.cmp(&b.key));
+    Ok(changes)
+}

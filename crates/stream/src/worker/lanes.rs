@@ -1,0 +1,233 @@
+//! Who is due: timers by the watermark, claims of a lost owner, those who wait for a change of the policy or for room.
+
+use domain::{HumanDuration, Timestamp};
+
+use super::batch::{Decision, HaltReason, words};
+use super::clock::time_of;
+use super::collect::{Failed, answer_misfits};
+use super::partition::Part;
+use super::steps::{MAX_FIRINGS, Step};
+use super::{Cycle, Worker};
+use crate::service::{Cause, Disposition, Key, Lane, Service, State};
+use crate::store::{DueQuery, LoadRequest, Loaded};
+use crate::topology::Partition;
+
+const MILLISECOND: HumanDuration = HumanDuration::from_millis(1);
+
+/// A question to the store: who is due in a lane?
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Asked {
+    partition: Partition,
+    lane: Lane,
+    until: Timestamp,
+    limit: usize,
+}
+
+impl<S: Service> Worker<S> {
+    /// Closes the batch where it is time: asks who is due, or commits. Returns whether anything was decided.
+    pub(super) fn close_if_due(&mut self) -> bool {
+        let full = self.batch.records >= self.settings.max_batch_records
+            || self.batch.read_bytes >= self.settings.max_batch_bytes;
+        let commit_interval_ms = self.settings.commit_interval.as_millis();
+        let old = self.batch.began_at_ms.is_some_and(|began| self.elapsed_ms(began) >= commit_interval_ms);
+        let look = self.elapsed_ms(self.looked_at_clock_ms) >= self.settings.mark_interval.as_millis();
+        if !(full || old || look || self.finish_now || self.look_again) {
+            return false;
+        }
+        self.finish_now = false;
+        self.look_again = false;
+        self.looked_at_clock_ms = self.now_ms;
+        let asked = self.questions();
+        if asked.is_empty() {
+            if let Err((partition, reason)) = self.close() {
+                self.halt(partition, reason);
+            }
+            return !self.decisions.is_empty();
+        }
+        let request = |asked: &Asked| {
+            let due = Some(DueQuery { lane: asked.lane, until: asked.until, limit: asked.limit });
+            (asked.partition, LoadRequest { keys: Vec::new(), due })
+        };
+        self.decisions.push_back(Decision::Load(asked.iter().map(request).collect()));
+        self.cycle = Cycle::LoadingDue { asked };
+        true
+    }
+
+    /// What has to be asked before the batch closes. The lanes come in this order, so that a claim is made last.
+    fn questions(&mut self) -> Vec<Asked> {
+        let (revision, mode, limit) = (self.revision(), self.settings.time_mode, self.settings.max_batch_records);
+        let free = self.free_capacity();
+        let mut asked = Vec::new();
+        for part in self.parts.values_mut().filter(|part| part.running()) {
+            let partition = part.partition;
+            let mut ask = |lane, until, limit| asked.push(Asked { partition, lane, until, limit });
+            let (time, reached) = time_of(part, self.topology, &self.clocks, mode, self.replayed_to);
+            part.progress.reached = reached;
+            if part.progress.abandoned {
+                ask(Lane::Claimed, Timestamp::MAX, limit);
+            }
+            if part.progress.told_revision < revision {
+                ask(Lane::Held, revision - MILLISECOND, limit);
+            }
+            if time > part.progress.watermark || part.slots.values().any(|slot| slot.due_by(time)) {
+                ask(Lane::Timer, time, limit);
+            }
+            if free > 0 && part.ready && !part.draining && !part.progress.abandoned {
+                ask(Lane::Ready, Timestamp::MAX, free);
+            }
+        }
+        asked
+    }
+
+    pub(super) fn due_loaded(&mut self, asked: Vec<Asked>, answers: Vec<Loaded>) -> Result<(), Failed> {
+        let mut answers = answers.into_iter();
+        for asked in asked {
+            let partition = asked.partition;
+            let answer = answers.next().ok_or_else(|| (partition, answer_misfits(1, 0)))?;
+            let more = answer.due.len() >= asked.limit;
+            let mut keys = Vec::with_capacity(answer.due.len());
+            for (_, key, value) in answer.due {
+                self.insert_slot(partition, Key::clone(&key), value)?;
+                keys.push(key);
+            }
+            let due = self.due(asked, keys);
+            match asked.lane {
+                Lane::Timer => self.timers(asked, due, more)?,
+                Lane::Claimed => self.claimed(asked, due, more)?,
+                Lane::Held => self.held(asked, due, more)?,
+                Lane::Ready => self.ready(asked, due, more)?,
+            }
+        }
+        self.settle()?;
+        self.close()
+    }
+
+    /// Who is due, eldest first: of those that the store named and those that this batch made due, as they are now.
+    fn due(&self, asked: Asked, mut keys: Vec<Key>) -> Vec<(Timestamp, Key)> {
+        let Some(part) = self.parts.get(&asked.partition) else { return Vec::new() };
+        keys.extend(part.slots.iter().filter(|(_, slot)| slot.dirty).map(|(key, _)| Key::clone(key)));
+        let mut due: Vec<(Timestamp, Key)> = keys
+            .into_iter()
+            .filter_map(|key| {
+                let at = part.slots.get(&key)?.entry.state.due().lane(asked.lane)?;
+                (at <= asked.until).then_some((at, key))
+            })
+            .collect();
+        due.sort_unstable();
+        due.dedup();
+        due
+    }
+
+    fn timers(&mut self, asked: Asked, due: Vec<(Timestamp, Key)>, more: bool) -> Result<(), Failed> {
+        for (_, key) in due {
+            self.fire(asked.partition, &key, asked.until, true)?;
+        }
+        self.look_again |= more;
+        if let Some(part) = self.parts.get_mut(&asked.partition)
+            && !more
+        {
+            part.progress.watermark = asked.until;
+        }
+        Ok(())
+    }
+
+    fn claimed(&mut self, asked: Asked, due: Vec<(Timestamp, Key)>, more: bool) -> Result<(), Failed> {
+        self.tell(asked, due, more, "abandoned", &Cause::Abandoned)?;
+        if let Some(part) = self.parts.get_mut(&asked.partition) {
+            part.progress.abandoned = more;
+        }
+        Ok(())
+    }
+
+    fn held(&mut self, asked: Asked, due: Vec<(Timestamp, Key)>, more: bool) -> Result<(), Failed> {
+        self.tell(asked, due, more, "held", &Cause::PolicyChanged)?;
+        if let Some(part) = self.parts.get_mut(&asked.partition)
+            && !more
+        {
+            part.progress.told_revision = asked.until + MILLISECOND;
+        }
+        Ok(())
+    }
+
+    /// Tells those who wait in a lane, which they then leave. Where the store has more of them, they have to: it would name
+    /// the same ones again.
+    fn tell(
+        &mut self,
+        asked: Asked,
+        due: Vec<(Timestamp, Key)>,
+        more: bool,
+        what: &'static str,
+        cause: &Cause<S::Input, S::Completion>,
+    ) -> Result<(), Failed> {
+        self.look_again |= more;
+        let told = due.len();
+        let mut left = 0;
+        for (_, key) in due {
+            let disposition = self.step(asked.partition, &key, Step::of(cause.clone()))?;
+            self.batch.records += 1;
+            self.count(what, words(disposition));
+            let slot = self.parts.get(&asked.partition).and_then(|part| part.slots.get(&key));
+            let at = slot.and_then(|slot| slot.entry.state.due().lane(asked.lane));
+            left += usize::from(at.is_none_or(|at| at > asked.until));
+        }
+        if more && left == 0 {
+            let detail = format!("{told} keys were told ({what}) and all of them wait on");
+            return Err((asked.partition, HaltReason::Invariant { name: "who_is_told_waits_no_longer", detail }));
+        }
+        Ok(())
+    }
+
+    fn ready(&mut self, asked: Asked, due: Vec<(Timestamp, Key)>, more: bool) -> Result<(), Failed> {
+        for (_, key) in due {
+            self.offer(asked.partition, &key)?;
+        }
+        if let Some(part) = self.parts.get_mut(&asked.partition) {
+            part.ready = more || part.slots.values().any(|slot| slot.entry.state.due().ready.is_some());
+        }
+        Ok(())
+    }
+
+    /// Offers room for side effects to one key, as long as it takes it.
+    fn offer(&mut self, partition: Partition, key: &Key) -> Result<(), Failed> {
+        for _ in 0..MAX_FIRINGS {
+            if self.free_capacity() == 0 {
+                return Ok(());
+            }
+            let claims = self.batch.actions.len();
+            let disposition = self.step(partition, key, Step::of(Cause::Claim))?;
+            self.batch.records += 1;
+            self.count("claims", words(disposition));
+            let slot = self.parts.get(&partition).and_then(|part| part.slots.get(key));
+            let takes_more = slot.is_some_and(|slot| slot.entry.state.due().ready.is_some());
+            if !takes_more || (self.batch.actions.len() == claims && disposition != Disposition::Emitted) {
+                return Ok(());
+            }
+        }
+        let detail = format!("a key was offered room {MAX_FIRINGS} times in one batch and still asks for it");
+        Err((partition, HaltReason::Invariant { name: "who_is_offered_room_takes_it", detail }))
+    }
+
+    /// The lanes may have made timers due that time has passed already: they fire in the same batch, so that none is ever
+    /// behind the watermark.
+    fn settle(&mut self) -> Result<(), Failed> {
+        let due = |part: &Part<S>| {
+            let until = part.progress.watermark;
+            let mut keys: Vec<Key> =
+                part.slots.iter().filter(|(_, slot)| slot.due_by(until)).map(|(key, _)| Key::clone(key)).collect();
+            keys.sort_unstable();
+            (part.partition, until, keys)
+        };
+        let due: Vec<_> = self.parts.values().filter(|part| part.running()).map(due).collect();
+        for (partition, until, keys) in due {
+            for key in keys {
+                self.fire(partition, &key, until, true)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn free_capacity(&self) -> usize {
+        let busy: usize = self.parts.values().map(|part| part.in_flight.len()).sum();
+        self.capacity.saturating_sub(busy + self.batch.actions.len())
+    }
+}

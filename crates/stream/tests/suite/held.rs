@@ -1,0 +1,86 @@
+//! Those who wait for a change of the policy.
+
+use crate::shared::*;
+
+#[test]
+fn who_is_held_hears_of_each_revision_once() {
+    let mut driver = driver();
+    driver.order("a", "1 hold");
+    driver.told();
+    driver.order("b", "1 note");
+    assert_eq!(driver.told(), [told("b", "noted", 1)], "no revision, no word");
+    driver.table(RULES, PLAIN, Some(b"1")).unwrap();
+    assert_eq!(driver.told(), [told("a", "told 1", 1)]);
+    driver.order("b", "2 note");
+    driver.advance_to(at(50));
+    assert_eq!(driver.told(), [told("b", "noted", 2)]);
+    driver.table(RULES, PLAIN, Some(b"2")).unwrap();
+    assert_eq!(driver.told(), [told("a", "told 2", 1)]);
+}
+
+#[test]
+fn who_begins_to_hold_in_a_revision_is_told_of_the_next_one_only() {
+    let mut driver = driver();
+    driver.table(RULES, PLAIN, Some(b"1")).unwrap();
+    driver.order("a", "1 hold");
+    driver.order("b", "1 note");
+    assert_eq!(driver.told(), [told("a", "held", 1), told("b", "noted", 1)]);
+    driver.table(RULES, PLAIN, Some(b"2")).unwrap();
+    assert_eq!(driver.told(), [told("a", "told 2", 1)]);
+}
+
+#[test]
+fn a_revision_in_the_middle_of_a_batch_is_told_to_who_held_before_it() {
+    let mut hand = Hand::<Marked>::owning(live(), &[0]);
+    hand.order(0, "a", "1 hold");
+    hand.settle();
+    hand.rule(0, PLAIN).unwrap();
+    hand.order(0, "b", "1 hold");
+    hand.finish();
+    let words: Vec<_> = hand.told().into_iter().map(|told| (told.key, told.what)).collect();
+    let word = |key: &str, what: &str| (key.to_owned(), what.to_owned());
+    assert_eq!(words, [word("a", "held"), word("b", "held"), word("a", "told 1")]);
+}
+
+#[test]
+fn a_word_that_was_aborted_is_told_again_and_a_restart_tells_nothing_twice() {
+    let mut driver = driver();
+    driver.order("a", "1 hold");
+    driver.told();
+    driver.abort_next_commit();
+    driver.table(RULES, PLAIN, Some(b"1")).unwrap();
+    driver.order("b", "1 note");
+    driver.restart(Rules(vec![PLAIN.to_owned()]));
+    let heard = driver.told().iter().filter(|told| told.what == "told 1").count();
+    assert_eq!(heard, 1);
+}
+
+#[test]
+fn a_change_while_nobody_owned_the_partition_is_told_by_the_next_owner() {
+    let mut hand = Hand::<Marked>::owning(live(), &[0]);
+    hand.order(0, "a", "1 hold");
+    hand.finish();
+    hand.told();
+    hand.worker.revoked(0);
+    hand.rule(0, PLAIN).unwrap();
+    hand.after_ms(250);
+    hand.worker.assigned(0);
+    hand.after_ms(250);
+    assert_eq!(hand.told(), [told("a", "told 1", 1)]);
+}
+
+#[test]
+fn many_who_are_held_hear_of_it_over_several_batches() {
+    let settings = stream::WorkerSettings { max_batch_records: 10, ..live() };
+    let mut hand = Hand::<Marked>::owning(settings, &[0]);
+    for n in 0..35 {
+        hand.order(0, &format!("k{n:02}"), "1 hold");
+    }
+    hand.finish();
+    hand.told();
+    hand.rule(0, PLAIN).unwrap();
+    hand.after_ms(250);
+    assert_eq!(hand.told().len(), 35);
+    hand.after_ms(1000);
+    assert_eq!(hand.told(), []);
+}
