@@ -3,7 +3,7 @@
 use domain::Timestamp;
 
 use crate::event::{EventView, item, whole_url};
-use crate::state::{Cart, Item, MAX_CARTS, MAX_ITEMS};
+use crate::state::{Cart, Item, MAX_CART_BYTES, MAX_CARTS, MAX_ITEMS, keep_last};
 
 /// Takes over what an event says of a cart. Returns whether something changed.
 pub(crate) fn observe(carts: &mut Vec<Cart>, event: &EventView<'_>, now: Timestamp) -> bool {
@@ -18,6 +18,7 @@ pub(crate) fn observe(carts: &mut Vec<Cart>, event: &EventView<'_>, now: Timesta
     let adds = event.event.name != "Product Removed";
     let Some(mut cart) = take(carts, event.event.cart_id.as_deref(), now, adds) else { return false };
     change(&mut cart, event);
+    keep_last(&mut cart.lines, MAX_CART_BYTES);
     cart.changed_at = now;
     if event.event.properties_json.as_deref().is_some_and(|json| json.contains("cart_url")) {
         cart.url = event.property("cart_url").and_then(|url| whole_url(&url)).or(cart.url);
@@ -60,9 +61,6 @@ fn add(lines: &mut Vec<Item>, mut item: Item) {
     let kept = before.and_then(|before| before.quantity).unwrap_or(0);
     item.quantity = Some(kept.saturating_add(quantity).min(1_000_000));
     lines.push(item);
-    if lines.len() > MAX_ITEMS {
-        lines.remove(0);
-    }
 }
 
 fn remove(lines: &mut Vec<Item>, item: &Item) {

@@ -10,16 +10,16 @@ use serde_json::{Map, Value};
 
 use crate::ids;
 use crate::policy::CompiledJourney;
-use crate::state::{Item, MAX_ITEMS, Run, Trigger, TriggerOrder};
+use crate::state::{Item, MAX_ITEMS, MAX_TRIGGER_BYTES, Run, Trigger, TriggerOrder, keep_last};
 
 /// The longest text of a product that is kept.
-const MAX_TEXT: usize = 300;
+const MAX_TEXT: usize = 200;
 /// The longest address of a page or picture that is kept; a longer one is left out, since half of one leads nowhere.
-const MAX_URL: usize = 2_000;
+const MAX_URL: usize = 1_000;
 /// The longest correlation key that is kept as it is.
 const MAX_KEY: usize = 128;
 /// At most so many bytes of properties are kept with a run.
-const MAX_PROPERTIES: usize = 4_096;
+const MAX_PROPERTIES: usize = 2_048;
 
 /// An event that is being looked at.
 pub(crate) struct EventView<'e> {
@@ -101,12 +101,14 @@ impl<'e> EventView<'e> {
     /// What a run keeps of it.
     pub(crate) fn trigger(&self, compiled: &CompiledJourney) -> Trigger {
         let event = self.event;
+        let mut products: Vec<Item> = self.products().take(MAX_ITEMS).map(item).collect();
+        keep_last(&mut products, MAX_TRIGGER_BYTES);
         Trigger {
             name: event.name.as_str().into(),
-            message_id: event.message_id.clone(),
+            message_id: cut(&event.message_id, MAX_TEXT),
             event_time: self.time(),
-            cart_id: event.cart_id.clone(),
-            products: self.products().take(MAX_ITEMS).map(item).collect(),
+            cart_id: event.cart_id.as_deref().map(|id| cut(id, MAX_TEXT)),
+            products,
             order: event.order.as_ref().map(order),
             properties_json: self.kept_properties(compiled),
         }

@@ -41,8 +41,9 @@ pub use input::Input;
 pub use output::Output;
 pub use policy::{Policy, Settings};
 pub use state::{
-    ANONYMOUS_IDLE, ArmChoice, CART_IDLE, Cart, CustomerContact, Item, JourneysState, MAX_CARTS, MAX_ITEMS, MAX_PAST,
-    MAX_RUNS, PastExit, PastRun, Run, StepState, Trigger, TriggerOrder, WaitsFor,
+    ANONYMOUS_IDLE, ArmChoice, CART_IDLE, Cart, CustomerContact, Item, JourneysState, MAX_CART_BYTES, MAX_CARTS,
+    MAX_ITEMS, MAX_KEPT_STEPS, MAX_PAST, MAX_PAST_STEPS, MAX_RUNS, MAX_TRIGGER_BYTES, PastExit, PastRun, Run,
+    StepState, Trigger, TriggerOrder, WaitsFor,
 };
 
 /// What a step of journeys wants done.

@@ -8,7 +8,7 @@ use domain::{HumanDuration, Timestamp};
 
 use crate::event::EventView;
 use crate::policy::Policy;
-use crate::state::{JourneysState, MAX_PAST, PastExit, PastRun, Run};
+use crate::state::{JourneysState, MAX_PAST, MAX_PAST_STEPS, PastExit, PastRun, Run};
 use crate::walk::Ending;
 
 /// A run is over.
@@ -17,6 +17,8 @@ pub(crate) fn note_end(policy: &Policy, state: &mut JourneysState, run: Run, end
         policy.version(&run.journey, run.version).map_or(HumanDuration::ZERO, |version| version.journey.reentry);
     let forget_at = now + keep(policy, reentry);
     state.past_runs.retain(|past| past.journey != run.journey || past.key != run.key);
+    let mut steps = run.steps;
+    steps.drain(..steps.len().saturating_sub(MAX_PAST_STEPS));
     state.past_runs.push(PastRun {
         journey: run.journey,
         version: run.version,
@@ -28,7 +30,7 @@ pub(crate) fn note_end(policy: &Policy, state: &mut JourneysState, run: Run, end
         step: run.step,
         end: format!("{:?}", ending.decision).to_lowercase(),
         reason: ending.reason,
-        steps: run.steps,
+        steps,
         ended_at: now,
         forget_at,
     });

@@ -1,8 +1,8 @@
 //! What journeys knows of one customer, and what she waits for.
 //!
 //! Wanted properties:
-//! - bounded: runs, carts, lines and memories are counted, texts are cut, and what nobody can ask for again is forgotten
-//!   by a timer;
+//! - bounded: runs, carts, lines and memories are counted, texts are cut, so that a state is always far smaller than a
+//!   record may be; what nobody can ask for again is forgotten by a timer;
 //! - [`JourneysState::due`] needs no policy: what a run waits for is written into it when the wait begins.
 //!
 //! The fields are documented in `schemas/journeys/journeys_state.avsc`.
@@ -16,11 +16,19 @@ use serde::{Deserialize, Serialize};
 use stream::{Due, State};
 
 /// At most so many active runs a customer.
-pub const MAX_RUNS: usize = 32;
+pub const MAX_RUNS: usize = 24;
 /// At most so many open carts a customer.
 pub const MAX_CARTS: usize = 4;
 /// At most so many lines a cart, or products of an event.
 pub const MAX_ITEMS: usize = 20;
+/// At most so many bytes of texts in the lines of a cart; the eldest lines go first.
+pub const MAX_CART_BYTES: usize = 16 * 1024;
+/// At most so many bytes of texts in the products that a run keeps of its trigger.
+pub const MAX_TRIGGER_BYTES: usize = 8 * 1024;
+/// At most so many steps are kept with a run; those that came to their end, and have no name, go first.
+pub const MAX_KEPT_STEPS: usize = 32;
+/// At most so many steps are kept with a run that ended: the last ones.
+pub const MAX_PAST_STEPS: usize = 8;
 /// At most so many ended runs and exits are remembered; more than the journeys of any shop.
 pub const MAX_PAST: usize = 64;
 /// A cart that nobody touches for so long is no longer open.
@@ -298,15 +306,21 @@ impl Run {
 
     pub(crate) fn step_mut(&mut self, label: &Arc<str>) -> &mut StepState {
         let index = self.steps.iter().position(|step| step.label == *label).unwrap_or_else(|| {
+            if self.steps.len() >= MAX_KEPT_STEPS {
+                self.steps.remove(self.least_needed());
+            }
             self.steps.push(StepState { label: Arc::clone(label), ..StepState::default() });
             self.steps.len() - 1
         });
         &mut self.steps[index]
     }
 
-    /// How many messages it asked for, or would have.
-    pub fn messages(&self) -> usize {
-        self.steps.iter().filter(|step| step.message_id.is_some()).count()
+    /// The kept step that is the least likely to be asked for again.
+    fn least_needed(&self) -> usize {
+        let closed = |step: &StepState| !step.is_open();
+        let nameless = |step: &StepState| step.label.starts_with(|c: char| c.is_ascii_digit());
+        let both = self.steps.iter().position(|step| closed(step) && nameless(step));
+        both.or_else(|| self.steps.iter().position(closed)).unwrap_or(0)
     }
 }
 
@@ -315,6 +329,36 @@ impl StepState {
     pub fn is_open(&self) -> bool {
         self.message_id.is_some() && self.outcome.is_none() && !self.cancel_asked
     }
+}
+
+impl Item {
+    /// How many bytes its texts have.
+    fn text_bytes(&self) -> usize {
+        let texts = [
+            &self.product_id,
+            &self.sku,
+            &self.category,
+            &self.name,
+            &self.brand,
+            &self.variant,
+            &self.coupon,
+            &self.url,
+            &self.image_url,
+            &self.currency,
+        ];
+        texts.into_iter().flatten().map(String::len).sum()
+    }
+}
+
+/// Keeps the last products, at most [`MAX_ITEMS`] and as many bytes of texts.
+pub(crate) fn keep_last(items: &mut Vec<Item>, max_bytes: usize) {
+    let mut bytes = 0;
+    let kept = items.iter().rev().take(MAX_ITEMS).take_while(|item| {
+        bytes += item.text_bytes();
+        bytes <= max_bytes
+    });
+    let dropped = items.len() - kept.count();
+    items.drain(..dropped);
 }
 
 impl CustomerContact {

@@ -106,12 +106,10 @@ pub(crate) fn end(run: &mut Run, decision: Decision, reason: Option<&str>, scene
     if decision != Decision::Completed {
         scene.cancel_open_messages(run, reason.unwrap_or("run_ended"));
     }
-    let messages = run.messages();
-    let detail = (decision == Decision::Exited).then(|| json!({ "messages": messages }));
     let step = Arc::clone(&run.step);
     // Completed without a reason: it went past its last step.
     let step = (decision != Decision::Completed || reason.is_some()).then_some(&*step);
-    scene.decide(run, decision, &Note { step, reason, detail, ..Note::default() });
+    scene.decide(run, decision, &Note { step, reason, ..Note::default() });
     Fate::Ended(Ending { decision, reason: reason.map(str::to_owned) })
 }
 

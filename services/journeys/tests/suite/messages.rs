@@ -98,7 +98,7 @@ fn a_cart_is_bounded_and_texts_are_cut() {
     let cart = &world.state().carts[0];
     assert_eq!(cart.lines.len(), journeys::MAX_ITEMS);
     assert_eq!(cart.lines.last().unwrap().product_id.as_deref(), Some("p49"));
-    assert_eq!(cart.lines[0].name.as_ref().unwrap().len(), 300);
+    assert_eq!(cart.lines[0].name.as_ref().unwrap().len(), 200);
 }
 
 #[test]

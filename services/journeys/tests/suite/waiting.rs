@@ -88,6 +88,7 @@ fn until_nine_is_by_her_own_clock_her_trait_before_her_device_before_the_shop() 
         (identify(None, Some("Europe/London")), 9 * HOUR),
         (identify(Some("America/Mexico_City"), Some("Europe/London")), 15 * HOUR),
         (identify(Some("No/Such_Zone"), None), 8 * HOUR),
+        (identify(Some("Europe/London"), Some("Europe/London")), 9 * HOUR),
     ] {
         let mut world = World::with(NINE, settings.clone());
         world.event(&event);
@@ -95,6 +96,23 @@ fn until_nine_is_by_her_own_clock_her_trait_before_her_device_before_the_shop() 
         world.advance(MARCH_28 + 3 * DAY);
         assert_eq!(world.written.messages(), [("first", MARCH_28 + due)]);
     }
+}
+
+#[test]
+fn her_zone_follows_her_device_unless_she_chose_one() {
+    let seen = |zone: &str, seconds| {
+        let contact = Some(Contact { time_zone: Some(zone.to_owned()), ..Contact::default() });
+        StorefrontEvent { contact, ..track(ANA, "Product Viewed", seconds) }
+    };
+    let mut world = World::new(NINE);
+    world.track("Product Added", 0);
+    world.event(&seen("Europe/London", 60));
+    world.event(&seen("America/Mexico_City", 120));
+    let contact = world.state().contact.unwrap();
+    assert_eq!((contact.time_zone.as_deref(), contact.zone()), (None, Some("America/Mexico_City")));
+    world.event(&StorefrontEvent { kind: EventKind::Identify, ..seen("Europe/Madrid", 180) });
+    world.event(&seen("America/Mexico_City", 240));
+    assert_eq!(world.state().contact.unwrap().zone(), Some("Europe/Madrid"));
 }
 
 #[test]
