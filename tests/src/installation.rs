@@ -33,7 +33,7 @@ pub struct Installation {
 }
 
 /// How long a service may take to be ready, on a busy machine.
-const READY: Duration = Duration::from_secs(60);
+const READY: Duration = Duration::from_mins(1);
 
 impl Installation {
     /// Starts the parts and creates the topics; `mode` is live or replay.
@@ -117,9 +117,8 @@ impl Installation {
 
     /// Waits until the door answers.
     pub fn wait_for_door(&self, process: &Process) -> anyhow::Result<()> {
-        process.wait_ready(READY, "open the door", || {
-            std::net::TcpStream::connect(("127.0.0.1", self.door)).is_ok()
-        })?;
+        process
+            .wait_ready(READY, "open the door", || std::net::TcpStream::connect(("127.0.0.1", self.door)).is_ok())?;
         Ok(())
     }
 

@@ -56,8 +56,10 @@ fn on_real_parts_with_three_processes_a_service_every_reminder_is_the_expected_o
     let installation = Installation::start("replay", State::Redis).unwrap();
     let door = installation.run(&["door"], 0).unwrap();
     let services = ["resolver", "journeys", "messaging"];
-    let processes: Result<Vec<_>, _> =
-        (0..3).flat_map(|slot| services.map(|service| (service, slot))).map(|(s, n)| installation.run(&[s], n)).collect();
+    let processes: Result<Vec<_>, _> = (0..3)
+        .flat_map(|slot| services.map(|service| (service, slot)))
+        .map(|(s, n)| installation.run(&[s], n))
+        .collect();
     let _processes = processes.unwrap();
     installation.wait_for_door(&door).unwrap();
     let out = installation.replay(&file, "three").unwrap();

@@ -32,7 +32,11 @@ impl Currency {
     pub fn parse(code: &str) -> Result<Self, ParseMoneyError> {
         let refuse = || ParseMoneyError::Currency(code.chars().take(8).collect());
         let bytes: [u8; 3] = code.trim().as_bytes().try_into().map_err(|_| refuse())?;
-        if bytes.iter().all(u8::is_ascii_alphabetic) { Ok(Self(bytes.map(|b| b.to_ascii_uppercase()))) } else { Err(refuse()) }
+        if bytes.iter().all(u8::is_ascii_alphabetic) {
+            Ok(Self(bytes.map(|b| b.to_ascii_uppercase())))
+        } else {
+            Err(refuse())
+        }
     }
 
     /// The code, such as `EUR`.
@@ -43,8 +47,8 @@ impl Currency {
     /// How many decimal digits its minor unit has (ISO 4217, list one): 2 but for the exceptions.
     pub fn digits(self) -> u32 {
         match &self.0 {
-            b"BIF" | b"CLP" | b"DJF" | b"GNF" | b"ISK" | b"JPY" | b"KMF" | b"KRW" | b"PYG" | b"RWF" | b"UGX" | b"VND"
-            | b"VUV" | b"XAF" | b"XOF" | b"XPF" | b"UYI" => 0,
+            b"BIF" | b"CLP" | b"DJF" | b"GNF" | b"ISK" | b"JPY" | b"KMF" | b"KRW" | b"PYG" | b"RWF" | b"UGX"
+            | b"VND" | b"VUV" | b"XAF" | b"XOF" | b"XPF" | b"UYI" => 0,
             b"BHD" | b"IQD" | b"JOD" | b"KWD" | b"LYD" | b"OMR" | b"TND" => 3,
             b"CLF" | b"UYW" => 4,
             _ => 2,
@@ -56,7 +60,9 @@ impl Money {
     /// Parses a decimal number, exactly; digits beyond the minor unit are rounded half away from zero.
     pub fn parse(amount: &str, currency: Currency) -> Result<Self, ParseMoneyError> {
         let minor = parse_minor(amount.trim(), currency.digits());
-        minor.map(|minor| Self { minor, currency }).ok_or_else(|| ParseMoneyError::Amount(amount.chars().take(40).collect()))
+        minor
+            .map(|minor| Self { minor, currency })
+            .ok_or_else(|| ParseMoneyError::Amount(amount.chars().take(40).collect()))
     }
 }
 

@@ -4,7 +4,9 @@ use domain::{Currency, HumanDuration, Locale, Money, Timestamp};
 
 #[test]
 fn a_duration_is_read_as_people_write_it_and_prints_back() {
-    for (text, millis) in [("90s", 90_000), ("1h", 3_600_000), ("2d", 172_800_000), ("1h30m", 5_400_000), ("250ms", 250)] {
+    for (text, millis) in
+        [("90s", 90_000), ("1h", 3_600_000), ("2d", 172_800_000), ("1h30m", 5_400_000), ("250ms", 250)]
+    {
         let duration: HumanDuration = text.parse().unwrap();
         assert_eq!(duration.as_millis(), millis, "{text}");
         assert_eq!(duration.to_string().parse::<HumanDuration>().unwrap(), duration, "{text}");
@@ -24,8 +26,16 @@ fn amounts_are_exact_in_minor_units_whatever_way_json_writes_them() {
     let eur = Currency::parse("eur").unwrap();
     let jpy = Currency::parse("JPY").unwrap();
     for (text, currency, minor) in [
-        ("19.99", eur, 1999), ("19.9", eur, 1990), ("20", eur, 2000), ("1.999e1", eur, 1999), ("-0.005", eur, -1),
-        ("0.004", eur, 0), ("100", jpy, 100), ("99.5", jpy, 100), (".5", eur, 50), ("1e-60", eur, 0),
+        ("19.99", eur, 1999),
+        ("19.9", eur, 1990),
+        ("20", eur, 2000),
+        ("1.999e1", eur, 1999),
+        ("-0.005", eur, -1),
+        ("0.004", eur, 0),
+        ("100", jpy, 100),
+        ("99.5", jpy, 100),
+        (".5", eur, 50),
+        ("1e-60", eur, 0),
     ] {
         assert_eq!(Money::parse(text, currency).unwrap().minor, minor, "{text}");
     }

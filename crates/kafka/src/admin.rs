@@ -143,7 +143,9 @@ impl Follower {
     pub fn stable_ends(&self, topic: &str, partitions: i32) -> Result<Vec<i64>, KafkaFailure> {
         let end = |partition| {
             let range = self.reader.fetch_watermarks(topic, partition, self.timeout);
-            range.map(|(_, end)| end).map_err(|source| KafkaFailure::of(format!("asking for the end of {topic}"), source))
+            range
+                .map(|(_, end)| end)
+                .map_err(|source| KafkaFailure::of(format!("asking for the end of {topic}"), source))
         };
         (0..partitions).map(end).collect()
     }

@@ -15,11 +15,7 @@ const DATASET: &str = "platform.definitions";
 const FOLLOWERS: [&str; 2] = ["journeys", "messaging"];
 
 /// Writes these records; returns the offset behind the last of them.
-pub async fn write(
-    installation: &Installation,
-    records: &[Definition],
-    timeout: Duration,
-) -> anyhow::Result<i64> {
+pub async fn write(installation: &Installation, records: &[Definition], timeout: Duration) -> anyhow::Result<i64> {
     let appender = Appender::new(&installation.cluster, "vuelve-definitions", timeout)?;
     let mut new = Vec::with_capacity(records.len());
     for record in records {
@@ -77,7 +73,9 @@ impl Headers {
     /// Reads what is there, and returns once nothing came for `quiet`.
     pub fn catch_up(&mut self, quiet: Duration) -> anyhow::Result<()> {
         while let Some(record) = self.follower.next(quiet)? {
-            let (Some(service), true) = (self.services.get(&record.topic), is_changelog_header(&record)) else { continue };
+            let (Some(service), true) = (self.services.get(&record.topic), is_changelog_header(&record)) else {
+                continue;
+            };
             let Some(value) = &record.value else { continue };
             let header = header_of(&self.schemas, service, value)
                 .with_context(|| format!("{}[{}]@{}", record.topic, record.partition, record.offset))?;
@@ -128,7 +126,10 @@ pub fn wait_until_in_force(installation: &Installation, offset: i64, timeout: Du
             return Ok(());
         }
         if Instant::now() > deadline {
-            bail!("after {timeout:?} these have not taken up the definitions: {}; are the services running?", behind.join(", "));
+            bail!(
+                "after {timeout:?} these have not taken up the definitions: {}; are the services running?",
+                behind.join(", ")
+            );
         }
     }
 }

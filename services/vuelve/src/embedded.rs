@@ -60,7 +60,11 @@ impl Embedded {
         ];
         set.extend(flags);
         // The environment is meant for services of an installation, not for one that brings its own.
-        let sources = Sources { file: None::<&Path>.map(Path::to_path_buf), environment: Vec::<(OsString, OsString)>::new(), flags: set };
+        let sources = Sources {
+            file: None::<&Path>.map(Path::to_path_buf),
+            environment: Vec::<(OsString, OsString)>::new(),
+            flags: set,
+        };
         let config = hosting::layout().load(&sources).map_err(anyhow::Error::new)?;
         Ok(Self { broker, config, write_key, _secrets: secrets })
     }

@@ -1,8 +1,8 @@
 //! What good definitions say once they are read.
 
 use definitions::{
-    Action, Awaited, Change, Channel, Consent, Definition, Definitions, Field, Folder, Journey, Kind,
-    SourceFile, TimeOfDay, Wait, Zone, changes, digest, load, parse_document,
+    Action, Awaited, Change, Channel, Consent, Definition, Definitions, Field, Folder, Journey, Kind, SourceFile,
+    TimeOfDay, Wait, Zone, changes, digest, load, parse_document,
 };
 use domain::{HumanDuration, Locale};
 

@@ -279,7 +279,7 @@ impl<'a, S: Service> Driver<'a, S> {
                     match self.schemas.decode::<Mark>(value) {
                         Ok(mark) => self.worker.mark(dataset, &mark),
                         Err(error) => {
-                            tracing::error!(dataset, offset = message.offset(), %error, "a mark can't be read")
+                            tracing::error!(dataset, offset = message.offset(), %error, "a mark can't be read");
                         }
                     }
                 }
@@ -378,7 +378,7 @@ impl<'a, S: Service> Driver<'a, S> {
 
     fn take_over(&mut self, partition: Partition) -> Result<(), KafkaFailure> {
         let began = Instant::now();
-        let known = self.committed_offset(partition)?;
+        let known = self.has_committed_offset(partition);
         let had_view = self.store.position(partition)?.is_some_and(|position| position.header_offset >= 0);
         let restored = self.restore(partition)?;
         if restored.header.is_none() && (known || had_view) {
@@ -402,16 +402,16 @@ impl<'a, S: Service> Driver<'a, S> {
     }
 
     /// Asks for the group's stable offset; whether there is one.
-    fn committed_offset(&self, partition: Partition) -> Result<bool, KafkaFailure> {
+    fn has_committed_offset(&self, partition: Partition) -> bool {
         let topic = self.options.cluster.topic(self.topology.primary().dataset);
         let mut list = TopicPartitionList::new();
         list.add_partition(&topic, partition);
         // While a dead worker's transaction is open this fails in passing; the changelog then says whose it is.
         match self.group.committed_offsets(list, Duration::from_millis(500)) {
-            Ok(list) => Ok(list.elements().iter().any(|element| matches!(element.offset(), Offset::Offset(_)))),
+            Ok(list) => list.elements().iter().any(|element| matches!(element.offset(), Offset::Offset(_))),
             Err(error) => {
                 tracing::debug!(%error, partition, "the group's offsets are not stable yet");
-                Ok(false)
+                false
             }
         }
     }

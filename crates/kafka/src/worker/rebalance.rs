@@ -13,6 +13,7 @@ use rdkafka::TopicPartitionList;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::KafkaError;
+use rdkafka::topic_partition_list::TopicPartitionListElem;
 use rdkafka::types::RDKafkaRespErr;
 use stream::Partition;
 
@@ -60,7 +61,8 @@ impl ConsumerContext for GroupContext {
             }
             return;
         }
-        let partitions = list.elements().iter().map(|element| element.partition()).collect();
+        let elements = list.elements();
+        let partitions = elements.iter().map(TopicPartitionListElem::partition).collect();
         let event = if assigned {
             Rebalance::Assigned(partitions)
         } else {

@@ -1,7 +1,7 @@
 //! Taking over a partition (design promise 4): the store's view is brought up to the changelog's last header.
 //!
 //! Wanted properties:
-//! - nothing that was committed before the takeover is missed: the changelog is read up to its read_uncommitted end;
+//! - nothing that was committed before the takeover is missed: the changelog is read up to its `read_uncommitted` end;
 //! - what lies behind the last header is never applied;
 //! - a dead worker's open transaction is ended as soon as it is known that its slot is dead, and only then;
 //! - where the view is whole, the cost does not depend on the number of customers.
@@ -12,7 +12,9 @@ use bytes::Bytes;
 use domain::Timestamp;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
+use rdkafka::groups::GroupInfo;
 use rdkafka::message::{Headers, Message};
+use rdkafka::topic_partition_list::TopicPartitionListElem;
 use rdkafka::{Offset, TopicPartitionList};
 use schemas::{ChangelogHeader, ChangelogRecord, Schemas};
 use stream::{Due, Key, Partition, Service, StateChange, StateStore, StorePosition};
@@ -81,16 +83,17 @@ impl Restorer {
         })
     }
 
-    /// The identity of the changelog: a topic that was deleted and made again is another log.
-    fn log(&mut self) -> Result<String, KafkaFailure> {
+    /// The identity of the changelog: another cluster's topic is another log. (A topic that was deleted and made again is
+    /// recognised by its ends and by its missing header: the client can't ask for topic ids.)
+    fn log(&mut self) -> String {
         if self.log.is_empty() {
             let cluster = self.committed.client().fetch_cluster_id(self.timeout).unwrap_or_default();
             self.log = format!("{cluster}/{}", self.changelog);
         }
-        Ok(self.log.clone())
+        self.log.clone()
     }
 
-    /// The end of a partition as a read_uncommitted reader sees it.
+    /// The end of a partition as a `read_uncommitted` reader sees it.
     pub(super) fn end(&self, topic: &str, partition: Partition) -> Result<i64, KafkaFailure> {
         Ok(self.range(&self.uncommitted, topic, partition)?.1)
     }
@@ -129,7 +132,7 @@ impl Restorer {
         schemas: &Schemas,
         keep_waiting: &dyn Fn() -> bool,
     ) -> Result<Restored, KafkaFailure> {
-        let log = self.log()?;
+        let log = self.log();
         let topic = self.changelog.clone();
         self.wait_until_stable(partition, keep_waiting)?;
         let (start, end) = self.stable_range(&topic, partition)?;
@@ -193,7 +196,7 @@ impl Restorer {
         asking.map_err(|source| KafkaFailure::of(what(), source))?;
         let found =
             self.committed.offsets_for_times(asked, self.timeout).map_err(|source| KafkaFailure::of(what(), source))?;
-        let oldest_kept = found.elements().first().map_or(Offset::End, |element| element.offset());
+        let oldest_kept = found.elements().first().map_or(Offset::End, TopicPartitionListElem::offset);
         let too_old = match oldest_kept {
             // Everything is younger than the retention, or the log has nothing that young: then nothing came since.
             Offset::Offset(offset) => position.header_offset + 1 < offset && position.header_offset + 2 < end,
@@ -275,7 +278,7 @@ impl Restorer {
             .committed
             .fetch_group_list(Some(&self.group_id), self.timeout)
             .map_err(|source| KafkaFailure::of(format!("asking for the members of {}", self.group_id), source))?;
-        let member = groups.groups().iter().flat_map(|group| group.members()).any(|m| m.client_id() == slot_id);
+        let member = groups.groups().iter().flat_map(GroupInfo::members).any(|m| m.client_id() == slot_id);
         Ok(member)
     }
 

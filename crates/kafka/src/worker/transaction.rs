@@ -1,7 +1,7 @@
 //! One transaction a batch: outputs, dead letters, state changes, marks, headers, offsets.
 //!
 //! Wanted properties:
-//! - after `commit` either all of it is visible to read_committed readers, or none;
+//! - after `commit` either all of it is visible to `read_committed` readers, or none;
 //! - an answer that was lost is never guessed: the producer is made anew, which settles it, and the log is asked.
 
 use std::collections::HashMap;

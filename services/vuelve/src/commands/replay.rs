@@ -87,7 +87,10 @@ impl Replay {
         let path = self.write_key_file.as_ref().context("--write-key-file is missing")?;
         let write_key = std::fs::read_to_string(path).with_context(|| path.display().to_string())?;
         let installation = Installation::of(config, "replay");
-        anyhow::ensure!(installation.replay, "installation.mode is not `replay`: time can't be moved in a live installation");
+        anyhow::ensure!(
+            installation.replay,
+            "installation.mode is not `replay`: time can't be moved in a live installation"
+        );
         let tokio = tokio::runtime::Runtime::new()?;
         tokio.block_on(async {
             let timeout = config.get::<KafkaOptions>().request_timeout.as_std();

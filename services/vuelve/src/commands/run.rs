@@ -34,7 +34,7 @@ pub(crate) struct Run {
 }
 
 /// How long the broker and the registry may take to come up.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 impl Run {
     pub(crate) fn run(self, global: &Global) -> anyhow::Result<ExitCode> {

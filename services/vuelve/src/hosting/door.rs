@@ -77,11 +77,8 @@ pub async fn add_door(
         let lines: Vec<String> = problems.iter().map(|problem| format!("ingestion.door.{problem}")).collect();
         anyhow::anyhow!(lines.join("\n"))
     })?;
-    let secrets = DoorSecrets {
-        write_keys,
-        addresses: Sections::address_secret(config)?,
-        links: Sections::keys(config)?,
-    };
+    let secrets =
+        DoorSecrets { write_keys, addresses: Sections::address_secret(config)?, links: Sections::keys(config)? };
     let listener = TcpListener::bind(&options.listen)
         .await
         .with_context(|| format!("ingestion.door.listen: {} can't be opened", options.listen))?;

@@ -36,7 +36,10 @@ impl Report {
         let metrics = Metrics {
             records: meter.u64_counter("vuelve.records").with_description("Records read, by outcome").build(),
             outputs: meter.u64_counter("vuelve.outputs").with_description("Records written for other services").build(),
-            transactions: meter.u64_counter("vuelve.transactions").with_description("Transactions, by how they ended").build(),
+            transactions: meter
+                .u64_counter("vuelve.transactions")
+                .with_description("Transactions, by how they ended")
+                .build(),
             commit_seconds: meter.f64_histogram("vuelve.commit.duration").with_unit("s").build(),
             takeover_seconds: meter.f64_histogram("vuelve.takeover.duration").with_unit("s").build(),
             halted: meter.u64_gauge("vuelve.partitions.halted").with_description("Partitions that stand still").build(),

@@ -76,7 +76,8 @@ impl Sections {
     /// The secret of address hashes.
     pub fn address_secret(config: &Config) -> anyhow::Result<Secret> {
         let path = config.get::<LinkOptions>().address_secret_file.as_ref();
-        let path = path.context("links.address_secret_file is not set: it names the file with the secret of address hashes")?;
+        let path =
+            path.context("links.address_secret_file is not set: it names the file with the secret of address hashes")?;
         let bytes = std::fs::read(path).with_context(|| format!("links.address_secret_file: {}", path.display()))?;
         let text = bytes.trim_ascii().to_vec();
         Secret::new(text).with_context(|| format!("links.address_secret_file: {}", path.display()))
@@ -86,7 +87,8 @@ impl Sections {
     pub fn journeys(config: &Config, replay: bool) -> anyhow::Result<journeys::Settings> {
         let options: &JourneysOptions = config.get();
         let zone = |key: &str, name: &str| {
-            definitions::time_zone(name).with_context(|| format!("{key}: `{name}` is not a time zone (IANA, such as Europe/Madrid)"))
+            definitions::time_zone(name)
+                .with_context(|| format!("{key}: `{name}` is not a time zone (IANA, such as Europe/Madrid)"))
         };
         let mut shop_time_zones = BTreeMap::new();
         for (shop, name) in &options.shop_time_zones {

@@ -19,7 +19,7 @@ use super::{Installation, Sections};
 /// How long an open transaction may hold up a takeover before its owner is looked for.
 const BLOCKED_AFTER: Duration = Duration::from_millis(500);
 /// `delete.retention.ms` of the changelogs.
-const TOMBSTONE_RETENTION: Duration = Duration::from_secs(24 * 3600);
+const TOMBSTONE_RETENTION: Duration = Duration::from_hours(24);
 
 /// Adds the resolver's worker.
 pub fn add_resolver(host: &mut Host, config: &Config, installation: &Installation) -> anyhow::Result<()> {
@@ -29,11 +29,7 @@ pub fn add_resolver(host: &mut Host, config: &Config, installation: &Installatio
 }
 
 /// Adds the worker of journeys; returns what its lookups read from.
-pub fn add_journeys(
-    host: &mut Host,
-    config: &Config,
-    installation: &Installation,
-) -> anyhow::Result<Arc<dyn Lookups>> {
+pub fn add_journeys(host: &mut Host, config: &Config, installation: &Installation) -> anyhow::Result<Arc<dyn Lookups>> {
     let policy = journeys::Policy::new(Sections::journeys(config, installation.replay)?);
     add_worker::<Journeys>(host, config, installation, policy, NoShell)
 }
@@ -102,6 +98,7 @@ fn worker_options(config: &Config, installation: &Installation) -> WorkerOptions
             feature_level: config.get::<InstallationOptions>().feature_level as i32,
             commit_interval: kafka.commit_interval,
             max_batch_records: kafka.max_batch_records as usize,
+            max_batch_bytes: kafka.max_batch_bytes.as_usize(),
             // A replay waits for the positions to come to the ends.
             header_refresh: HumanDuration::from_millis(if installation.replay { 250 } else { 10_000 }),
             cache_bytes: config.get::<StoreOptions>().cache_bytes.as_usize(),

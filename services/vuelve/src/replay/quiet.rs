@@ -76,9 +76,10 @@ impl Watch {
             for input in topology.inputs {
                 let ends = self.headers.stable_ends(&self.installation.cluster.topic(input.dataset), partitions)?;
                 for (partition, end) in ends.into_iter().enumerate() {
-                    let position = self.headers.of(topology.service, partition as i32).and_then(|header| {
-                        header.positions.iter().find(|position| position.dataset == input.dataset)
-                    });
+                    let position = self
+                        .headers
+                        .of(topology.service, partition as i32)
+                        .and_then(|header| header.positions.iter().find(|position| position.dataset == input.dataset));
                     let missing = end - position.map_or(0, |position| position.next_offset);
                     if missing > 0 {
                         left += missing.unsigned_abs();

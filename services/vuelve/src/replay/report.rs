@@ -43,7 +43,12 @@ pub struct Summary {
 }
 
 /// Reads decisions and outcomes, and writes both files.
-pub(super) fn write(installation: &Installation, directory: &Path, mut summary: Summary, timeout: Duration) -> anyhow::Result<Summary> {
+pub(super) fn write(
+    installation: &Installation,
+    directory: &Path,
+    mut summary: Summary,
+    timeout: Duration,
+) -> anyhow::Result<Summary> {
     let mut outcomes: HashMap<String, MessageOutcome> = HashMap::new();
     read(installation, "messaging.outcomes", timeout, |outcome: MessageOutcome| {
         *summary.outcomes.entry(word(&outcome.outcome)).or_default() += 1;
@@ -61,7 +66,8 @@ pub(super) fn write(installation: &Installation, directory: &Path, mut summary: 
         rows.push(decision);
     })?;
     summary.decisions = decisions;
-    let rows: Result<Vec<Row>, _> = rows.into_iter().filter_map(|decision| row(decision, &outcomes).transpose()).collect();
+    let rows: Result<Vec<Row>, _> =
+        rows.into_iter().filter_map(|decision| row(decision, &outcomes).transpose()).collect();
     let mut rows = rows?;
     rows.sort_unstable();
     let path = directory.join("messages.csv");
@@ -86,7 +92,9 @@ fn row(decision: JourneyDecision, outcomes: &HashMap<String, MessageOutcome>) ->
     };
     let (result, reason, channel) = match outcome {
         Some(outcome) => (word(&outcome.outcome), outcome.reason.clone(), outcome.channel.clone()),
-        None if decision.decision == Decision::MessageRequested => ("pending".to_owned(), None, decision.channel.clone()),
+        None if decision.decision == Decision::MessageRequested => {
+            ("pending".to_owned(), None, decision.channel.clone())
+        }
         None => (word(&decision.decision), decision.reason.clone(), decision.channel.clone()),
     };
     Ok(Some(Row {

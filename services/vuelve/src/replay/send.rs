@@ -12,7 +12,7 @@ use super::source::{Call, Source};
 const BATCH_EVENTS: usize = 500;
 const BATCH_BYTES: usize = 400_000;
 /// How long one batch is tried again before the replay gives up.
-const PATIENCE: Duration = Duration::from_secs(300);
+const PATIENCE: Duration = Duration::from_mins(5);
 
 /// What was sent.
 #[derive(Clone, Copy, Debug)]

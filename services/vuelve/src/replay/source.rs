@@ -72,7 +72,9 @@ impl Source {
                 bail!("{}:{}: the line is longer than {MAX_LINE_BYTES} bytes", self.path.display(), self.line);
             }
             let line = line.trim();
-            if line.is_empty() || self.line == 1 && self.format == Format::Retailrocket && line.starts_with("customer_id") {
+            if line.is_empty()
+                || self.line == 1 && self.format == Format::Retailrocket && line.starts_with("customer_id")
+            {
                 continue;
             }
             let call = match self.format {
@@ -118,7 +120,8 @@ impl Source {
 fn segment(line: &str) -> anyhow::Result<Call> {
     let mut call: Value = serde_json::from_str(line).context("the line is no JSON")?;
     let text = |name: &str| call.get(name).and_then(Value::as_str).map(str::to_owned);
-    let customer = text("anonymousId").or_else(|| text("userId")).context("the call has neither userId nor anonymousId")?;
+    let customer =
+        text("anonymousId").or_else(|| text("userId")).context("the call has neither userId nor anonymousId")?;
     let at = text("timestamp").or_else(|| text("originalTimestamp")).context("the call has no timestamp")?;
     let at: Instant = at.parse().with_context(|| format!("`{at}` is no time as RFC 3339 has it"))?;
     // What happened long ago was sent then: the door must not correct it by today's clock.
