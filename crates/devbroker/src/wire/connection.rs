@@ -6,15 +6,15 @@ use std::sync::Arc;
 
 use bytes::{Buf, Bytes, BytesMut};
 use kafka_protocol::ResponseError;
-use kafka_protocol::messages::{ApiKey, RequestHeader, RequestKind, ResponseHeader, ResponseKind};
+use kafka_protocol::messages::{ApiKey, RequestHeader, ResponseHeader};
 use kafka_protocol::protocol::{Decodable, Encodable};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use super::handlers::{self, Answer, Caller};
+use super::Shared;
+use super::handlers::{self, Answer, Caller, unreadable};
 use super::rope::Rope;
 use super::versions;
-use super::{Shared, fetch_answer};
 
 const READ_CHUNK_BYTES: usize = 64 * 1024;
 /// Api key, version and correlation id: less is no request.
@@ -66,18 +66,15 @@ async fn answer(shared: &Arc<Shared>, host: &str, mut frame: Bytes) -> io::Resul
         return unsupported(api, version, &frame).map(Some);
     }
     let header = RequestHeader::decode(&mut frame, api.request_header_version(version)).map_err(garbled)?;
-    let request = RequestKind::decode(api, &mut frame, version).map_err(garbled)?;
     let client_id = header.client_id.as_deref().unwrap_or_default();
     let caller = Caller { shared, host, client_id, version };
-    let response = match handlers::handle(&caller, request).await {
-        Answer::Plain(response) => encode(&response, version)?,
-        Answer::Fetch(fetched) => fetch_answer::encode(&fetched, version),
-        Answer::None => return Ok(None),
-        Answer::Unknown => return Err(unreadable(format!("{api:?} is not handled"))),
-    };
-    let mut rope = response;
-    rope.push_front(response_header(header.correlation_id, api.response_header_version(version))?);
-    Ok(Some(rope))
+    match handlers::handle(&caller, api, frame).await? {
+        Answer::Nothing => Ok(None),
+        Answer::Body(mut rope) => {
+            rope.push_front(response_header(header.correlation_id, api.response_header_version(version))?);
+            Ok(Some(rope))
+        }
+    }
 }
 
 /// `ApiVersions` of an unknown version gets the list in version 0, so that the client can choose; the rest is cut off.
@@ -87,18 +84,11 @@ fn unsupported(api: ApiKey, version: i16, frame: &Bytes) -> io::Result<Rope> {
     }
     let correlation_id = (&frame[4..8]).get_i32();
     let response = versions::advertised(ResponseError::UnsupportedVersion.code());
-    let mut rope = encode(&ResponseKind::ApiVersions(response), 0)?;
+    let mut body = BytesMut::new();
+    response.encode(&mut body, 0).map_err(garbled)?;
+    let mut rope = Rope::from(body.freeze());
     rope.push_front(response_header(correlation_id, 0)?);
     Ok(rope)
-}
-
-fn encode(response: &ResponseKind, version: i16) -> io::Result<Rope> {
-    let mut body = BytesMut::new();
-    response.encode(&mut body, version).map_err(|error| {
-        tracing::error!(%error, version, "an answer can't be encoded");
-        garbled(error)
-    })?;
-    Ok(Rope::from(body.freeze()))
 }
 
 fn response_header(correlation_id: i32, version: i16) -> io::Result<Bytes> {
@@ -110,8 +100,4 @@ fn response_header(correlation_id: i32, version: i16) -> io::Result<Bytes> {
 
 fn garbled(error: impl std::fmt::Display) -> io::Error {
     unreadable(error.to_string())
-}
-
-fn unreadable(why: String) -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidData, why)
 }

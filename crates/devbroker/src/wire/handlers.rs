@@ -1,13 +1,15 @@
 //! One function for each request: wire types in, a call of the core, wire types out.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::sync::Arc;
 
-use kafka_protocol::messages::{ApiVersionsRequest, RequestKind, ResponseKind};
-use kafka_protocol::protocol::StrBytes;
+use bytes::{Bytes, BytesMut};
+use kafka_protocol::messages::{ApiKey, ApiVersionsRequest};
+use kafka_protocol::protocol::{Decodable, Encodable, StrBytes};
 
-use super::fetch_answer::FetchAnswer;
-use super::{Shared, versions};
+use super::rope::Rope;
+use super::{Shared, fetch_answer, versions};
 use crate::core::ErrorCode;
 use crate::core::topics::{Name, TopicPartition};
 
@@ -39,63 +41,83 @@ pub(super) struct Caller<'a> {
 
 /// What is answered.
 pub(super) enum Answer {
-    /// A response that the codec encodes.
-    Plain(Box<ResponseKind>),
-    /// A fetch, encoded by hand.
-    Fetch(FetchAnswer),
+    /// This body.
+    Body(Rope),
     /// Nothing (`acks=0`).
-    None,
-    /// The request is not handled here.
-    Unknown,
+    Nothing,
 }
 
-impl<T: Into<ResponseKind>> From<T> for Answer {
-    fn from(response: T) -> Self {
-        Self::Plain(Box::new(response.into()))
+/// Decodes a request, has it handled, encodes the answer. Each message is named here rather than in the codec's one
+/// enum of all of them, which would have every message compiled, and most are never used.
+pub(super) async fn handle(caller: &Caller<'_>, api: ApiKey, request: Bytes) -> io::Result<Answer> {
+    match api {
+        ApiKey::ApiVersions => answer(caller, request, |_, _: &ApiVersionsRequest| versions::advertised(0)),
+        ApiKey::Produce => match produce::produce(caller, &decode(caller, request)?).await {
+            Some(response) => encode(caller, &response),
+            None => Ok(Answer::Nothing),
+        },
+        ApiKey::Fetch => {
+            let fetched = fetch::fetch(caller, &decode(caller, request)?).await;
+            Ok(Answer::Body(fetch_answer::encode(&fetched, caller.version)))
+        }
+        ApiKey::JoinGroup => encode(caller, &groups::join(caller, &decode(caller, request)?).await),
+        ApiKey::SyncGroup => encode(caller, &groups::sync(caller, &decode(caller, request)?).await),
+        ApiKey::ListOffsets => answer(caller, request, offsets::list_offsets),
+        ApiKey::OffsetForLeaderEpoch => answer(caller, request, offsets::offset_for_leader_epoch),
+        ApiKey::DeleteRecords => answer(caller, request, offsets::delete_records),
+        ApiKey::Metadata => answer(caller, request, metadata::metadata),
+        ApiKey::FindCoordinator => answer(caller, request, metadata::find_coordinator),
+        ApiKey::DescribeCluster => answer(caller, request, metadata::describe_cluster),
+        ApiKey::Heartbeat => answer(caller, request, groups::heartbeat),
+        ApiKey::LeaveGroup => answer(caller, request, groups::leave),
+        ApiKey::OffsetCommit => answer(caller, request, groups::commit_offsets),
+        ApiKey::OffsetFetch => answer(caller, request, groups::fetch_offsets),
+        ApiKey::OffsetDelete => answer(caller, request, groups::delete_offsets),
+        ApiKey::DescribeGroups => answer(caller, request, listings::describe_groups),
+        ApiKey::ListGroups => answer(caller, request, listings::list_groups),
+        ApiKey::DeleteGroups => answer(caller, request, listings::delete_groups),
+        ApiKey::ListTransactions => answer(caller, request, listings::list_transactions),
+        ApiKey::DescribeTransactions => answer(caller, request, listings::describe_transactions),
+        ApiKey::DescribeProducers => answer(caller, request, listings::describe_producers),
+        ApiKey::InitProducerId => answer(caller, request, transactions::init_producer_id),
+        ApiKey::AddPartitionsToTxn => answer(caller, request, transactions::add_partitions),
+        ApiKey::AddOffsetsToTxn => answer(caller, request, transactions::add_offsets),
+        ApiKey::TxnOffsetCommit => answer(caller, request, transactions::commit_offsets),
+        ApiKey::EndTxn => answer(caller, request, transactions::end),
+        ApiKey::CreateTopics => answer(caller, request, admin::create_topics),
+        ApiKey::DeleteTopics => answer(caller, request, admin::delete_topics),
+        ApiKey::CreatePartitions => answer(caller, request, admin::create_partitions),
+        ApiKey::DescribeConfigs => answer(caller, request, configs::describe),
+        ApiKey::AlterConfigs => answer(caller, request, configs::alter),
+        ApiKey::IncrementalAlterConfigs => answer(caller, request, configs::alter_incrementally),
+        _ => Err(unreadable(format!("{api:?} is not handled"))),
     }
 }
 
-pub(super) async fn handle(caller: &Caller<'_>, request: RequestKind) -> Answer {
-    match request {
-        RequestKind::ApiVersions(request) => api_versions(caller, &request),
-        RequestKind::Produce(request) => produce::produce(caller, request).await,
-        RequestKind::Fetch(request) => fetch::fetch(caller, &request).await,
-        RequestKind::ListOffsets(request) => offsets::list_offsets(caller, &request).into(),
-        RequestKind::OffsetForLeaderEpoch(request) => offsets::offset_for_leader_epoch(caller, &request).into(),
-        RequestKind::DeleteRecords(request) => offsets::delete_records(caller, &request).into(),
-        RequestKind::Metadata(request) => metadata::metadata(caller, &request).into(),
-        RequestKind::FindCoordinator(request) => metadata::find_coordinator(caller, &request).into(),
-        RequestKind::DescribeCluster(request) => metadata::describe_cluster(caller, &request).into(),
-        RequestKind::JoinGroup(request) => groups::join(caller, &request).await.into(),
-        RequestKind::SyncGroup(request) => groups::sync(caller, &request).await.into(),
-        RequestKind::Heartbeat(request) => groups::heartbeat(caller, &request).into(),
-        RequestKind::LeaveGroup(request) => groups::leave(caller, &request).into(),
-        RequestKind::OffsetCommit(request) => groups::commit_offsets(caller, &request).into(),
-        RequestKind::OffsetFetch(request) => groups::fetch_offsets(caller, &request).into(),
-        RequestKind::OffsetDelete(request) => groups::delete_offsets(caller, &request).into(),
-        RequestKind::DescribeGroups(request) => listings::describe_groups(caller, &request).into(),
-        RequestKind::ListGroups(request) => listings::list_groups(caller, &request).into(),
-        RequestKind::DeleteGroups(request) => listings::delete_groups(caller, &request).into(),
-        RequestKind::ListTransactions(request) => listings::list_transactions(caller, &request).into(),
-        RequestKind::DescribeTransactions(request) => listings::describe_transactions(caller, &request).into(),
-        RequestKind::DescribeProducers(request) => listings::describe_producers(caller, &request).into(),
-        RequestKind::InitProducerId(request) => transactions::init_producer_id(caller, &request).into(),
-        RequestKind::AddPartitionsToTxn(request) => transactions::add_partitions(caller, &request).into(),
-        RequestKind::AddOffsetsToTxn(request) => transactions::add_offsets(caller, &request).into(),
-        RequestKind::TxnOffsetCommit(request) => transactions::commit_offsets(caller, &request).into(),
-        RequestKind::EndTxn(request) => transactions::end(caller, &request).into(),
-        RequestKind::CreateTopics(request) => admin::create_topics(caller, &request).into(),
-        RequestKind::DeleteTopics(request) => admin::delete_topics(caller, &request).into(),
-        RequestKind::CreatePartitions(request) => admin::create_partitions(caller, &request).into(),
-        RequestKind::DescribeConfigs(request) => configs::describe(caller, &request).into(),
-        RequestKind::AlterConfigs(request) => configs::alter(caller, &request).into(),
-        RequestKind::IncrementalAlterConfigs(request) => configs::alter_incrementally(caller, &request).into(),
-        _ => Answer::Unknown,
-    }
+fn answer<Q: Decodable, R: Encodable>(
+    caller: &Caller<'_>,
+    request: Bytes,
+    handler: impl FnOnce(&Caller<'_>, &Q) -> R,
+) -> io::Result<Answer> {
+    encode(caller, &handler(caller, &decode(caller, request)?))
 }
 
-fn api_versions(_caller: &Caller<'_>, _request: &ApiVersionsRequest) -> Answer {
-    versions::advertised(0).into()
+fn decode<Q: Decodable>(caller: &Caller<'_>, mut request: Bytes) -> io::Result<Q> {
+    Q::decode(&mut request, caller.version).map_err(|error| unreadable(error.to_string()))
+}
+
+fn encode<R: Encodable>(caller: &Caller<'_>, response: &R) -> io::Result<Answer> {
+    let mut body = BytesMut::new();
+    response.encode(&mut body, caller.version).map_err(|error| {
+        tracing::error!(%error, version = caller.version, "an answer can't be encoded");
+        unreadable(error.to_string())
+    })?;
+    Ok(Answer::Body(Rope::from(body.freeze())))
+}
+
+/// What can't be read ends its connection.
+pub(super) fn unreadable(why: String) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, why)
 }
 
 /// Kafka's number for the outcome; 0 is success.

@@ -7,7 +7,7 @@ use kafka_protocol::messages::FetchRequest;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use super::{Answer, Caller, LEADER_EPOCH};
+use super::{Caller, LEADER_EPOCH};
 use crate::core::log::Isolation;
 use crate::core::topics::{Name, TopicPartition};
 use crate::core::{Core, ErrorCode, FetchWish};
@@ -23,7 +23,7 @@ struct Asked {
     partitions: Vec<(i32, Result<FetchWish, ErrorCode>)>,
 }
 
-pub(super) async fn fetch(caller: &Caller<'_>, request: &FetchRequest) -> Answer {
+pub(super) async fn fetch(caller: &Caller<'_>, request: &FetchRequest) -> FetchAnswer {
     let asked = caller.shared.with_core(|core, _| resolve(core, request, caller.version));
     let all: Vec<&Result<FetchWish, ErrorCode>> =
         asked.iter().flat_map(|topic| &topic.partitions).map(|(_, wish)| wish).collect();
@@ -54,7 +54,7 @@ pub(super) async fn fetch(caller: &Caller<'_>, request: &FetchRequest) -> Answer
         });
         TopicAnswer { name: topic.name, id: topic.id, partitions: partitions.collect() }
     });
-    Answer::Fetch(FetchAnswer { error_code: 0, topics: topics.collect() })
+    FetchAnswer { error_code: 0, topics: topics.collect() }
 }
 
 /// Names and ids, and which partitions there are.

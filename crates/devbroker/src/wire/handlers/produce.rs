@@ -8,7 +8,7 @@ use kafka_protocol::messages::TopicName;
 use kafka_protocol::messages::produce_response::{PartitionProduceResponse, TopicProduceResponse};
 use tokio::time::Instant;
 
-use super::{Answer, Caller, name, text};
+use super::{Caller, name, text};
 use crate::core::ErrorCode;
 use crate::core::log::Appended;
 use crate::core::topics::{Refusal, TopicPartition};
@@ -22,9 +22,10 @@ const SLOWEST: Duration = Duration::from_millis(200);
 
 type Outcome = Result<Appended, Refusal>;
 
-pub(super) async fn produce(caller: &Caller<'_>, request: ProduceRequest) -> Answer {
+/// `None` where no answer is wanted (`acks=0`).
+pub(super) async fn produce(caller: &Caller<'_>, request: &ProduceRequest) -> Option<ProduceResponse> {
     if ![-1, 0, 1].contains(&request.acks) {
-        return refuse_all(&request, ErrorCode::InvalidRequiredAcks).into();
+        return Some(refuse_all(request, ErrorCode::InvalidRequiredAcks));
     }
     let patience = Duration::from_millis(u64::try_from(request.timeout_ms).unwrap_or(0)).min(WAIT_FOR_ROOM);
     let deadline = Instant::now() + patience;
@@ -35,7 +36,7 @@ pub(super) async fn produce(caller: &Caller<'_>, request: ProduceRequest) -> Ans
     let mut outcomes: Vec<Option<Outcome>> = Vec::new();
     loop {
         let room = caller.shared.room.notified();
-        append_all(caller, &request, &mut outcomes);
+        append_all(caller, request, &mut outcomes);
         let refused = outcomes.iter().flatten().any(is_full);
         if !refused {
             break;
@@ -48,7 +49,7 @@ pub(super) async fn produce(caller: &Caller<'_>, request: ProduceRequest) -> Ans
             *outcome = None;
         }
     }
-    if request.acks == 0 { Answer::None } else { respond(caller, &request, outcomes).into() }
+    (request.acks != 0).then(|| respond(caller, request, outcomes))
 }
 
 fn is_full(outcome: &Outcome) -> bool {
