@@ -29,7 +29,8 @@ const CLOCKS: [&str; 4] = ["SystemTime::now", "Instant::now", "Timestamp::now(",
 /// Names that say nothing.
 const EMPTY_NAMES: [&str; 6] = ["utils", "util", "helpers", "common", "misc", "manager"];
 /// Unfinished work does not land.
-const UNFINISHED: [&str; 4] = [concat!("TO", "DO"), concat!("FIX", "ME"), concat!("todo", "!("), concat!("unimplemented", "!(")];
+const UNFINISHED: [&str; 4] =
+    [concat!("TO", "DO"), concat!("FIX", "ME"), concat!("todo", "!("), concat!("unimplemented", "!(")];
 const MAX_LINES: usize = 800;
 
 pub(crate) fn check(root: &Path) -> anyhow::Result<Vec<Breach>> {
