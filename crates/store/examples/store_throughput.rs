@@ -1,6 +1,6 @@
 //! How fast is the store? Batches of 5,000 states of 300 B with a timer each, beside a bare loop of pipelined SETs.
 //!
-//! `cargo run --release -p vuelve-store --example throughput` (starts a Redis of its own)
+//! `cargo run --release -p vuelve-store --example store_throughput` (starts a Redis of its own)
 
 use std::time::{Duration, Instant};
 
