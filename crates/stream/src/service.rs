@@ -67,7 +67,8 @@ pub enum Cause<I, C> {
     Record(I),
     /// The time that the state's `due().timer` names has come; `now` is that time.
     Timer,
-    /// There is room for a side effect, and the state's `due().ready` asked for it: the step may claim one ([`Effects::act`]).
+    /// There is room for a side effect, and the state's `due().ready` asked for it: the step claims one ([`Effects::act`]),
+    /// or no longer asks. One that asks on and claims nothing keeps its place, and so may keep others from theirs.
     Claim,
     /// The side effect of a claim is done (or known not to be).
     Completed(ClaimId, C),
@@ -141,6 +142,8 @@ pub trait Output: Debug + Clone + PartialEq + Send + 'static {
 }
 
 /// How a record ended. The engine counts them by input; the sums equal what was read.
+///
+/// What is ignored or rejected changes no state and claims nothing; it may still be told (an output).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Disposition {
     /// It had an effect: on the state, or an output.
@@ -156,7 +159,8 @@ pub enum Disposition {
 pub struct Context<'a> {
     /// The key whose state this is.
     pub key: &'a Key,
-    /// Her time: the later of her last and the cause's event time; a timer's due time.
+    /// Her time: the later of her last and the cause's event time; a timer's due time. [`Timestamp::MIN`] where she has
+    /// none: what is no record of the primary input, about a key without a state.
     pub now: Timestamp,
     /// The broker's time of the record; none for what is not a record.
     pub stored_at: Option<Timestamp>,

@@ -301,34 +301,47 @@ impl<S: Service> TestDriver<S> {
     /// Plays the driver until the worker wants nothing more at this time.
     fn run(&mut self) {
         self.now_ms += 1;
-        while let Some(decision) = self.worker.poll(self.now_ms) {
-            match decision {
-                Decision::TakeOver(partition) => {
-                    let takeover = Takeover { header: self.header.clone(), log_starts: vec![0; self.inputs.len()] };
-                    self.worker.taken_over(partition, takeover);
-                }
-                Decision::Start { positions, .. } => {
-                    let mut again = Vec::new();
-                    for (input, position) in positions.into_iter().enumerate() {
-                        let from = usize::try_from(position).unwrap_or(0);
-                        let records = self.inputs[input].iter().enumerate().skip(from);
-                        again.extend(records.map(|(index, record)| (record.sequence, input, index)));
-                    }
-                    again.sort_unstable();
-                    for (_, input, index) in again {
-                        self.deliver(input, index);
-                    }
-                    self.tell_time();
-                }
-                Decision::Load(requests) => {
-                    let answers = requests.iter().map(|(_, request)| self.load(request)).collect();
-                    self.worker.loaded(answers);
-                }
-                Decision::Commit(batch) => self.commit(*batch),
-                Decision::Act { key, claim, action, .. } => self.actions.push((key, claim, action)),
-                Decision::Halt { reason, .. } => self.halted = Some(reason),
+        loop {
+            let mut answered = false;
+            while let Some(decision) = self.worker.poll(self.now_ms) {
+                answered |= matches!(decision, Decision::Commit(_));
+                self.carry_out(decision);
+            }
+            if !answered {
+                break;
             }
         }
+    }
+
+    fn carry_out(&mut self, decision: Decision<S>) {
+        match decision {
+            Decision::TakeOver(partition) => {
+                let takeover = Takeover { header: self.header.clone(), log_starts: vec![0; self.inputs.len()] };
+                self.worker.taken_over(partition, takeover);
+            }
+            Decision::Start { positions, .. } => self.start(&positions),
+            Decision::Load(requests) => {
+                let answers = requests.iter().map(|(_, request)| self.load(request)).collect();
+                self.worker.loaded(answers);
+            }
+            Decision::Commit(batch) => self.commit(*batch),
+            Decision::Act { key, claim, action, .. } => self.actions.push((key, claim, action)),
+            Decision::Halt { reason, .. } => self.halted = Some(reason),
+        }
+    }
+
+    fn start(&mut self, positions: &[i64]) {
+        let mut again = Vec::new();
+        for (input, position) in positions.iter().enumerate() {
+            let from = usize::try_from(*position).unwrap_or(0);
+            let records = self.inputs[input].iter().enumerate().skip(from);
+            again.extend(records.map(|(index, record)| (record.sequence, input, index)));
+        }
+        again.sort_unstable();
+        for (_, input, index) in again {
+            self.deliver(input, index);
+        }
+        self.tell_time();
     }
 
     fn load(&self, request: &LoadRequest) -> Loaded {

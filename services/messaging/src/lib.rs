@@ -24,6 +24,7 @@ mod policy;
 pub mod rendering;
 mod request;
 mod retry;
+pub mod shell;
 mod state;
 mod step;
 mod template;

@@ -1,15 +1,16 @@
 //! The settings of the pure part, with their defaults.
 
 use domain::HumanDuration;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
 use crate::retry::Retry;
 
 /// How messages are decided on.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Settings {
-    /// Whether messages really leave (`live`), or are recorded as if they had (`replay`).
+    /// Whether messages really leave, or are recorded as if they had. A property of the installation, not a setting.
+    #[serde(skip)]
     pub mode: Mode,
     /// In a replay, a customer without an address counts as reached by the first channel (true), because recorded
     /// clickstreams rarely have addresses; false gives the outcome `no_address`, as when live.
@@ -25,8 +26,7 @@ pub struct Settings {
 }
 
 /// Whether messages really leave.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Mode {
     /// They do.
     #[default]

@@ -4,11 +4,11 @@
 //! do not come back together; the same message and attempt always wait equally long.
 
 use domain::HumanDuration;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 /// How a message that was refused for the time being is tried again.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Retry {
     /// The wait after the first refusal (30 s); it doubles with each.

@@ -66,6 +66,12 @@ struct Slot {
     started_ms: Option<i64>,
 }
 
+impl Slot {
+    fn is_overdue(&self, now_ms: i64) -> bool {
+        self.started_ms.is_some_and(|started| now_ms - started >= 10_000)
+    }
+}
+
 /// A core with three transactional ids, driven beside the model.
 struct World {
     core: Core,
@@ -117,12 +123,11 @@ impl World {
         slot.zombie = Some(std::mem::replace(&mut slot.owner, successor));
     }
 
-    /// Transactions that took too long are aborted by the core; their producers start again.
+    /// Transactions that took too long are aborted by the core; their producers start again. Starting takes time, in
+    /// which others may become overdue.
     fn restart_the_overdue(&mut self) {
-        for index in 0..self.slots.len() {
-            if self.slots[index].started_ms.is_some_and(|started| self.now_ms - started >= 10_000) {
-                self.restart(index);
-            }
+        while let Some(index) = self.slots.iter().position(|slot| slot.is_overdue(self.now_ms)) {
+            self.restart(index);
         }
     }
 

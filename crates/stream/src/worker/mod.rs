@@ -66,8 +66,10 @@ pub struct Worker<S: Service> {
     looked_at_clock_ms: i64,
     marked_at_ms: i64,
     finish_now: bool,
-    /// More was due than one batch takes.
+    /// More was due than one batch takes, or an abort took back what nothing else will bring again.
     look_again: bool,
+    /// A commit was answered: before the next batch closes the driver hears what happened meanwhile.
+    gives_way: bool,
     /// Which partition's inbox comes first in the next batch.
     first: Partition,
     checks_steps: bool,
@@ -163,6 +165,7 @@ impl<S: Service> Worker<S> {
             marked_at_ms: i64::MIN,
             finish_now: false,
             look_again: false,
+            gives_way: false,
             first: 0,
             checks_steps: false,
             encoded: Vec::new(),
@@ -221,11 +224,6 @@ impl<S: Service> Worker<S> {
         self.parts.get(&partition).filter(|part| part.running())?.received.get(input).copied()
     }
 
-    /// Where the next record of the primary input is expected.
-    pub fn primary_position(&self, partition: Partition) -> Option<i64> {
-        self.position(0, partition)
-    }
-
     /// All timers of the partition up to this time have fired, and that is committed.
     pub fn watermark(&self, partition: Partition) -> Option<Timestamp> {
         self.parts.get(&partition).map(|part| part.committed.watermark)
@@ -236,7 +234,9 @@ impl<S: Service> Worker<S> {
         self.cache.bytes()
     }
 
-    /// What to do next, at this wall-clock time; none until another fact arrives, or time passes.
+    /// What to do next, at this wall-clock time; none until another fact arrives, or time passes. Once a commit was
+    /// answered there is a none before the next batch, however much waits: so that a driver that polls until then hears in
+    /// time that it is to stop, or that the group rebalances.
     ///
     /// Decisions are carried out in their order, and before the next record is told. One that is answered is answered
     /// before the next poll, or not at all: after [`Worker::revoked`] an answer that was not given is not missed.
@@ -251,7 +251,10 @@ impl<S: Service> Worker<S> {
                 }
                 return Some(decision);
             }
-            if !matches!(self.cycle, Cycle::Collecting) || !(self.collect() || self.close_if_due()) {
+            if !matches!(self.cycle, Cycle::Collecting)
+                || std::mem::take(&mut self.gives_way)
+                || !(self.collect() || self.close_if_due())
+            {
                 return None;
             }
         }
@@ -276,6 +279,7 @@ impl<S: Service> Worker<S> {
     pub fn committed(&mut self) {
         if matches!(self.cycle, Cycle::Committing) {
             self.batch_is_done();
+            self.gives_way = true;
         }
     }
 
@@ -284,6 +288,7 @@ impl<S: Service> Worker<S> {
         self.take_back();
         // What no record will bring again (a change of a table, timers, marks) does not wait for one.
         self.look_again = true;
+        self.gives_way = true;
     }
 
     /// What the batch did is from now on what is so.

@@ -67,6 +67,30 @@ fn records_of_before_the_rewind_are_refused() {
 }
 
 #[test]
+fn after_every_answer_to_a_commit_the_driver_gets_to_hear_what_happened() {
+    let settings = WorkerSettings { max_batch_records: 1, commit_interval: HumanDuration::ZERO, ..live() };
+    let mut hand = Hand::<Marked>::owning(settings, &[0]);
+    for n in 0..5 {
+        hand.order(0, "a", &format!("{n} note"));
+    }
+    hand.rule(0, PLAIN).unwrap();
+    // However much waits, and however often it fails.
+    hand.aborts = 3;
+    let mut commits = 0;
+    for _ in 0..20 {
+        let mut now = 0;
+        while let Some(decision) = hand.worker.poll(hand.now_ms) {
+            now += usize::from(matches!(decision, Decision::Commit(_)));
+            hand.carry_out(decision);
+        }
+        assert!(now <= 1);
+        commits += now;
+    }
+    assert!(commits >= 8, "{commits}");
+    assert_eq!(hand.outputs.len(), 5);
+}
+
+#[test]
 fn completions_are_fed_again_after_an_abort_in_their_order() {
     let mut hand = Hand::<Marked>::owning(live(), &[0]);
     hand.worker.capacity(3);
@@ -149,7 +173,7 @@ fn ends_that_are_told_again_and_again_do_not_pile_up() {
     }
     assert!(hand.worker.wants_records());
     hand.finish();
-    assert_eq!(hand.worker.primary_position(0), Some(99_999));
+    assert_eq!(hand.worker.position(0, 0), Some(99_999));
 }
 
 #[test]
@@ -166,8 +190,9 @@ fn a_backlog_on_one_partition_does_not_hold_up_the_others() {
         // One batch at a time.
         let commits = hand.commits;
         while hand.commits == commits {
-            let decision = hand.worker.poll(hand.now_ms).unwrap();
-            hand.carry_out(decision);
+            if let Some(decision) = hand.worker.poll(hand.now_ms) {
+                hand.carry_out(decision);
+            }
         }
     }
     let heard = hand.outputs.iter().filter(|told| told.key == "b").count();

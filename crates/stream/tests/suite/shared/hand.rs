@@ -173,8 +173,15 @@ impl<W: Wiring> Hand<W> {
     }
 
     pub fn settle(&mut self) {
-        while let Some(decision) = self.worker.poll(self.now_ms) {
-            self.carry_out(decision);
+        loop {
+            let mut answered = false;
+            while let Some(decision) = self.worker.poll(self.now_ms) {
+                answered |= matches!(decision, Decision::Commit(_));
+                self.carry_out(decision);
+            }
+            if !answered {
+                break;
+            }
         }
     }
 

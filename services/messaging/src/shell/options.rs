@@ -1,0 +1,240 @@
+//! The settings of messaging, with their defaults, and what may be wrong with them.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::PathBuf;
+
+use domain::HumanDuration;
+use serde::Deserialize;
+
+use crate::options::Settings;
+
+/// `[messaging]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct MessagingOptions {
+    /// How messages are decided on.
+    pub decisions: Settings,
+    /// The mail server.
+    pub smtp: SmtpOptions,
+    /// The shops, by the id that their events carry.
+    pub shops: BTreeMap<String, ShopOptions>,
+    /// A claim that is older is not acted on (default `5s`): it must be less than the session time-out of the consumer
+    /// group, after which another worker may have declared its outcome unknown.
+    pub claim_deadline: HumanDuration,
+}
+
+/// `[messaging.shops.<id>]`: how a shop appears in messages.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ShopOptions {
+    /// Its name (default: its id). Also who messages come from, where neither template nor definitions say so.
+    pub name: Option<String>,
+    /// Its address on the web.
+    pub url: Option<String>,
+    /// The address that its messages come from (default: `smtp.from`).
+    pub from: Option<String>,
+    /// Where answers go (default: to the sender).
+    pub reply_to: Option<String>,
+}
+
+/// `[messaging.smtp]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct SmtpOptions {
+    /// The server's name (default `127.0.0.1`).
+    pub host: String,
+    /// Its port (default: 587 with `starttls`, 465 with `tls`, 25 with `none`).
+    pub port: Option<u16>,
+    /// How the connection is encrypted (default `starttls`).
+    pub security: Security,
+    /// A file with certificates (PEM) that are trusted beside the system's.
+    pub ca_file: Option<PathBuf>,
+    /// Who logs in; nobody without it.
+    pub username: Option<String>,
+    /// The password. Give exactly one of `password`, `password_file` and `password_env` where there is a user name.
+    pub password: Option<Hidden>,
+    /// A file that holds the password and nothing else.
+    pub password_file: Option<PathBuf>,
+    /// An environment variable that holds the password.
+    pub password_env: Option<String>,
+    /// The address that messages come from.
+    pub from: String,
+    /// What this host calls itself to the server (default: its host name).
+    pub hello_name: Option<String>,
+    /// The domain of Message-IDs (default: that of `from`).
+    pub message_id_domain: Option<String>,
+    /// So many messages are being sent at once, at most (default 8).
+    pub max_concurrent: u16,
+    /// So many leave in a second, at most (default 50).
+    pub rate_per_second: u32,
+    /// How long connecting may take, with encryption and log-in (default `10s`).
+    pub connect_timeout: HumanDuration,
+    /// How long the server may take to answer a command (default `30s`).
+    pub command_timeout: HumanDuration,
+    /// How long the server may take to say that it has the message (default `2m`). After that nobody knows.
+    pub accept_timeout: HumanDuration,
+    /// For how long a connection that is not used is kept (default `30s`).
+    pub idle_timeout: HumanDuration,
+    /// After so many messages a connection is closed (default 100).
+    pub messages_per_connection: u32,
+}
+
+/// How a connection is encrypted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Security {
+    /// By STARTTLS; a server that does not offer it gets nothing.
+    #[default]
+    Starttls,
+    /// From the first byte.
+    Tls,
+    /// Not at all: only to this very machine.
+    None,
+}
+
+/// A text that is not shown.
+#[derive(Clone, PartialEq, Eq, Deserialize)]
+#[serde(transparent)]
+pub struct Hidden(pub String);
+
+impl fmt::Debug for Hidden {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("(hidden)")
+    }
+}
+
+impl Default for MessagingOptions {
+    fn default() -> Self {
+        Self {
+            decisions: Settings::default(),
+            smtp: SmtpOptions::default(),
+            shops: BTreeMap::new(),
+            claim_deadline: HumanDuration::from_millis(5_000),
+        }
+    }
+}
+
+impl Default for SmtpOptions {
+    fn default() -> Self {
+        Self {
+            host: "127.0.0.1".to_owned(),
+            port: None,
+            security: Security::default(),
+            ca_file: None,
+            username: None,
+            password: None,
+            password_file: None,
+            password_env: None,
+            from: String::new(),
+            hello_name: None,
+            message_id_domain: None,
+            max_concurrent: 8,
+            rate_per_second: 50,
+            connect_timeout: HumanDuration::from_millis(10_000),
+            command_timeout: HumanDuration::from_millis(30_000),
+            accept_timeout: HumanDuration::from_millis(120_000),
+            idle_timeout: HumanDuration::from_millis(30_000),
+            messages_per_connection: 100,
+        }
+    }
+}
+
+/// A setting that can't be used.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{key}: {problem}")]
+pub struct OptionProblem {
+    /// The setting, such as `messaging.smtp.from`.
+    pub key: String,
+    /// What is wrong, and what to do.
+    pub problem: String,
+}
+
+impl OptionProblem {
+    pub(super) fn new(key: impl Into<String>, problem: impl Into<String>) -> Self {
+        Self { key: key.into(), problem: problem.into() }
+    }
+}
+
+impl SmtpOptions {
+    pub(super) fn port(&self) -> u16 {
+        self.port.unwrap_or(match self.security {
+            Security::Starttls => 587,
+            Security::Tls => 465,
+            Security::None => 25,
+        })
+    }
+
+    /// The user name and password; none if nobody logs in.
+    pub(super) fn login(&self, problems: &mut Vec<OptionProblem>) -> Option<(String, String)> {
+        let given = [self.password.is_some(), self.password_file.is_some(), self.password_env.is_some()];
+        let username = match (&self.username, given.iter().filter(|given| **given).count()) {
+            (None, 0) => return None,
+            (Some(username), 1) => username.clone(),
+            (None, _) => {
+                problems.push(OptionProblem::new("messaging.smtp.username", "there is a password, but no user name"));
+                return None;
+            }
+            (Some(_), _) => {
+                let problem = "give exactly one of `password`, `password_file` and `password_env`";
+                problems.push(OptionProblem::new("messaging.smtp.password", problem));
+                return None;
+            }
+        };
+        self.password(problems).map(|password| (username, password))
+    }
+
+    fn password(&self, problems: &mut Vec<OptionProblem>) -> Option<String> {
+        let (key, read) = if let Some(path) = &self.password_file {
+            let read =
+                std::fs::read_to_string(path).map_err(|error| format!("{} can't be read: {error}", path.display()));
+            ("messaging.smtp.password_file", read)
+        } else if let Some(name) = &self.password_env {
+            ("messaging.smtp.password_env", std::env::var(name).map_err(|_| format!("the variable {name} is not set")))
+        } else {
+            ("messaging.smtp.password", Ok(self.password.clone().map(|hidden| hidden.0).unwrap_or_default()))
+        };
+        match read.map(|password| password.trim_end_matches(['\r', '\n']).to_owned()) {
+            Ok(password) if !password.is_empty() => Some(password),
+            Ok(_) => {
+                problems.push(OptionProblem::new(key, "the password is empty"));
+                None
+            }
+            Err(problem) => {
+                problems.push(OptionProblem::new(key, problem));
+                None
+            }
+        }
+    }
+
+    /// What is wrong with the numbers, and with sending in the clear.
+    pub(super) fn check(&self, problems: &mut Vec<OptionProblem>) {
+        let mut needs = |key: &str, holds: bool, problem: &str| {
+            if !holds {
+                problems.push(OptionProblem::new(format!("messaging.smtp.{key}"), problem));
+            }
+        };
+        needs("host", !self.host.trim().is_empty(), "the name of the mail server is missing");
+        needs("port", self.port != Some(0), "0 is no port");
+        needs("max_concurrent", self.max_concurrent > 0, "at least 1: with 0 nothing would ever leave");
+        needs("rate_per_second", self.rate_per_second > 0, "at least 1: with 0 nothing would ever leave");
+        needs("messages_per_connection", self.messages_per_connection > 0, "at least 1");
+        for (key, duration) in [
+            ("connect_timeout", self.connect_timeout),
+            ("command_timeout", self.command_timeout),
+            ("accept_timeout", self.accept_timeout),
+        ] {
+            needs(key, duration > HumanDuration::ZERO, "longer than nothing: a time-out of 0 refuses every message");
+        }
+        let in_the_clear = self.security == Security::None && !is_loopback(&self.host);
+        let advice =
+            "`none` sends messages and password in the clear: use `starttls` or `tls`, or a server on this machine";
+        needs("security", !in_the_clear, advice);
+    }
+}
+
+fn is_loopback(host: &str) -> bool {
+    let host = host.trim().trim_matches(['[', ']']);
+    host.eq_ignore_ascii_case("localhost")
+        || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
+}
