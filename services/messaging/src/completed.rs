@@ -35,7 +35,8 @@ pub(crate) fn complete(
     let Some(index) = state.messages.iter().position(is_of_claim) else {
         return Disposition::Ignored("stale_completion");
     };
-    let at = completion.at.max(context.now);
+    let leaves_at_request = policy.settings.mode.leaves_at_request();
+    let at = if leaves_at_request { context.now } else { completion.at.max(context.now) };
     match judge(policy, &mut state.messages[index], completion.attempt, at) {
         Verdict::Waits(phase, phase_at) => {
             let message = &mut state.messages[index];
@@ -93,6 +94,9 @@ fn again(policy: &Policy, message: &mut PendingMessage, reason: &str, at: Timest
     let retry = &policy.settings.retry;
     if message.attempts >= i32::from(retry.attempts) {
         return Verdict::Ends(Ending::new(Outcome::Failed, at).because(format!("attempts_used_up: {reason}")));
+    }
+    if policy.settings.mode.leaves_at_request() {
+        return Verdict::Waits(Phase::Ready, at);
     }
     let next = at + retry.wait_after(message.attempts, &message.message_id);
     if next >= message.expires_at {

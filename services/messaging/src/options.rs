@@ -33,6 +33,16 @@ pub enum Mode {
     Live,
     /// Each that could be sent has the outcome `sent` at its request; nothing leaves, nothing waits.
     Replay,
+    /// A replay in which each that could be sent is sent. It left at its request, by the customer's time, however long it
+    /// really takes: so nothing that comes later expires it, cancels it or takes its place.
+    SendingReplay,
+}
+
+impl Mode {
+    /// Whether what was accepted counts as having left at its request.
+    pub(crate) const fn leaves_at_request(self) -> bool {
+        matches!(self, Self::SendingReplay)
+    }
 }
 
 impl Default for Settings {

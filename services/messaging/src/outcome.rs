@@ -115,6 +115,9 @@ pub(crate) fn withdraw(
     context: &Context<'_>,
     effects: &mut Effects,
 ) -> usize {
+    if policy.settings.mode.leaves_at_request() {
+        return 0;
+    }
     let (concerned, kept): (Vec<_>, Vec<_>) = std::mem::take(&mut state.messages).into_iter().partition(concerns);
     state.messages = kept;
     let found = concerned.len();

@@ -30,10 +30,18 @@ pub(crate) fn receive(
     };
     match ending {
         Some(ending) => finish(policy, state, message, ending, context, effects),
-        None => state.messages.push(message),
+        None => {
+            if policy.settings.mode.leaves_at_request() {
+                message.expires_at = NEVER;
+            }
+            state.messages.push(message);
+        }
     }
     Disposition::Emitted
 }
+
+/// The end of the year 9999, the last one that every reader of timestamps knows.
+const NEVER: Timestamp = Timestamp::from_millis(253_402_300_799_999);
 
 /// What the message that may be sent ends with at once; none if it waits for room.
 fn accept(
@@ -46,6 +54,7 @@ fn accept(
     supersede(policy, state, message, context, effects);
     match policy.settings.mode {
         Mode::Replay => Some(Ending::new(Outcome::Sent, context.now)),
+        Mode::SendingReplay => None,
         Mode::Live => (state.messages.len() >= usize::from(policy.settings.waiting_per_customer))
             .then(|| Ending::new(Outcome::Failed, context.now).because("too_many_waiting")),
     }

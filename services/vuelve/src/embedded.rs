@@ -44,6 +44,7 @@ impl Embedded {
         };
         let keys = write("link-keys", format!("k1:{}\n", secret()))?;
         let addresses = write("address-secret", secret())?;
+        let write_keys = write("write-key", write_key.clone())?;
         let registry = broker.registry_url().context("the embedded registry did not start")?;
         let mut set = vec![
             format!("kafka.bootstrap_servers=[\"{}\"]", broker.bootstrap_servers()),
@@ -56,7 +57,7 @@ impl Embedded {
             "admin.listen=127.0.0.1:0".to_owned(),
             "grpc.listen=127.0.0.1:0".to_owned(),
             "ingestion.door.listen=127.0.0.1:0".to_owned(),
-            format!("ingestion.door.write_keys=[{{ id = \"demo\", shop = \"demo\", key = \"{write_key}\" }}]"),
+            format!("ingestion.door.write_keys=[{{ id = \"demo\", shop = \"demo\", key_file = \"{write_keys}\" }}]"),
         ];
         set.extend(flags);
         // The environment is meant for services of an installation, not for one that brings its own.

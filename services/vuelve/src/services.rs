@@ -39,14 +39,14 @@ impl ServiceName {
     }
 }
 
-/// Adds services to a host. Messages leave by `channel`. Returns where the door listens, if there is one.
+/// Adds services to a host. Messages leave by `channel`, or else as the configuration says. Returns where the door
+/// listens, if there is one.
 pub async fn add(
     host: &mut Host,
     config: &Config,
     installation: &Installation,
     services: &[ServiceName],
-    settings: &messaging::Settings,
-    channel: &Arc<dyn Channel>,
+    channel: Option<(messaging::Settings, Arc<dyn Channel>)>,
 ) -> anyhow::Result<Option<std::net::SocketAddr>> {
     let wants = |names: &[ServiceName]| names.iter().any(|name| services.contains(name));
     let mut door = None;
@@ -60,7 +60,15 @@ pub async fn add(
         hosting::add_journeys(host, config, installation)?;
     }
     if wants(&[ServiceName::Messaging]) {
-        hosting::add_messaging(host, config, installation, settings.clone(), Arc::clone(channel))?;
+        let (settings, channel) = match channel {
+            Some(given) => given,
+            None => {
+                let settings = hosting::messaging_settings(config, installation.replay);
+                let channel = hosting::channel(host, config, &settings)?;
+                (settings, channel)
+            }
+        };
+        hosting::add_messaging(host, config, installation, settings, channel)?;
     }
     Ok(door)
 }

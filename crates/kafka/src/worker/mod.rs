@@ -106,8 +106,7 @@ impl<'a, S: Service> Driver<'a, S> {
             let reader = cluster.reader(&format!("{slot_id}-{}", input.dataset), true);
             others.push(create(&reader, Logged, "an input's reader")?);
         }
-        let mut worker = Worker::new(settings, schemas.clone(), policy);
-        worker.capacity(shell.capacity());
+        let worker = Worker::new(settings, schemas.clone(), policy);
         let now = Instant::now();
         Ok(Self {
             group: create(
@@ -166,6 +165,8 @@ impl<'a, S: Service> Driver<'a, S> {
         while let Some(done) = self.shell.done() {
             self.worker.completed(done.partition, done.key, done.claim, done.completion);
         }
+        // What can't be reached takes nothing: claims are not spent on it.
+        self.worker.capacity(self.shell.capacity());
         self.hear_records()?;
         self.ask_for_ends()?;
         self.decide()

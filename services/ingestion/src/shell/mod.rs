@@ -23,6 +23,6 @@ pub use door::{Door, DoorSecrets};
 pub use host::Host;
 pub use http::router;
 pub use log::{EventLog, LogError, LogRecord};
-pub use options::{DoorOptions, Hidden, ServerOptions, WriteKeyOptions};
+pub use options::{DoorOptions, ServerOptions, WriteKeyOptions};
 pub use serve::serve;
 pub use write_keys::{WriteKey, WriteKeyProblem, WriteKeys};

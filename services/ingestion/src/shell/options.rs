@@ -1,4 +1,3 @@
-use std::fmt;
 use std::path::PathBuf;
 
 use domain::{Currency, HumanDuration};
@@ -34,8 +33,8 @@ pub struct ServerOptions {
     pub drain_timeout: HumanDuration,
 }
 
-/// One write key: what a storefront proves itself by, and what that stands for. Exactly one of `key`, `key_file` and
-/// `key_env` is given.
+/// One write key: what a storefront proves itself by, and what that stands for. Exactly one of `key_file` and `key_env` is
+/// given: other people read the configuration.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct WriteKeyOptions {
@@ -46,26 +45,12 @@ pub struct WriteKeyOptions {
     /// The currency of amounts that name none (default `USD`).
     #[serde(default = "us_dollars")]
     pub currency: Currency,
-    /// The key itself.
-    #[serde(default)]
-    pub key: Option<Hidden>,
     /// A file that holds the key and nothing else.
     #[serde(default)]
     pub key_file: Option<PathBuf>,
     /// An environment variable that holds the key.
     #[serde(default)]
     pub key_env: Option<String>,
-}
-
-/// A text that is not shown.
-#[derive(Clone, PartialEq, Eq, Deserialize)]
-#[serde(transparent)]
-pub struct Hidden(pub String);
-
-impl fmt::Debug for Hidden {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("(hidden)")
-    }
 }
 
 impl Default for DoorOptions {

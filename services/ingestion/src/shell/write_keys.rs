@@ -97,13 +97,12 @@ impl WriteKeys {
 }
 
 fn text_of(option: &WriteKeyOptions, variable: impl Fn(&str) -> Option<String>) -> Result<String, String> {
-    let text = match (&option.key, &option.key_file, &option.key_env) {
-        (Some(key), None, None) => key.0.clone(),
-        (None, Some(path), None) => std::fs::read_to_string(path)
+    let text = match (&option.key_file, &option.key_env) {
+        (Some(path), None) => std::fs::read_to_string(path)
             .map_err(|error| format!("its key_file {} can't be read: {error}", path.display()))?,
-        (None, None, Some(name)) => variable(name)
+        (None, Some(name)) => variable(name)
             .ok_or_else(|| format!("the environment variable {name} that is to hold its key is not set"))?,
-        _ => return Err("exactly one of key, key_file and key_env is needed".to_owned()),
+        _ => return Err("exactly one of key_file and key_env is needed".to_owned()),
     };
     let text = text.trim();
     let fits = (1..=MAX_ID_BYTES).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic() && b != b':');

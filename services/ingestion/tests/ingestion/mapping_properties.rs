@@ -100,9 +100,10 @@ fn said(event: &StorefrontEvent, name: &str, value: &Value) -> bool {
     match name {
         "products" => value.as_array().is_some_and(|items| items.len() == event.products.len()),
         "quantity" | "position" => counts.iter().flatten().any(|count| Some(*count as f64) == number),
-        // Two digits, or none or three, by the currency: the value is one of these.
-        "price" | "total" | "revenue" | "tax" => amounts.iter().flatten().any(|minor| {
-            [1.0, 100.0, 1000.0].iter().any(|unit| number.is_some_and(|n| (n * unit - *minor as f64).abs() < 1e-3))
+        // Two digits, or none or three, by the currency: the value is one of these, as closely as a float can tell.
+        "price" | "total" | "revenue" | "tax" => amounts.iter().flatten().map(|minor| *minor as f64).any(|minor| {
+            let close = (minor.abs() * 1e-12).max(1e-3);
+            [1.0, 100.0, 1000.0].iter().any(|unit| number.is_some_and(|n| (n * unit - minor).abs() < close))
         }),
         _ => text_fields.flatten().any(|field| field == text),
     }

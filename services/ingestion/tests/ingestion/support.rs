@@ -87,9 +87,15 @@ pub(crate) fn address_secret() -> Secret {
     Secret::new("an address secret of many bytes").unwrap()
 }
 
+/// A key under an id; [`variable`] holds it.
 pub(crate) fn write_key(id: &str, key: &str) -> WriteKeyOptions {
     let options: WriteKeyOptions = serde_json::from_str(r#"{"id": "", "shop": "demo"}"#).unwrap();
-    WriteKeyOptions { id: id.to_owned(), key: Some(ingestion::shell::Hidden(key.to_owned())), ..options }
+    WriteKeyOptions { id: id.to_owned(), key_env: Some(format!("KEY_{key}")), ..options }
+}
+
+/// An environment in which every `KEY_x` is x.
+pub(crate) fn variable(name: &str) -> Option<String> {
+    name.strip_prefix("KEY_").map(str::to_owned)
 }
 
 impl Fixture {
@@ -100,7 +106,7 @@ impl Fixture {
     pub(crate) fn with(options: &DoorOptions) -> Self {
         let keys = [write_key("web", KEY), write_key("till", "another-key")];
         let secrets = DoorSecrets {
-            write_keys: WriteKeys::load(&keys, |_| None).unwrap(),
+            write_keys: WriteKeys::load(&keys, variable).unwrap(),
             addresses: address_secret(),
             links: link_keys(),
         };

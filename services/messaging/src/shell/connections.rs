@@ -150,9 +150,21 @@ async fn close(mut connection: Connection) {
 
 /// `connect: 554`, `login: 535 5.7.8`, `starttls: tls`: no text of the server.
 fn failed(what: &str, error: &Error) -> Reason {
-    let reason = if error.is_tls() { "tls".to_owned() } else { Failure::of(error).reason() };
+    let reason = if is_tls(error) { "tls".to_owned() } else { Failure::of(error).reason() };
     tracing::warn!(what, reason, "no connection to the mail server");
     format!("{what}: {reason}")
+}
+
+/// A certificate that is not trusted, or no encryption at all on the other side: the latter is told as invalid data.
+fn is_tls(error: &Error) -> bool {
+    let mut source = std::error::Error::source(error);
+    while let Some(cause) = source {
+        if cause.downcast_ref::<std::io::Error>().is_some_and(|io| io.kind() == std::io::ErrorKind::InvalidData) {
+            return true;
+        }
+        source = cause.source();
+    }
+    error.is_tls()
 }
 
 fn tls(options: &SmtpOptions, problems: &mut Vec<OptionProblem>) -> Option<TlsParameters> {

@@ -18,6 +18,8 @@ use crate::action::{Email, Reason};
 
 /// Longer ids are hashed: a header line has at most 998 bytes (RFC 5322, 2.1.1).
 const MAX_ID_BYTES: usize = 200;
+/// Nobody reads a longer subject or name.
+const MAX_HEADER_CHARS: usize = 500;
 /// A link that would not fit on a header line is in the body only.
 const MAX_LINK_BYTES: usize = 900;
 
@@ -35,9 +37,9 @@ pub(super) fn mail(email: &Email, composed: &Composed, sender: &Sender, now: Tim
     let to: Address = address.trim().parse().map_err(|_| "malformed_email_address".to_owned())?;
     let date = UNIX_EPOCH + Duration::from_millis(now.as_millis().unsigned_abs());
     let mut builder = Message::builder()
-        .from(Mailbox::new(composed.from_name.clone(), sender.from.clone()))
+        .from(Mailbox::new(composed.from_name.as_deref().map(on_one_line), sender.from.clone()))
         .to(Mailbox::new(None, to))
-        .subject(composed.rendered.subject.as_str())
+        .subject(on_one_line(&composed.rendered.subject))
         .date(date)
         .message_id(Some(message_id(&email.message_id, &sender.message_id_domain)));
     if let Some(reply_to) = &sender.reply_to {
@@ -50,6 +52,12 @@ pub(super) fn mail(email: &Email, composed: &Composed, sender: &Sender, now: Tim
     }
     let body = MultiPart::alternative_plain_html(composed.rendered.text.clone(), composed.rendered.html.clone());
     builder.multipart(body).map_err(|_| "malformed_message".to_owned())
+}
+
+/// A text as a header may have it: without line ends and other control characters, and not endless.
+fn on_one_line(text: &str) -> String {
+    let shown = text.chars().map(|c| if c.is_control() { ' ' } else { c });
+    shown.take(MAX_HEADER_CHARS).collect::<String>().trim().to_owned()
 }
 
 /// A header that is written as it is: it is ASCII and has no line end, because both are so made.

@@ -17,5 +17,5 @@ mod telemetry;
 
 pub use clock::Clock;
 pub use mailbox::{KeptMessage, Mailbox};
-pub use options::{Hidden, MessagingOptions, OptionProblem, Security, ShopOptions, SmtpOptions};
+pub use options::{MessagingOptions, OptionProblem, Security, ShopOptions, SmtpOptions};
 pub use smtp::SmtpChannel;

@@ -1,7 +1,6 @@
 //! The settings of messaging, with their defaults, and what may be wrong with them.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::path::PathBuf;
 
 use domain::HumanDuration;
@@ -15,6 +14,8 @@ use crate::options::Settings;
 pub struct MessagingOptions {
     /// How messages are decided on.
     pub decisions: Settings,
+    /// In a replay, whether messages really leave (to a mail server that keeps them), each at its request (default: no).
+    pub replay_sends: bool,
     /// The mail server.
     pub smtp: SmtpOptions,
     /// The shops, by the id that their events carry.
@@ -52,9 +53,8 @@ pub struct SmtpOptions {
     pub ca_file: Option<PathBuf>,
     /// Who logs in; nobody without it.
     pub username: Option<String>,
-    /// The password. Give exactly one of `password`, `password_file` and `password_env` where there is a user name.
-    pub password: Option<Hidden>,
-    /// A file that holds the password and nothing else.
+    /// A file that holds the password and nothing else. Give exactly one of `password_file` and `password_env` where there
+    /// is a user name: other people read the configuration.
     pub password_file: Option<PathBuf>,
     /// An environment variable that holds the password.
     pub password_env: Option<String>,
@@ -93,21 +93,11 @@ pub enum Security {
     None,
 }
 
-/// A text that is not shown.
-#[derive(Clone, PartialEq, Eq, Deserialize)]
-#[serde(transparent)]
-pub struct Hidden(pub String);
-
-impl fmt::Debug for Hidden {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("(hidden)")
-    }
-}
-
 impl Default for MessagingOptions {
     fn default() -> Self {
         Self {
             decisions: Settings::default(),
+            replay_sends: false,
             smtp: SmtpOptions::default(),
             shops: BTreeMap::new(),
             claim_deadline: HumanDuration::from_millis(5_000),
@@ -123,7 +113,6 @@ impl Default for SmtpOptions {
             security: Security::default(),
             ca_file: None,
             username: None,
-            password: None,
             password_file: None,
             password_env: None,
             from: String::new(),
@@ -167,7 +156,7 @@ impl SmtpOptions {
 
     /// The user name and password; none if nobody logs in.
     pub(super) fn login(&self, problems: &mut Vec<OptionProblem>) -> Option<(String, String)> {
-        let given = [self.password.is_some(), self.password_file.is_some(), self.password_env.is_some()];
+        let given = [self.password_file.is_some(), self.password_env.is_some()];
         let username = match (&self.username, given.iter().filter(|given| **given).count()) {
             (None, 0) => return None,
             (Some(username), 1) => username.clone(),
@@ -176,8 +165,8 @@ impl SmtpOptions {
                 return None;
             }
             (Some(_), _) => {
-                let problem = "give exactly one of `password`, `password_file` and `password_env`";
-                problems.push(OptionProblem::new("messaging.smtp.password", problem));
+                let problem = "give exactly one of `password_file` and `password_env`";
+                problems.push(OptionProblem::new("messaging.smtp.password_file", problem));
                 return None;
             }
         };
@@ -185,14 +174,16 @@ impl SmtpOptions {
     }
 
     fn password(&self, problems: &mut Vec<OptionProblem>) -> Option<String> {
-        let (key, read) = if let Some(path) = &self.password_file {
-            let read =
-                std::fs::read_to_string(path).map_err(|error| format!("{} can't be read: {error}", path.display()));
-            ("messaging.smtp.password_file", read)
-        } else if let Some(name) = &self.password_env {
-            ("messaging.smtp.password_env", std::env::var(name).map_err(|_| format!("the variable {name} is not set")))
-        } else {
-            ("messaging.smtp.password", Ok(self.password.clone().map(|hidden| hidden.0).unwrap_or_default()))
+        let (key, read) = match (&self.password_file, self.password_env.as_deref()) {
+            (Some(path), _) => {
+                let read = std::fs::read_to_string(path);
+                ("messaging.smtp.password_file", read.map_err(|error| format!("{}: {error}", path.display())))
+            }
+            (None, name) => {
+                let name = name.unwrap_or_default();
+                let read = std::env::var(name);
+                ("messaging.smtp.password_env", read.map_err(|_| format!("the variable {name} is not set")))
+            }
         };
         match read.map(|password| password.trim_end_matches(['\r', '\n']).to_owned()) {
             Ok(password) if !password.is_empty() => Some(password),

@@ -8,8 +8,8 @@ use clap::Args;
 use domain::{HumanDuration, Timestamp};
 use runtime::config::{Config, InstallationOptions, KafkaOptions};
 use vuelve::embedded::Embedded;
-use vuelve::hosting::{Channel, Installation};
-use vuelve::replay::{Format, NoChannel, Summary, messaging_settings};
+use vuelve::hosting::Installation;
+use vuelve::replay::{Format, Summary};
 use vuelve::services::{self, ServiceName};
 
 use super::Global;
@@ -114,9 +114,7 @@ impl Replay {
             let slot = config.get::<InstallationOptions>().slot.resolve("").map_err(anyhow::Error::msg)?;
             let installation = Installation::of(config, &slot.to_string());
             installation.create(1, Duration::from_secs(10)).await?;
-            let channel: Arc<dyn Channel> = Arc::new(NoChannel);
-            let all = ServiceName::ALL;
-            let door = services::add(host, config, &installation, &all, &messaging_settings(), &channel).await?;
+            let door = services::add(host, config, &installation, &ServiceName::ALL, None).await?;
             let door = format!("http://{}", door.context("the door did not open")?);
             host.main("the replay", |_stop| async move {
                 let summary = replay.run(&installation, &door, &write_key).await;

@@ -1,11 +1,9 @@
 use std::process::ExitCode;
-use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
 use runtime::config::{Config, InstallationOptions, KafkaOptions, StoreKind, StoreOptions};
-use vuelve::hosting::{Channel, Installation};
-use vuelve::replay::{NoChannel, messaging_settings};
+use vuelve::hosting::Installation;
 use vuelve::services::{self, ServiceName};
 
 use super::Global;
@@ -51,12 +49,7 @@ impl Run {
             let installation = installation(&config)?;
             let kafka: &KafkaOptions = config.get();
             installation.check(kafka.auto_register, kafka.request_timeout.as_std(), PATIENCE).await?;
-            anyhow::ensure!(
-                installation.replay || !services.contains(&ServiceName::Messaging),
-                "this version sends no messages by itself: messaging runs in a replay (installation.mode=replay)"
-            );
-            let channel: Arc<dyn Channel> = Arc::new(NoChannel);
-            services::add(host, &config, &installation, &services, &messaging_settings(), &channel).await?;
+            services::add(host, &config, &installation, &services, None).await?;
             Ok(())
         })
     }

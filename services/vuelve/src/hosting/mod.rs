@@ -4,6 +4,7 @@
 //! - a service knows nothing of this: it is handed its log, its store and its settings;
 //! - every part starts with what it needs checked (topics, schemas, store), or says what is missing and what to do.
 
+mod channels;
 mod door;
 mod report;
 mod sections;
@@ -17,6 +18,7 @@ use kafka::{Cluster, Registry, Topics};
 use runtime::config::{Config, InstallationOptions, KafkaOptions, Mode};
 use schemas::Schemas;
 
+pub use channels::{channel, messaging_settings};
 pub use door::add_door;
 pub use sections::{LinkOptions, Sections, layout};
 pub use shell::{Channel, SideEffects};

@@ -8,6 +8,7 @@ use domain::HumanDuration;
 use ingestion::ResolverPolicy;
 use ingestion::shell::DoorOptions;
 use links::{KeyRing, Secret};
+use messaging::shell::MessagingOptions;
 use runtime::config::{Config, Layout};
 use serde::Deserialize;
 
@@ -62,6 +63,7 @@ pub fn layout() -> Layout {
         .section::<IngestionOptions>("ingestion")
         .section::<JourneysOptions>("journeys")
         .section::<LinkOptions>("links")
+        .section::<MessagingOptions>("messaging")
 }
 
 impl Sections {

@@ -20,7 +20,7 @@ pub use report::Summary;
 pub use source::Format;
 use source::{Source, rfc3339};
 
-use crate::hosting::{Channel, Installation};
+use crate::hosting::Installation;
 use crate::{definition_topic, folders};
 
 /// What to replay.
@@ -81,30 +81,6 @@ impl Replay {
         .await??;
         bar.finish_and_clear();
         Ok(summary)
-    }
-}
-
-/// How messaging decides in a replay.
-pub fn messaging_settings() -> messaging::Settings {
-    messaging::Settings { mode: messaging::Mode::Replay, ..messaging::Settings::default() }
-}
-
-/// In a replay nothing leaves.
-#[derive(Clone, Copy, Debug)]
-pub struct NoChannel;
-
-impl Channel for NoChannel {
-    fn capacity(&self) -> usize {
-        0
-    }
-
-    fn send(
-        &self,
-        email: messaging::Email,
-        _claimed_at: Instant,
-    ) -> std::pin::Pin<Box<dyn Future<Output = messaging::Completion> + Send + '_>> {
-        let at = email.due_at;
-        Box::pin(async move { messaging::Completion::new(at, messaging::Attempt::Dropped) })
     }
 }
 

@@ -4,7 +4,7 @@ mod properties;
 mod refusals;
 mod replays;
 mod requests;
-mod shared;
+pub(crate) mod shared;
 mod states;
 mod suppressions;
 mod takeovers;

@@ -1,6 +1,6 @@
 //! In a replay nothing leaves and nothing waits.
 
-use messaging::{Mode, Settings};
+use messaging::{Attempt, Mode, Settings};
 use schemas::{MessageRequest, Outcome, SuppressionReason};
 
 use super::shared::*;
@@ -50,4 +50,44 @@ fn a_restart_in_the_middle_gives_no_second_outcome() {
     bench.send(&request("m-2", 1));
     let outcomes: Vec<_> = bench.outcomes().into_iter().map(|(message, ..)| message).collect();
     assert_eq!(outcomes, ["m-1", "m-2"]);
+}
+
+fn sending_replay() -> Bench {
+    Bench::with(Settings { mode: Mode::SendingReplay, ..Settings::default() })
+}
+
+#[test]
+fn in_a_sending_replay_every_message_leaves_although_later_ones_and_the_runs_end_come_before_it_is_claimed() {
+    let mut bench = sending_replay();
+    bench.send(&request("m-1", 0));
+    bench.send(&MessageRequest { run_id: "run of m-1".to_owned(), ..request("m-2", 23 * HOUR) });
+    bench.send(&cancel("m-1", 24 * HOUR));
+    assert_eq!(bench.outcomes(), []);
+    for (id, due) in [("m-1", 0), ("m-2", 23 * HOUR)] {
+        let claimed = bench.claim_one();
+        assert_eq!((claimed.2.message_id.as_str(), claimed.2.due_at), (id, at(due)));
+        bench.complete(&claimed, at(0), Attempt::Sent);
+        assert_eq!(bench.outcomes(), ended(id, Outcome::Sent));
+    }
+}
+
+#[test]
+fn in_a_sending_replay_what_was_refused_for_now_waits_for_no_clock() {
+    let mut bench = sending_replay();
+    bench.send(&request("m-1", 0));
+    let claimed = bench.claim_one();
+    bench.complete(&claimed, at(0), Attempt::NotConnected("connect: timed_out".to_owned()));
+    let again = bench.claim_one();
+    bench.complete(&again, at(0), Attempt::Sent);
+    assert_eq!(bench.outcomes(), ended("m-1", Outcome::Sent));
+}
+
+#[test]
+fn in_a_sending_replay_a_claim_without_an_outcome_is_unknown() {
+    let mut bench = sending_replay();
+    bench.send(&request("m-1", 0));
+    bench.claim_one();
+    bench.restart();
+    bench.driver.capacity(1);
+    assert_eq!(bench.outcomes(), ended_because("m-1", Outcome::Unknown, "worker_lost"));
 }
