@@ -5,7 +5,8 @@ use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
-use testkit::{KafkaBroker, Process, Redis, SchemaRegistry, free_port};
+use testkit::clients::{TopicRecord, read_topic};
+use testkit::{KafkaBroker, Process, Redis, SchemaRegistry, SmtpSink, free_port};
 
 use crate::{root, vuelve};
 
@@ -32,12 +33,26 @@ pub struct Installation {
     door: u16,
 }
 
+/// The configuration that sends to a mail server of a test.
+pub fn smtp_sections(sink: &SmtpSink) -> String {
+    format!(
+        "[messaging.smtp]\nhost = \"127.0.0.1\"\nport = {}\nsecurity = \"none\"\nfrom = \"hello@shop.example.com\"\n\
+         rate_per_second = 400\n",
+        sink.port()
+    )
+}
+
 /// How long a service may take to be ready, on a busy machine.
 const READY: Duration = Duration::from_mins(1);
 
 impl Installation {
     /// Starts the parts and creates the topics; `mode` is live or replay.
     pub fn start(mode: &str, state: State) -> anyhow::Result<Self> {
+        Self::start_with(mode, state, "")
+    }
+
+    /// The same, with more configuration: sections of their own (TOML).
+    pub fn start_with(mode: &str, state: State, more: &str) -> anyhow::Result<Self> {
         let (kafka, registry) = (KafkaBroker::start()?, SchemaRegistry::start()?);
         let redis = if state == State::Redis { Some(Redis::start()?) } else { None };
         let folder = tempfile::tempdir()?;
@@ -62,7 +77,7 @@ impl Installation {
              [admin]\nlisten = \"127.0.0.1:0\"\n[grpc]\nlisten = \"127.0.0.1:0\"\n\
              [telemetry]\nlog_format = \"text\"\n\
              [ingestion.door]\nlisten = \"127.0.0.1:{door}\"\n\
-             [[ingestion.door.write_keys]]\nid = \"test\"\nshop = \"test\"\nkey_file = \"{}\"\n",
+             [[ingestion.door.write_keys]]\nid = \"test\"\nshop = \"test\"\nkey_file = \"{}\"\n{more}",
             kafka.bootstrap_servers(),
             registry.url(),
             link_keys.display(),
@@ -122,6 +137,41 @@ impl Installation {
         Ok(())
     }
 
+    /// Starts a process for each of these services and slots.
+    pub fn run_each(&self, services: &[&str], slots: std::ops::Range<u32>) -> anyhow::Result<Vec<Process>> {
+        let each = slots.flat_map(|slot| services.iter().map(move |service| (*service, slot)));
+        each.map(|(service, slot)| self.run(&[service], slot)).collect()
+    }
+
+    /// How many bytes of a dataset the broker has on its disk.
+    pub fn written(&self, dataset: &str) -> u64 {
+        let topic = format!("vuelve.{dataset}.v1-");
+        let entries = |path: &Path| std::fs::read_dir(path).into_iter().flatten().flatten();
+        let of_topic = |entry: &std::fs::DirEntry| {
+            let name = entry.file_name();
+            let partition = name.to_str().and_then(|name| name.strip_prefix(&topic));
+            partition.is_some_and(|partition| partition.bytes().all(|byte| byte.is_ascii_digit()))
+        };
+        let folders = entries(&self.kafka.data_dir()).filter(of_topic);
+        let files = folders.flat_map(|folder| entries(&folder.path()).collect::<Vec<_>>());
+        let logs = files.filter(|file| file.path().extension().is_some_and(|extension| extension == "log"));
+        logs.filter_map(|log| log.metadata().ok()).map(|metadata| metadata.len()).sum()
+    }
+
+    /// Waits until so many bytes of a dataset are written.
+    pub fn wait_until_written(&self, dataset: &str, bytes: u64) -> anyhow::Result<()> {
+        let what = format!("{bytes} bytes of {dataset}");
+        testkit::wait_until(Duration::from_mins(3), &what, || (self.written(dataset) >= bytes).then_some(()))?;
+        Ok(())
+    }
+
+    /// All records of a dataset, as confluent-kafka reads them.
+    pub fn records(&self, dataset: &str) -> anyhow::Result<Vec<TopicRecord>> {
+        let topic = format!("vuelve.{dataset}.v1");
+        let limit = Duration::from_mins(2);
+        Ok(read_topic(&self.kafka.bootstrap_servers(), self.registry.url().as_ref(), &topic, limit)?)
+    }
+
     /// Replays a clickstream on the services that run; returns the folder with the result.
     pub fn replay(&self, file: &Path, name: &str) -> anyhow::Result<PathBuf> {
         let out = self.folder.path().join(name);
@@ -132,6 +182,7 @@ impl Installation {
             &file.display().to_string(),
             "--format",
             "retailrocket",
+            "--synthetic-addresses",
             "--definitions",
             "presets/basic",
             "--out",

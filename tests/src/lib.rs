@@ -2,6 +2,7 @@
 
 pub mod expected;
 pub mod installation;
+pub mod result;
 
 use std::path::{Path, PathBuf};
 

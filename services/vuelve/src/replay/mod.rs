@@ -74,6 +74,8 @@ impl Replay {
             watch.until_processed(show)?;
             waiting.set_message("moving time");
             tokio.block_on(watch.advance(until, show))?;
+            watch.until_all_have_outcomes(|left| waiting.set_message(format!("{left} messages to go")))?;
+            watch.until_processed(show)?;
             let summary = Summary { events: sent.events, until: rfc3339(until)?, ..Summary::default() };
             let summary = Summary { seconds: began.elapsed().as_secs_f64(), ..summary };
             report::write(&place, &this.out, summary, this.timeout)

@@ -1,6 +1,6 @@
 //! Waiting until an installation in replay has processed everything, and moving its time.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
 
 use anyhow::bail;
@@ -9,7 +9,7 @@ use ingestion::Resolver;
 use journeys::Journeys;
 use kafka::{Appender, Follower, NewRecord};
 use messaging::Messaging;
-use schemas::{Mark, MarkEntry, OutputBound};
+use schemas::{Mark, MarkEntry, MessageOutcome, MessageRequest, OutputBound, RequestAction};
 use stream::{Service, Topology};
 
 use crate::definition_topic::Headers;
@@ -122,6 +122,37 @@ impl Watch {
             tokio::time::sleep(QUIET).await;
         }
         self.until_processed(&mut progress)
+    }
+
+    /// Waits until every message that was asked for has its outcome: where messages really leave, that takes its time.
+    pub(super) fn until_all_have_outcomes(&self, mut progress: impl FnMut(u64)) -> anyhow::Result<()> {
+        let cluster = &self.installation.cluster;
+        let topics = ["messaging.requests", "messaging.outcomes"].map(|dataset| cluster.topic(dataset));
+        let reader = Follower::new(cluster, &topics, self.timeout)?;
+        let (mut asked_for, mut ended) = (HashSet::new(), HashSet::new());
+        let mut moved = Instant::now();
+        loop {
+            while let Some(record) = reader.next(QUIET)? {
+                let Some(value) = record.value else { continue };
+                if record.topic == topics[1] {
+                    ended.insert(self.installation.schemas.decode::<MessageOutcome>(&value)?.message_id);
+                    moved = Instant::now();
+                } else {
+                    let request: MessageRequest = self.installation.schemas.decode(&value)?;
+                    if request.action == RequestAction::Request {
+                        asked_for.insert(request.message_id);
+                    }
+                }
+            }
+            let left = asked_for.difference(&ended).count();
+            progress(left as u64);
+            if left == 0 {
+                return Ok(());
+            }
+            if moved.elapsed() > self.timeout {
+                bail!("{left} messages have no outcome, and none came for {:?}", self.timeout);
+            }
+        }
     }
 
     fn all_have_come_to(&mut self, to: Timestamp) -> anyhow::Result<bool> {
