@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use definitions::{Definitions, Kind, record_key};
-use kafka::{Appender, Follower, NewRecord, is_changelog_header};
+use kafka::{Appender, Follower, NewRecord, ReadRecord, is_changelog_header};
 use schemas::{ChangelogHeader, ChangelogRecord, Definition, DefinitionStatus, Schemas};
 
 use crate::hosting::Installation;
@@ -52,46 +52,74 @@ pub fn records(definitions: &Definitions, applied_at: i64) -> Vec<Definition> {
 #[derive(Debug)]
 pub struct Headers {
     follower: Follower,
-    schemas: Schemas,
-    services: HashMap<String, &'static str>,
-    last: HashMap<(&'static str, i32), ChangelogHeader>,
+    book: HeaderBook,
 }
 
 impl Headers {
     /// Of these services' changelogs.
     pub fn follow(installation: &Installation, services: &[&'static str], timeout: Duration) -> anyhow::Result<Self> {
-        let topic = |service: &str| installation.cluster.topic(&format!("{service}.changelog"));
-        let topics: Vec<String> = services.iter().map(|service| topic(service)).collect();
-        Ok(Self {
-            follower: Follower::new(&installation.cluster, &topics, timeout)?,
-            schemas: installation.schemas.clone(),
-            services: services.iter().map(|service| (topic(service), *service)).collect(),
-            last: HashMap::new(),
-        })
+        let book = HeaderBook::new(installation, services);
+        let topics: Vec<String> = book.topics().map(str::to_owned).collect();
+        Ok(Self { follower: Follower::new(&installation.cluster, &topics, timeout)?, book })
     }
 
     /// Reads what is there, and returns once nothing came for `quiet`.
     pub fn catch_up(&mut self, quiet: Duration) -> anyhow::Result<()> {
         while let Some(record) = self.follower.next(quiet)? {
-            let (Some(service), true) = (self.services.get(&record.topic), is_changelog_header(&record)) else {
-                continue;
-            };
-            let Some(value) = &record.value else { continue };
-            let header = header_of(&self.schemas, service, value)
-                .with_context(|| format!("{}[{}]@{}", record.topic, record.partition, record.offset))?;
-            self.last.insert((service, record.partition), header);
+            self.book.hear(&record)?;
         }
         Ok(())
     }
 
     /// The last header of a service's partition.
     pub fn of(&self, service: &'static str, partition: i32) -> Option<&ChangelogHeader> {
-        self.last.get(&(service, partition))
+        self.book.of(service, partition)
     }
 
     /// The last stable offsets of a topic.
     pub fn stable_ends(&self, topic: &str, partitions: i32) -> anyhow::Result<Vec<i64>> {
         Ok(self.follower.stable_ends(topic, partitions)?)
+    }
+}
+
+/// The last header of each changelog partition, of the records that were heard.
+#[derive(Debug)]
+pub struct HeaderBook {
+    schemas: Schemas,
+    services: HashMap<String, &'static str>,
+    last: HashMap<(&'static str, i32), ChangelogHeader>,
+}
+
+impl HeaderBook {
+    /// Of these services' changelogs; nothing was heard yet.
+    pub fn new(installation: &Installation, services: &[&'static str]) -> Self {
+        let topic = |service: &str| installation.cluster.topic(&format!("{service}.changelog"));
+        Self {
+            schemas: installation.schemas.clone(),
+            services: services.iter().map(|service| (topic(service), *service)).collect(),
+            last: HashMap::new(),
+        }
+    }
+
+    /// The changelogs, in full.
+    pub fn topics(&self) -> impl Iterator<Item = &str> {
+        self.services.keys().map(String::as_str)
+    }
+
+    /// Notes a record; whether it was one of these changelogs'.
+    pub fn hear(&mut self, record: &ReadRecord) -> anyhow::Result<bool> {
+        let Some(service) = self.services.get(&record.topic).copied() else { return Ok(false) };
+        if let Some(value) = record.value.as_ref().filter(|_| is_changelog_header(record)) {
+            let header = header_of(&self.schemas, service, value)
+                .with_context(|| format!("{}[{}]@{}", record.topic, record.partition, record.offset))?;
+            self.last.insert((service, record.partition), header);
+        }
+        Ok(true)
+    }
+
+    /// The last header of a service's partition.
+    pub fn of(&self, service: &'static str, partition: i32) -> Option<&ChangelogHeader> {
+        self.last.get(&(service, partition))
     }
 }
 

@@ -1,6 +1,7 @@
 //! Vuelve: every service in one binary, and the command line tool.
 
 pub mod definition_topic;
+pub mod demo;
 pub mod embedded;
 pub mod folders;
 pub mod hosting;

@@ -11,6 +11,7 @@ use super::inbox::{Pending, record_bytes};
 use super::partition::{Part, Phase};
 use super::{Cycle, Takeover, Worker, concerns};
 use crate::service::{ClaimId, DeadLetter, Decoded, Key, Poison, RecordRef, Service, Trace};
+use crate::settings::TimeMode;
 use crate::topology::{Clock, Dataset, Partition};
 
 /// A longer key can be no id of ours; it would weigh on every index.
@@ -129,8 +130,9 @@ impl<S: Service> Worker<S> {
         self.start_those_whose_tables_are_read();
     }
 
-    /// Fact: a mark of the service before this one.
+    /// Fact: a mark of the service before this one. In a replay nothing but marks moves time, so each is looked at at once.
     pub fn mark(&mut self, dataset: &str, mark: &Mark) {
+        self.look_again |= self.settings.time_mode == TimeMode::Replay;
         for (input, clock) in self.topology.inputs.iter().zip(&mut self.clocks) {
             let (Clock::Marks(marks), Some(clock)) = (input.clock, clock) else { continue };
             let Some(bound) = mark.bounds.iter().find(|bound| bound.dataset == input.dataset) else { continue };

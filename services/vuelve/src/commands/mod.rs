@@ -4,6 +4,7 @@ mod apply;
 mod check;
 mod completions;
 mod config;
+mod demo;
 mod replay;
 mod run;
 mod topics;
@@ -26,6 +27,7 @@ use schemas::DefinitionStatus;
     arg_required_else_help = true,
     after_help = "\
 Examples:
+  vuelve demo                           What does it do? A shop to look at.
   vuelve check presets/basic            Is what I wrote a definition?
   vuelve replay --help                  What would have been sent, on a recorded clickstream?
   vuelve run --help                     Run the services.
@@ -62,6 +64,7 @@ enum Command {
     Resume(apply::Control),
     /// Stops a journey for good: its runs end, and what is not claimed is cancelled.
     Stop(apply::Control),
+    Demo(demo::Demo),
     Replay(replay::Replay),
     Run(run::Run),
     Topics(topics::TopicsCommand),
@@ -82,6 +85,7 @@ impl Cli {
             Command::Topics(topics) => topics.run(&self.global),
             Command::Config(config) => config.run(&self.global),
             Command::Completions(completions) => completions.run(),
+            Command::Demo(demo) => demo.run(&self.global),
             Command::Replay(replay) => replay.run(&self.global),
         }
     }

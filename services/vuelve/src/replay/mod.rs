@@ -16,9 +16,13 @@ use anyhow::Context;
 use domain::{HumanDuration, Timestamp};
 use indicatif::{ProgressBar, ProgressStyle};
 
+pub(crate) use quiet::mark;
 pub use report::Summary;
+pub(crate) use report::word;
+pub(crate) use send::Sender;
 pub use source::Format;
-use source::{Source, rfc3339};
+use source::Source;
+pub(crate) use source::rfc3339;
 
 use crate::hosting::Installation;
 use crate::{definition_topic, folders};

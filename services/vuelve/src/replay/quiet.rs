@@ -16,6 +16,7 @@ use crate::definition_topic::Headers;
 use crate::hosting::Installation;
 
 const SERVICES: [&str; 3] = ["ingestion", "journeys", "messaging"];
+const EVENTS: &str = "storefront.events";
 const QUIET: Duration = Duration::from_millis(300);
 
 /// Watches an installation in replay.
@@ -94,23 +95,8 @@ impl Watch {
     /// Moves time to `to` and waits until all timers up to it have fired and what came of it is processed.
     pub(super) async fn advance(&mut self, to: Timestamp, mut progress: impl FnMut(u64)) -> anyhow::Result<()> {
         let partitions = self.installation.cluster.partitions;
-        let events = "storefront.events";
-        let bounds = self.headers.stable_ends(&self.installation.cluster.topic(events), partitions)?;
-        let mark = Mark {
-            service: "replay".to_owned(),
-            transactional_id: "replay".to_owned(),
-            entries: (0..partitions).map(|partition| MarkEntry { partition, time: to.as_millis() }).collect(),
-            bounds: vec![OutputBound { dataset: events.to_owned(), offsets: bounds }],
-        };
-        let mut value = Vec::new();
-        self.installation.schemas.encode("ingestion.marks", &mark, &mut value)?;
-        let record = NewRecord {
-            topic: self.installation.cluster.topic("ingestion.marks"),
-            partition: Some(0),
-            key: Some(b"replay".to_vec()),
-            value: Some(value),
-            headers: Vec::new(),
-        };
+        let bounds = self.headers.stable_ends(&self.installation.cluster.topic(EVENTS), partitions)?;
+        let record = mark(&self.installation, to, bounds)?;
         let appender = Appender::new(&self.installation.cluster, "vuelve-replay", self.timeout)?;
         let began = Instant::now();
         // A worker that takes over reads marks from then on, so the mark is repeated until all have passed it.
@@ -167,4 +153,25 @@ impl Watch {
         let partitions = 0..self.installation.cluster.partitions;
         Ok(partitions.into_iter().all(|p| self.journeys_time.get(&p).is_some_and(|time| *time >= to.as_millis())))
     }
+}
+
+/// The mark that moves the time of an installation in replay to `to`, for whoever has read the storefront events below
+/// `bounds` (by partition).
+pub(crate) fn mark(installation: &Installation, to: Timestamp, bounds: Vec<i64>) -> anyhow::Result<NewRecord> {
+    let partitions = 0..installation.cluster.partitions;
+    let mark = Mark {
+        service: "replay".to_owned(),
+        transactional_id: "replay".to_owned(),
+        entries: partitions.map(|partition| MarkEntry { partition, time: to.as_millis() }).collect(),
+        bounds: vec![OutputBound { dataset: EVENTS.to_owned(), offsets: bounds }],
+    };
+    let mut value = Vec::new();
+    installation.schemas.encode("ingestion.marks", &mark, &mut value)?;
+    Ok(NewRecord {
+        topic: installation.cluster.topic("ingestion.marks"),
+        partition: Some(0),
+        key: Some(b"replay".to_vec()),
+        value: Some(value),
+        headers: Vec::new(),
+    })
 }

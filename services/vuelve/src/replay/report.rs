@@ -134,6 +134,6 @@ fn read<T: schemas::Contract>(
 }
 
 /// An enum's word, as its records have it.
-fn word(value: &impl Serialize) -> String {
+pub(crate) fn word(value: &impl Serialize) -> String {
     serde_json::to_value(value).ok().and_then(|value| value.as_str().map(str::to_owned)).unwrap_or_default()
 }

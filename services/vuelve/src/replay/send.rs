@@ -25,55 +25,100 @@ pub(super) struct Sent {
 
 /// Sends all calls of a source, in order.
 pub(super) fn send(source: &mut Source, door: &str, write_key: &str, bar: &ProgressBar) -> anyhow::Result<Sent> {
-    let agent: ureq::Agent = ureq::Agent::config_builder()
-        .timeout_global(Some(Duration::from_secs(30)))
-        .http_status_as_error(false)
-        .build()
-        .into();
-    let url = format!("{}/v1/batch", door.trim_end_matches('/'));
+    let sender = Sender::new(door, write_key);
     let mut sent = Sent { events: 0, last_at: Timestamp::MIN };
-    let mut batch: Vec<Call> = Vec::new();
-    let mut bytes = 0;
-    loop {
-        let call = source.next()?;
-        let full = batch.len() >= BATCH_EVENTS || bytes >= BATCH_BYTES;
-        if !batch.is_empty() && (call.is_none() || full) {
-            post(&agent, &url, write_key, &batch)?;
-            sent.events += batch.len() as u64;
-            bar.inc(batch.len() as u64);
-            batch.clear();
-            bytes = 0;
+    let mut batch = Batch::default();
+    while let Some(call) = source.next()? {
+        if batch.is_full() {
+            batch.send(&sender, bar)?;
         }
-        let Some(call) = call else { return Ok(sent) };
+        sent.events += 1;
         sent.last_at = sent.last_at.max(call.at);
-        bytes += call.json.len();
-        batch.push(call);
+        batch.add(call);
+    }
+    batch.send(&sender, bar)?;
+    Ok(sent)
+}
+
+/// Calls that go in one request.
+#[derive(Default)]
+struct Batch {
+    calls: Vec<Call>,
+    bytes: usize,
+}
+
+impl Batch {
+    fn is_full(&self) -> bool {
+        self.calls.len() >= BATCH_EVENTS || self.bytes >= BATCH_BYTES
+    }
+
+    fn add(&mut self, call: Call) {
+        self.bytes += call.json.len();
+        self.calls.push(call);
+    }
+
+    fn send(&mut self, sender: &Sender, bar: &ProgressBar) -> anyhow::Result<()> {
+        if !self.calls.is_empty() {
+            sender.post(self.calls.iter().map(|call| call.json.as_str()), &|| false)?;
+            bar.inc(self.calls.len() as u64);
+        }
+        *self = Self::default();
+        Ok(())
     }
 }
 
-fn post(agent: &ureq::Agent, url: &str, write_key: &str, batch: &[Call]) -> anyhow::Result<()> {
-    let calls: Vec<&str> = batch.iter().map(|call| call.json.as_str()).collect();
-    let body = format!(r#"{{"writeKey":"{write_key}","batch":[{}]}}"#, calls.join(","));
-    let deadline = Instant::now() + PATIENCE;
-    let mut pause = Duration::from_millis(50);
-    loop {
-        let answer = agent.post(url).content_type("application/json").send(&body);
-        let problem = match answer {
-            Ok(response) if response.status().as_u16() == 200 => return Ok(()),
-            Ok(mut response) => {
-                let status = response.status().as_u16();
-                let text = response.body_mut().read_to_string().unwrap_or_default();
-                if status != 429 && status < 500 {
-                    bail!("the door refuses a batch ({status}): {text}");
+/// A storefront's side of the door.
+#[derive(Debug)]
+pub(crate) struct Sender {
+    agent: ureq::Agent,
+    url: String,
+    write_key: String,
+}
+
+impl Sender {
+    /// To the door at this address.
+    pub(crate) fn new(door: &str, write_key: &str) -> Self {
+        let agent = ureq::Agent::config_builder()
+            .timeout_global(Some(Duration::from_secs(30)))
+            .http_status_as_error(false)
+            .build()
+            .into();
+        Self { agent, url: format!("{}/v1/batch", door.trim_end_matches('/')), write_key: write_key.to_owned() }
+    }
+
+    /// Sends one batch, again until the door has acknowledged it or `stopped` says that nobody waits for it any more.
+    pub(crate) fn post<'a>(
+        &self,
+        calls: impl Iterator<Item = &'a str>,
+        stopped: &dyn Fn() -> bool,
+    ) -> anyhow::Result<()> {
+        let (url, write_key) = (&self.url, &self.write_key);
+        let calls: Vec<&str> = calls.collect();
+        let body = format!(r#"{{"writeKey":"{write_key}","batch":[{}]}}"#, calls.join(","));
+        let deadline = Instant::now() + PATIENCE;
+        let mut pause = Duration::from_millis(50);
+        loop {
+            let answer = self.agent.post(url).content_type("application/json").send(&body);
+            let problem = match answer {
+                Ok(response) if response.status().as_u16() == 200 => return Ok(()),
+                Ok(mut response) => {
+                    let status = response.status().as_u16();
+                    let text = response.body_mut().read_to_string().unwrap_or_default();
+                    if status != 429 && status < 500 {
+                        bail!("the door refuses a batch ({status}): {text}");
+                    }
+                    format!("{status}: {text}")
                 }
-                format!("{status}: {text}")
+                Err(error) => error.to_string(),
+            };
+            if stopped() {
+                bail!("the door at {url} did not take the last batch: {problem}");
             }
-            Err(error) => error.to_string(),
-        };
-        if Instant::now() > deadline {
-            bail!("the door at {url} took no batch for {PATIENCE:?}: {problem}");
+            if Instant::now() > deadline {
+                bail!("the door at {url} took no batch for {PATIENCE:?}: {problem}");
+            }
+            std::thread::sleep(pause);
+            pause = (pause * 2).min(Duration::from_secs(2));
         }
-        std::thread::sleep(pause);
-        pause = (pause * 2).min(Duration::from_secs(2));
     }
 }

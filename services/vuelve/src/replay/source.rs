@@ -136,6 +136,6 @@ fn segment(line: &str) -> anyhow::Result<Call> {
 }
 
 /// An instant as RFC 3339 has it, in UTC.
-pub(super) fn rfc3339(at: Timestamp) -> anyhow::Result<String> {
+pub(crate) fn rfc3339(at: Timestamp) -> anyhow::Result<String> {
     Ok(Instant::from_millisecond(at.as_millis()).context("a time out of range")?.to_string())
 }
