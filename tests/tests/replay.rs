@@ -1,6 +1,7 @@
 //! A recorded clickstream gives exactly what a batch computation gives: on the embedded broker, and on real parts.
 #![allow(clippy::unwrap_used, reason = "a test may fail by it")]
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
@@ -44,6 +45,41 @@ fn on_the_embedded_broker_every_reminder_is_the_expected_one() {
         .unwrap();
     assert!(status.success());
     is_exact(&file, out.path());
+}
+
+/// Eight customers, whose reminders follow from the file by hand: each comes 1 h, 24 h and 72 h after the last addition to
+/// the cart, and none after it was bought.
+#[test]
+fn the_left_carts_of_the_example_get_the_reminders_that_follow_from_them() {
+    let out = tempfile::tempdir().unwrap();
+    let output = Command::new(vuelve())
+        .args(["replay", "--file", "examples/left-carts.jsonl", "--format", "segment-jsonl"])
+        .args(["--definitions", "presets/basic", "--out"])
+        .arg(out.path())
+        .current_dir(root())
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let mut rows = csv::Reader::from_path(out.path().join("messages.csv")).unwrap();
+    let sent: BTreeSet<String> = rows
+        .records()
+        .map(Result::unwrap)
+        .filter(|row| &row[6] == "sent")
+        .map(|row| format!("{} {} {}", &row[0], &row[3], &row[5]))
+        .collect();
+    // Customers 2 and 8 bought within the hour, 3 after the first reminder, 5 after the second.
+    let last_additions =
+        [(1, "09:25", 3), (3, "09:39", 1), (4, "10:16", 3), (5, "10:13", 2), (6, "10:30", 3), (7, "11:07", 3)];
+    let mut expected = BTreeSet::new();
+    for (customer, last, reminders) in last_additions {
+        let (hour, minute) = last.split_once(':').unwrap();
+        let in_an_hour = format!("{}:{minute}", hour.parse::<u32>().unwrap() + 1);
+        let due = [format!("02T{in_an_hour}"), format!("03T{last}"), format!("05T{last}")];
+        for (number, due) in (1..=reminders).zip(due) {
+            expected.insert(format!("customer-{customer} cart-reminder-{number} 2026-03-{due}:00Z"));
+        }
+    }
+    assert_eq!(sent, expected);
 }
 
 #[test]

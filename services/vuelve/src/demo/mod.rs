@@ -33,7 +33,6 @@ use self::simulator::{Reminder, Shop, Simulator};
 use self::story::Story;
 use crate::embedded::Embedded;
 use crate::hosting::{Channel, Installation, Sections};
-use crate::replay::NoChannel;
 use crate::services::{self, ServiceName};
 use crate::{definition_topic, folders};
 
@@ -88,14 +87,14 @@ impl Demo {
         let opens_at = Timestamp::from_millis(jiff::Timestamp::now().as_millisecond()) - OPENED_BEFORE;
         let time = ShopTime::starting_at(opens_at);
 
-        let settings = messaging::Settings::default();
-        let none: Arc<dyn Channel> = Arc::new(NoChannel);
-        let door = services::add(host, config, &installation, &[ServiceName::Ingestion], &settings, &none).await?;
+        let door = services::add(host, config, &installation, &[ServiceName::Ingestion], None).await?;
         let door = format!("http://{}", door.context("the door did not open")?);
         let mailbox = Arc::new(mailbox(config, &door, time.clone())?);
-        let channel: Arc<dyn Channel> = Arc::new(Kept(Arc::clone(&mailbox)));
+        // Messages are decided on as when live: the mailbox takes the place of the mail server.
+        let settings = messaging::Settings::default();
+        let channel = Some((settings, Arc::clone(&mailbox) as Arc<dyn Channel>));
         let rest = [ServiceName::Journeys, ServiceName::Messaging];
-        services::add(host, config, &installation, &rest, &settings, &channel).await?;
+        services::add(host, config, &installation, &rest, channel).await?;
 
         let story = Arc::new(Story::default());
         let address = format!("http://{}", pages.local_addr()?);
@@ -139,30 +138,14 @@ impl Demo {
     }
 }
 
-/// A message lands in the mailbox.
-struct Kept(Arc<Mailbox>);
-
-impl Channel for Kept {
-    fn capacity(&self) -> usize {
-        self.0.capacity()
-    }
-
-    fn send(
-        &self,
-        email: messaging::Email,
-        claimed_at: Instant,
-    ) -> std::pin::Pin<Box<dyn Future<Output = messaging::Completion> + Send + '_>> {
-        Box::pin(self.0.send(email, claimed_at))
-    }
-}
-
 fn mailbox(config: &Config, door: &str, time: ShopTime) -> anyhow::Result<Mailbox> {
     let shop = ShopOptions {
         name: Some("Demo shop".to_owned()),
         url: Some("https://shop.example.com".to_owned()),
         ..ShopOptions::default()
     };
-    let options = MessagingOptions { shops: [("demo".to_owned(), shop)].into(), ..MessagingOptions::default() };
+    let mut options: MessagingOptions = config.get::<MessagingOptions>().clone();
+    options.shops.entry("demo".to_owned()).or_insert(shop);
     Mailbox::new(&options, Sections::keys(config)?, door, Arc::new(time), KEEP_MESSAGES).map_err(|problems| {
         let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
         anyhow::anyhow!(lines.join("\n"))
