@@ -8,11 +8,8 @@ CARGO ?= cargo
 help: ## What can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
-demo: ## The main job on the embedded broker: eight customers, their left carts, the reminders they get
-	$(CARGO) run -p vuelve --bin vuelve -- replay --file examples/left-carts.jsonl --format segment-jsonl \
-	  --definitions presets/basic --out target/demo
-	@echo; echo "Who would have got what, and when (target/demo/messages.csv):"
-	@column -s, -t target/demo/messages.csv 2>/dev/null || cat target/demo/messages.csv
+demo: ## A shop to look at, at http://127.0.0.1:8080; DEMO_FLAGS="--speed 600" and others go to it
+	$(CARGO) run -p vuelve --bin vuelve -- demo $(DEMO_FLAGS)
 
 check: format lint tidy fast-tests ## Format, lints, tidy and the fast tests: for use while writing
 

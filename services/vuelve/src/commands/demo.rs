@@ -30,7 +30,7 @@ pub(crate) struct Demo {
     #[arg(long, default_value_t = 1_800, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     speed: u32,
     /// How many customers the shop has.
-    #[arg(long, default_value_t = 24, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    #[arg(long, default_value_t = 40, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     customers: u32,
     /// Chooses who does what: the same seed, the same customers.
     #[arg(long, default_value_t = 1)]

@@ -3,7 +3,8 @@
 //! Wanted properties:
 //! - nothing is special about it but the customers, the channel and time: the same services, over HTTP and Kafka, on the
 //!   embedded broker;
-//! - the shop's time goes faster than ours, and lags rather than runs ahead of what is processed;
+//! - the shop's time goes faster than ours, until it has come to the present; it lags rather than runs ahead of what is
+//!   processed;
 //! - the same seed gives the same customers, who do the same.
 
 mod chance;
@@ -53,14 +54,14 @@ pub struct Demo {
     pub until_messages: Option<u64>,
 }
 
-/// The shop opens so long before the present: events can't lie in the future.
-const OPENED_BEFORE: HumanDuration = HumanDuration::from_hours(60 * 24);
+/// The shop opens so long before the present, because events can't lie in the future.
+const OPENED_BEFORE: HumanDuration = HumanDuration::from_hours(365 * 24);
 /// The mailbox shows so many messages.
 const KEEP_MESSAGES: usize = 1_000;
 /// How long the services may take to take up the definitions.
 const PATIENCE: Duration = Duration::from_mins(1);
-/// How long the demo waits where the shop's time has come to the present.
-const AT_THE_PRESENT: Duration = Duration::from_millis(200);
+/// The shortest step, once the shop's time has come to the present.
+const AT_THE_PRESENT: Duration = Duration::from_secs(1);
 
 impl Demo {
     /// The definitions that it runs on.
@@ -84,7 +85,7 @@ impl Demo {
         let definitions = self.load()?;
         let installation = Installation::of(config, "0");
         installation.create(1, Duration::from_secs(10)).await?;
-        let opens_at = Timestamp::from_millis(jiff::Timestamp::now().as_millisecond()) - OPENED_BEFORE;
+        let opens_at = now() - OPENED_BEFORE;
         let time = ShopTime::starting_at(opens_at);
 
         let door = services::add(host, config, &installation, &[ServiceName::Ingestion], None).await?;
@@ -138,6 +139,10 @@ impl Demo {
     }
 }
 
+fn now() -> Timestamp {
+    Timestamp::from_millis(jiff::Timestamp::now().as_millisecond())
+}
+
 fn mailbox(config: &Config, door: &str, time: ShopTime) -> anyhow::Result<Mailbox> {
     let shop = ShopOptions {
         name: Some("Demo shop".to_owned()),
@@ -178,13 +183,10 @@ impl Opened {
         let pace = Pace { speed: self.demo.speed };
         while !stop.is_stopped() && !self.is_over() {
             let began = Instant::now();
-            let to = self.time.now() + pace.step();
-            if to.as_millis() > jiff::Timestamp::now().as_millisecond() {
-                stop.wait_timeout(AT_THE_PRESENT);
-                continue;
-            }
-            self.step(to)?;
-            stop.wait_timeout(pace.step_takes().saturating_sub(began.elapsed()));
+            let (to, present) = (self.time.now() + pace.step(), now());
+            self.step(to.min(present))?;
+            let takes = if to < present { pace.step_takes() } else { AT_THE_PRESENT };
+            stop.wait_timeout(takes.saturating_sub(began.elapsed()));
         }
         Ok(())
     }

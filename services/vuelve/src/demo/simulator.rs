@@ -218,7 +218,8 @@ impl Simulator {
         }
         // Not while she is still reminded of this cart. Who was brought by a message comes by herself as before.
         if !to_buy {
-            let after = chance.between(&format!("{visit} next"), days(4), days(9));
+            let soonest = if adds > 0 { days(4) } else { days(1) };
+            let after = chance.between(&format!("{visit} next"), soonest, days(8));
             self.plan(now + after, index, Act::Visit { to_buy: false });
         }
     }
