@@ -67,6 +67,8 @@ struct Person {
     locale: Locale,
     /// How often she came.
     visits: u64,
+    /// How many carts she has begun.
+    carts: u64,
     cart: Option<Cart>,
 }
 
@@ -171,9 +173,11 @@ impl Simulator {
             }
             Act::Add(product) => {
                 let person = &mut self.people[index];
-                let visit = person.visits;
-                let cart_id = format!("cart-{}-{visit}", index + 1);
-                let cart = person.cart.get_or_insert_with(|| Cart { id: cart_id, lines: Vec::new() });
+                let carts = &mut person.carts;
+                let cart = person.cart.get_or_insert_with(|| {
+                    *carts += 1;
+                    Cart { id: format!("cart-{}-{carts}", index + 1), lines: Vec::new() }
+                });
                 cart.lines.push(product);
                 let mut properties = person.shown(&product);
                 properties["quantity"] = json!(1);
@@ -296,7 +300,14 @@ impl Person {
     fn new(chance: Chance, number: u32) -> Self {
         let name = chance.below(&format!("{number} is called"), FIRST_NAMES.len() as u64) as usize;
         let locale = if chance.happens(&format!("{number} speaks Spanish"), 50) { Locale::Es } else { Locale::En };
-        Self { id: format!("customer-{number}"), first_name: FIRST_NAMES[name], locale, visits: 0, cart: None }
+        Self {
+            id: format!("customer-{number}"),
+            first_name: FIRST_NAMES[name],
+            locale,
+            visits: 0,
+            carts: 0,
+            cart: None,
+        }
     }
 
     fn address(&self) -> String {
