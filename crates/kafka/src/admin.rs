@@ -98,6 +98,9 @@ pub(crate) fn owned(message: &BorrowedMessage<'_>) -> ReadRecord {
 /// Follows topics from their beginning: for commands that wait for something to be written.
 pub struct Follower {
     reader: BaseConsumer<Logged>,
+    /// Asks where topics end. The reader's own connection is busy: the broker answers a question there only after the fetch
+    /// before it, which waits for records.
+    asker: BaseConsumer<Logged>,
     partitions: Vec<(String, i32)>,
     timeout: Duration,
 }
@@ -123,7 +126,8 @@ impl Follower {
             }
         }
         reader.assign(&assignment).map_err(|source| KafkaFailure::of("following topics", source))?;
-        Ok(Self { reader, partitions, timeout })
+        let asker = create(&cluster.reader("vuelve-ask", true), Logged, "a reader")?;
+        Ok(Self { reader, asker, partitions, timeout })
     }
 
     /// The next record, if one comes within `wait`.
@@ -142,7 +146,7 @@ impl Follower {
     /// The last stable offset of every partition of a topic.
     pub fn stable_ends(&self, topic: &str, partitions: i32) -> Result<Vec<i64>, KafkaFailure> {
         let end = |partition| {
-            let range = self.reader.fetch_watermarks(topic, partition, self.timeout);
+            let range = self.asker.fetch_watermarks(topic, partition, self.timeout);
             range
                 .map(|(_, end)| end)
                 .map_err(|source| KafkaFailure::of(format!("asking for the end of {topic}"), source))
