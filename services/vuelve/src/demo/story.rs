@@ -51,6 +51,8 @@ pub(super) struct Sums {
     pub(super) exits_by_purchase: u64,
     /// By journey and step: messages asked for.
     pub(super) messages: BTreeMap<String, u64>,
+    /// By outcome: what became of them.
+    pub(super) outcomes: BTreeMap<String, u64>,
 }
 
 /// Everything that the pages show beside the mailbox.
@@ -127,13 +129,18 @@ impl Told {
                 let step = decision.step.as_deref().unwrap_or_default();
                 *self.sums.messages.entry(format!("{} {step}", decision.journey)).or_default() += 1;
             }
+            Decision::MessageOutcome => {
+                let outcome = decision.reason.clone().unwrap_or_default();
+                // That it was sent is what the mailbox shows.
+                let is_shown = outcome == "sent";
+                *self.sums.outcomes.entry(outcome).or_default() += 1;
+                if is_shown {
+                    return;
+                }
+            }
             _ => {}
         }
         self.note_trigger(&decision);
-        // That a message was sent is what the mailbox shows.
-        if decision.decision == Decision::MessageOutcome {
-            return;
-        }
         self.decisions.push_back(Decided {
             at: Timestamp::from_millis(decision.at),
             customer: decision.customer_id,
@@ -168,4 +175,68 @@ impl Told {
 #[allow(clippy::trivially_copy_pass_by_ref, reason = "serde hands a reference")]
 fn as_rfc3339<S: Serializer>(at: &Timestamp, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(&rfc3339(*at).map_err(serde::ser::Error::custom)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn added(number: usize) -> ShopCall {
+        ShopCall {
+            message_id: format!("demo-{number}"),
+            customer: "customer-1".to_owned(),
+            at: Timestamp::from_seconds(number as i64),
+            event: "Product Added",
+            product: Some("Desk lamp"),
+            cart: None,
+            json: String::new(),
+        }
+    }
+
+    fn decided(decision: Decision, run: usize, reason: Option<&str>) -> JourneyDecision {
+        JourneyDecision {
+            run_id: Some(format!("run-{run}")),
+            trigger_message_id: Some(format!("demo-{run}")),
+            decision,
+            reason: reason.map(str::to_owned),
+            ..JourneyDecision::default()
+        }
+    }
+
+    #[test]
+    fn a_run_is_told_with_the_latest_event_that_set_its_wait() {
+        let story = Story::default();
+        story.sent(&[added(1), added(2)]);
+        story.decided(vec![decided(Decision::Entered, 1, None)]);
+        let restarted =
+            JourneyDecision { trigger_message_id: Some("demo-2".to_owned()), ..decided(Decision::Restarted, 1, None) };
+        story.decided(vec![restarted]);
+        assert_eq!(story.trigger("run-1").unwrap().at, Timestamp::from_seconds(2));
+        assert_eq!(story.trigger("run-2"), None);
+    }
+
+    #[test]
+    fn a_message_that_was_not_sent_is_among_the_decisions_with_its_outcome() {
+        let story = Story::default();
+        story.decided(vec![
+            decided(Decision::MessageOutcome, 1, Some("sent")),
+            decided(Decision::MessageOutcome, 2, Some("unsubscribed")),
+        ]);
+        let shown: Vec<_> = story.decisions(10).into_iter().map(|decided| decided.reason).collect();
+        assert_eq!(shown, [Some("unsubscribed".to_owned())]);
+        assert_eq!(story.sums().outcomes, [("sent".to_owned(), 1), ("unsubscribed".to_owned(), 1)].into());
+    }
+
+    #[test]
+    fn what_is_kept_is_bounded_and_the_sums_go_on() {
+        let story = Story::default();
+        let count = KEEP_RUNS + 10;
+        for number in 0..count {
+            story.sent(&[added(number)]);
+            story.decided(vec![decided(Decision::Entered, number, None)]);
+        }
+        assert_eq!((story.calls(usize::MAX).len(), story.decisions(usize::MAX).len()), (KEEP_CALLS, KEEP_DECISIONS));
+        assert_eq!((story.trigger("run-9"), story.trigger("run-10").is_some()), (None, true));
+        assert_eq!((story.sums().calls, story.sums().runs_entered), (count as u64, count as u64));
+    }
 }

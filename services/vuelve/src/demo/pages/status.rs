@@ -1,5 +1,7 @@
 //! How the demo goes.
 
+use std::collections::BTreeMap;
+
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
@@ -61,14 +63,20 @@ pub(super) async fn page(State(pages): State<Pages>, headers: HeaderMap) -> Resp
     ] {
         content.markup("<tr><th>").text(name).markup("</th><td>").number(number).markup("</td></tr>");
     }
-    content.markup("</table><h2>").text(words.messages_asked_for).markup("</h2><table>");
-    for (name, number) in &sums.messages {
-        content.markup("<tr><td>").text(name).markup("</td><td class=\"number\">").number(*number).markup("</td></tr>");
-    }
     content.markup("</table>");
+    counts(&mut content, words.messages_asked_for, &sums.messages);
+    counts(&mut content, words.outcomes, &sums.outcomes);
     decisions(&mut content, words, &pages.story.decisions(SHOWN));
     events(&mut content, words, &pages.story.calls(SHOWN));
     answer(StatusCode::OK, PAGE_POLICY, super::page(words, words.status, true, &content))
+}
+
+fn counts(content: &mut Html, title: &str, counts: &BTreeMap<String, u64>) {
+    content.markup("<h2>").text(title).markup("</h2><table>");
+    for (name, number) in counts {
+        content.markup("<tr><td>").text(name).markup("</td><td class=\"number\">").number(*number).markup("</td></tr>");
+    }
+    content.markup("</table>");
 }
 
 fn decisions(content: &mut Html, words: &super::Words, decisions: &[Decided]) {
