@@ -1,4 +1,4 @@
-//! Reading a topic from the outside: for commands that look, and for tests.
+//! Following topics from the outside: for commands that wait for something to be written.
 
 use std::time::{Duration, Instant};
 
@@ -29,53 +29,6 @@ pub struct ReadRecord {
     pub value: Option<Vec<u8>>,
     /// Its headers.
     pub headers: Vec<Header>,
-}
-
-/// A dead letter, as the topic holds it.
-pub type DeadLetterEntry = ReadRecord;
-
-/// Hands every committed record of a topic, as of now, to `each`, partition by partition in any order, until it says
-/// `false`. Gives up where the broker says nothing for `timeout`.
-pub fn read_topic(
-    cluster: &Cluster,
-    topic: &str,
-    timeout: Duration,
-    mut each: impl FnMut(ReadRecord) -> bool,
-) -> Result<(), KafkaFailure> {
-    let reader: BaseConsumer<Logged> = create(&cluster.reader("vuelve-read", true), Logged, "a reader")?;
-    let failed = |source| KafkaFailure::of(format!("reading {topic}"), source);
-    let metadata = reader.fetch_metadata(Some(topic), timeout).map_err(failed)?;
-    let partitions = metadata.topics().first().map_or(0, |topic| topic.partitions().len());
-    let mut assignment = TopicPartitionList::new();
-    let mut open = 0;
-    for partition in 0..partitions as i32 {
-        assignment.add_partition_offset(topic, partition, Offset::Beginning).map_err(failed)?;
-        open += 1;
-    }
-    reader.assign(&assignment).map_err(failed)?;
-    let mut heard = Instant::now();
-    while open > 0 {
-        match reader.poll(Duration::from_millis(100)) {
-            None if heard.elapsed() > timeout => {
-                return Err(failed(KafkaError::MessageConsumption(
-                    rdkafka::types::RDKafkaErrorCode::OperationTimedOut,
-                )));
-            }
-            None => {}
-            Some(Err(KafkaError::PartitionEOF(_))) => {
-                heard = Instant::now();
-                open -= 1;
-            }
-            Some(Err(source)) => return Err(failed(source)),
-            Some(Ok(message)) => {
-                heard = Instant::now();
-                if !each(owned(&message)) {
-                    return Ok(());
-                }
-            }
-        }
-    }
-    Ok(())
 }
 
 pub(crate) fn owned(message: &BorrowedMessage<'_>) -> ReadRecord {

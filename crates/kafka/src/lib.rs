@@ -11,14 +11,16 @@ mod clients;
 mod dead_letters;
 mod error;
 mod registry;
+mod section;
 mod topics;
 mod worker;
 
-pub use admin::{DeadLetterEntry, Follower, ReadRecord, is_changelog_header, read_topic};
+pub use admin::{Follower, ReadRecord, is_changelog_header};
 pub use append::{Appender, Header, NewRecord};
 pub use clients::{Cluster, SECURITY_KEYS};
-pub use dead_letters::redrive_record;
+pub use dead_letters::{LetterHead, REDRIVES_HEADER, redrive_record};
 pub use error::KafkaFailure;
 pub use registry::{Registry, RegistryError};
+pub use section::{Progress, Section, read_section, read_topic};
 pub use topics::{TopicState, Topics};
 pub use worker::{Act, Done, NoShell, Shell, WorkerOptions, WorkerReport, run_worker};

@@ -20,6 +20,12 @@ pub type Key = Arc<str>;
 /// A W3C `traceparent`: carried from cause to effect, kept in state where a timer has to find it again.
 pub type Trace = Arc<str>;
 
+/// The headers of a record as it came. They are copied only where they are wanted: for a dead letter.
+pub trait RecordHeaders: Debug {
+    /// All of them, in their order: name and value.
+    fn copied(&self) -> Vec<(String, Bytes)>;
+}
+
 /// A record as it came, borrowed from the client's buffers.
 #[derive(Clone, Copy, Debug)]
 pub struct RecordRef<'a> {
@@ -37,6 +43,8 @@ pub struct RecordRef<'a> {
     pub value: Option<&'a [u8]>,
     /// The W3C trace context of the record, from its headers.
     pub traceparent: Option<&'a str>,
+    /// Its headers; none where it has none.
+    pub headers: Option<&'a dyn RecordHeaders>,
 }
 
 /// A record that was understood.
@@ -266,6 +274,8 @@ pub struct DeadLetter {
     pub key: Option<Bytes>,
     /// Its value, untouched.
     pub value: Option<Bytes>,
+    /// Its headers, untouched.
+    pub headers: Vec<(String, Bytes)>,
     /// Why.
     pub poison: Poison,
 }

@@ -115,6 +115,7 @@ impl<S: Service> TestDriver<S> {
             key: Some(key.as_bytes()),
             value,
             traceparent: None,
+            headers: None,
         };
         self.table_offsets[table] += 1;
         let result = self.worker.table_record(&record);
@@ -272,6 +273,7 @@ impl<S: Service> TestDriver<S> {
             key: record.key.as_deref(),
             value: record.value.as_deref(),
             traceparent: record.traceparent.as_deref(),
+            headers: None,
         });
     }
 

@@ -34,6 +34,7 @@ use transaction::{Outcome, TRACE_HEADER, Transactions};
 
 use crate::KafkaFailure;
 use crate::clients::{Logged, create};
+use crate::dead_letters::HeadersOf;
 
 /// How long the loop waits for a record before it looks at everything else.
 const POLL: Duration = Duration::from_millis(5);
@@ -604,7 +605,10 @@ impl<'a, S: Service> Driver<'a, S> {
 
 fn hear<S: Service>(worker: &mut Worker<S>, input: usize, message: &BorrowedMessage<'_>) {
     let trace = header_text(message, TRACE_HEADER);
-    worker.record(&record_ref(input, message, trace.as_deref()));
+    let headers = message.headers().map(HeadersOf);
+    let mut record = record_ref(input, message, trace.as_deref());
+    record.headers = headers.as_ref().map(|headers| headers as &dyn stream::RecordHeaders);
+    worker.record(&record);
 }
 
 fn record_ref<'a>(input: usize, message: &'a BorrowedMessage<'_>, traceparent: Option<&'a str>) -> RecordRef<'a> {
@@ -616,6 +620,7 @@ fn record_ref<'a>(input: usize, message: &'a BorrowedMessage<'_>, traceparent: O
         key: message.key(),
         value: message.payload(),
         traceparent,
+        headers: None,
     }
 }
 

@@ -200,6 +200,7 @@ fn dead_letter(dataset: Dataset, record: &RecordRef<'_>, poison: Poison) -> Dead
         timestamp: record.timestamp,
         key: record.key.map(Bytes::copy_from_slice),
         value: record.value.map(Bytes::copy_from_slice),
+        headers: record.headers.map_or_else(Vec::new, |headers| headers.copied()),
         poison,
     }
 }

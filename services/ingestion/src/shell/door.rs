@@ -60,6 +60,8 @@ pub(crate) struct Head<'a> {
     pub(crate) route: &'a str,
     /// The write key in the head of the request.
     pub(crate) key: Option<&'a WriteKey>,
+    /// How often its events were sent again from the dead letters.
+    pub(crate) redrives: u32,
 }
 
 impl<L: EventLog> Door<L> {
@@ -138,7 +140,7 @@ impl<L: EventLog> Door<L> {
                 }
                 Err(refusal) => {
                     refused.push(refusal.reason());
-                    records.push(dead_letter::record(json, head.route, index, &refusal, key));
+                    records.push(dead_letter::record(json, head, index, &refusal, key));
                 }
             }
         }

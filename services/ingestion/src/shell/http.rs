@@ -15,6 +15,7 @@ use tower_http::cors::{AllowHeaders, Any, CorsLayer};
 use tracing::Instrument;
 
 use super::answer::{self, Refused};
+use super::dead_letter::REDRIVES_HEADER;
 use super::door::{Door, Head};
 use super::log::EventLog;
 use super::{credentials, trace, unsubscribe};
@@ -78,7 +79,8 @@ async fn try_take<L: EventLog>(door: &Door<L>, kind: CallKind, route: &str, requ
     let body = door.body(body, declared).await?;
     let caller = trace::caller(&parts.headers);
     let trace = |span: &tracing::Span| trace::carried_on(span, caller.as_ref(), &parts.headers, door.host.as_ref());
-    door.take(Head { kind, route, key }, body, trace).await
+    let redrives = parts.headers.get(REDRIVES_HEADER).and_then(|count| count.to_str().ok()?.parse().ok()).unwrap_or(0);
+    door.take(Head { kind, route, key, redrives }, body, trace).await
 }
 
 /// What the browser library asks for first: that everything goes to Segment's own integration, which is this door.

@@ -233,6 +233,7 @@ impl World {
                 key: Some(key.as_bytes()),
                 value: Some(&value),
                 traceparent: None,
+                headers: None,
             };
             Journeys::apply_table(&mut policy, &SCHEMAS, &record).expect("a definition that was applied before");
         }

@@ -124,6 +124,7 @@ impl<W: Wiring> Hand<W> {
             key: record.key.as_deref(),
             value: record.value.as_deref(),
             traceparent: None,
+            headers: None,
         })
     }
 
@@ -136,6 +137,7 @@ impl<W: Wiring> Hand<W> {
             key: Some(name.as_bytes()),
             value: Some(b"in force"),
             traceparent: None,
+            headers: None,
         })
     }
 

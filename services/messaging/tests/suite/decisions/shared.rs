@@ -151,6 +151,7 @@ impl Bench {
                 key: Some(key.as_bytes()),
                 value: value.as_deref(),
                 traceparent: None,
+                headers: None,
             };
             Messaging::apply_table(&mut policy, schemas(), &record).unwrap();
         }
