@@ -4,13 +4,16 @@
 //! - every error that leaves a service is a [`Refusal`]: one place chooses the code and the google.rpc details;
 //! - a deadline that passes is `DEADLINE_EXCEEDED` on both sides of the wire, and every call has one ([`DeadlineLayer`]).
 
+mod answers;
 mod deadline;
 mod refusal;
 mod time;
 
+pub use answers::{JourneysAnswers, JourneysServer, has_time, journeys_server};
 pub use deadline::{Deadline, DeadlineLayer, DeadlineService};
+pub use http::Extensions;
 pub use refusal::{Refusal, describe};
-pub use time::{timestamp, to_timestamp};
+pub use time::{WireTime, timestamp, to_timestamp};
 
 /// Journeys: where customers are, and why.
 pub mod journeys {

@@ -1,5 +1,7 @@
 //! Event time on the wire.
 
+pub use prost_types::Timestamp as WireTime;
+
 /// Milliseconds since the epoch as a protobuf timestamp.
 pub fn timestamp(millis: i64) -> prost_types::Timestamp {
     prost_types::Timestamp {

@@ -5,5 +5,7 @@ pub mod demo;
 pub mod embedded;
 pub mod folders;
 pub mod hosting;
+pub mod letters;
 pub mod replay;
 pub mod services;
+pub mod why;

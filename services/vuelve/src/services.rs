@@ -57,7 +57,8 @@ pub async fn add(
         hosting::add_resolver(host, config, installation)?;
     }
     if wants(&[ServiceName::Journeys]) {
-        hosting::add_journeys(host, config, installation)?;
+        let lookups = hosting::add_journeys(host, config, installation)?;
+        hosting::add_lookups(host, config, installation, lookups).await?;
     }
     if wants(&[ServiceName::Messaging]) {
         let (settings, channel) = match channel {

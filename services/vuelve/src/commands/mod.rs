@@ -5,9 +5,11 @@ mod check;
 mod completions;
 mod config;
 mod demo;
+mod deadletters;
 mod replay;
 mod run;
 mod topics;
+mod why;
 
 use std::io::{ErrorKind, Write as _};
 use std::path::PathBuf;
@@ -31,6 +33,8 @@ Examples:
   vuelve check presets/basic            Is what I wrote a definition?
   vuelve replay --help                  What would have been sent, on a recorded clickstream?
   vuelve run --help                     Run the services.
+  vuelve why MESSAGE_ID                 Why did she get it, or not?
+  vuelve deadletters list               What could not be processed, and why?
   vuelve config                         What is in force, and where was it written?
   vuelve completions bash               Complete commands in my shell.
 
@@ -68,6 +72,8 @@ enum Command {
     Replay(replay::Replay),
     Run(run::Run),
     Topics(topics::TopicsCommand),
+    Why(why::Why),
+    Deadletters(deadletters::DeadLetters),
     Config(config::Config),
     Completions(completions::Completions),
 }
@@ -83,6 +89,8 @@ impl Cli {
             Command::Stop(control) => control.run(&self.global, DefinitionStatus::Stopped),
             Command::Run(run) => run.run(&self.global),
             Command::Topics(topics) => topics.run(&self.global),
+            Command::Why(why) => why.run(&self.global),
+            Command::Deadletters(letters) => letters.run(&self.global),
             Command::Config(config) => config.run(&self.global),
             Command::Completions(completions) => completions.run(),
             Command::Demo(demo) => demo.run(&self.global),

@@ -6,6 +6,8 @@
 
 mod channels;
 mod door;
+mod lookup_words;
+mod lookups;
 mod report;
 mod sections;
 mod shell;
@@ -20,6 +22,7 @@ use schemas::Schemas;
 
 pub use channels::{channel, messaging_settings};
 pub use door::add_door;
+pub use lookups::add_lookups;
 pub use sections::{LinkOptions, Sections, layout};
 pub use shell::{Channel, SideEffects};
 pub use worker::{add_journeys, add_messaging, add_resolver};
@@ -85,6 +88,21 @@ impl Installation {
         Topics::new(&self.cluster, timeout).check()?;
         self.registry.bind(&self.cluster.prefix, &self.schemas, register)?;
         Ok(())
+    }
+
+    /// Reads a record's value by its writer's schema, which is fetched if it is new here. None where it is no such record;
+    /// an error only where the registry does not answer.
+    pub fn decode<T: schemas::Contract>(&self, value: &[u8]) -> Result<Option<T>, kafka::RegistryError> {
+        match self.learn(value) {
+            Err(error) if error.is_passing() => Err(error),
+            // A schema that nobody knows makes the record unreadable.
+            Ok(()) | Err(_) => Ok(self.schemas.decode(value).ok()),
+        }
+    }
+
+    /// Fetches the writer's schema of a value, if it is new here.
+    pub(crate) fn learn(&self, value: &[u8]) -> Result<(), kafka::RegistryError> {
+        self.schemas.missing(value).map_or(Ok(()), |id| self.registry.learn(&self.schemas, id))
     }
 
     /// Creates what is missing: topics, and the schemas in the registry. Returns the topics that were created.
