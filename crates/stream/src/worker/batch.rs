@@ -51,7 +51,9 @@ pub enum HaltReason {
     /// Records that were never processed are gone from the log.
     #[error(
         "partition {partition} of {dataset} begins at offset {log_start}, but only what lies before {position} was \
-         processed: {lost} records were deleted unread; see `vuelve skip`"
+         processed: {lost} records were deleted unread. This version does not go on past a gap: the partition stands still, \
+         and an installation under another `installation.prefix` begins anew. Keep what is not processed for longer than \
+         any outage (retention.ms)"
     )]
     Gap {
         /// Which input.

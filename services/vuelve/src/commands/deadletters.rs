@@ -159,8 +159,7 @@ impl Redrive {
         let tokio = tokio::runtime::Runtime::new()?;
         // The appender's tasks live on the runtime.
         let _guard = tokio.enter();
-        let appender =
-            self.yes.then(|| Appender::new(&installation.cluster, "vuelve-redrive", timeout)).transpose()?;
+        let appender = self.yes.then(|| Appender::new(&installation.cluster, "vuelve-redrive", timeout)).transpose()?;
         let redriver = Redriver::new(installation, door, appender);
         let mut sums = Sums { sends: self.yes, ..Sums::default() };
         let mut one = |letter: &Letter, named: bool| -> anyhow::Result<()> {
@@ -225,7 +224,11 @@ impl Sums {
 fn as_text(letter: &Letter) -> String {
     let when = rfc3339(letter.record.timestamp);
     let Some(head) = &letter.head else {
-        return format!("{}  {when}  {} B: its headers do not say where it came from\n", letter.place(), letter.size_bytes);
+        return format!(
+            "{}  {when}  {} B: its headers do not say where it came from\n",
+            letter.place(),
+            letter.size_bytes
+        );
     };
     let from = match &head.source {
         Some(source) => format!("the door's {}, event {} of its call, write key {source}", head.topic, head.offset),

@@ -63,7 +63,11 @@ struct Answers {
 }
 
 impl JourneysAnswers for Answers {
-    async fn get_journeys(&self, request: GetJourneysRequest, call: Extensions) -> Result<GetJourneysResponse, Refusal> {
+    async fn get_journeys(
+        &self,
+        request: GetJourneysRequest,
+        call: Extensions,
+    ) -> Result<GetJourneysResponse, Refusal> {
         let customer_id = id("customer_id", request.customer_id)?;
         let customer = self.customer(&customer_id, &call).await?;
         let runs = lookups::active_runs(&customer.state).iter().map(words::run).collect();
@@ -91,12 +95,11 @@ impl JourneysAnswers for Answers {
 impl Answers {
     /// A customer's state, off the async threads.
     async fn customer(&self, customer_id: &str, call: &Extensions) -> Result<Customer, Refusal> {
-        let place = place(&self.places).ok_or(Refusal::Exhausted {
-            limit: "grpc.max_concurrent_calls",
-            retry_after: RETRY,
-        })?;
+        let place =
+            place(&self.places).ok_or(Refusal::Exhausted { limit: "grpc.max_concurrent_calls", retry_after: RETRY })?;
         let partition = partition_of(customer_id.as_bytes(), self.installation.cluster.partitions);
-        let (lookups, installation, key) = (Arc::clone(&self.lookups), self.installation.clone(), customer_id.to_owned());
+        let (lookups, installation, key) =
+            (Arc::clone(&self.lookups), self.installation.clone(), customer_id.to_owned());
         let read = move || {
             let _place = place;
             let found = lookups.get(partition, &key).map_err(Failure::Lookup)?;
@@ -152,7 +155,10 @@ impl Failure {
             |reason, problem: &str| Refusal::Unavailable { reason, problem: problem.to_owned(), retry_after: RETRY };
         let error = match self {
             Self::Lookup(error @ LookupError::Restoring(_)) => {
-                return unavailable("RESTORING", &format!("{error} (with store.kind = \"memory\", ask the process that owns it)"));
+                return unavailable(
+                    "RESTORING",
+                    &format!("{error} (with store.kind = \"memory\", ask the process that owns it)"),
+                );
             }
             Self::Lookup(LookupError::Store(StoreError::Unavailable(_))) => {
                 return unavailable("STORE_AWAY", "the state store does not answer");
@@ -160,7 +166,9 @@ impl Failure {
             Self::Registry(error) if error.is_passing() => {
                 return unavailable("REGISTRY_AWAY", "the schema registry does not answer");
             }
-            Self::Search(error) if error.downcast_ref::<kafka::KafkaFailure>().is_some_and(kafka::KafkaFailure::is_passing) => {
+            Self::Search(error)
+                if error.downcast_ref::<kafka::KafkaFailure>().is_some_and(kafka::KafkaFailure::is_passing) =>
+            {
                 return unavailable("LOG_AWAY", "the log does not answer");
             }
             Self::Lookup(error) => error.into(),
@@ -200,9 +208,10 @@ impl Page {
             Ok(size) => size.min(MAX_PAGE),
             Err(_) => return Err(Refusal::Invalid { field: "page_size", problem: "is negative".to_owned() }),
         };
-        let before = (!request.page_token.is_empty()).then(|| request.page_token.parse()).transpose().map_err(|_| {
-            Refusal::Invalid { field: "page_token", problem: "is not the next_page_token of an answer".to_owned() }
-        })?;
+        let before =
+            (!request.page_token.is_empty()).then(|| request.page_token.parse()).transpose().map_err(|_| {
+                Refusal::Invalid { field: "page_token", problem: "is not the next_page_token of an answer".to_owned() }
+            })?;
         Ok(Self { size, before })
     }
 

@@ -103,7 +103,11 @@ impl Redriver {
                 head.redrives, head.reason, letter.record.partition, letter.record.offset
             )));
         }
-        if head.source.is_some() { self.through_the_door(letter, head).await } else { self.onto_its_topic(letter).await }
+        if head.source.is_some() {
+            self.through_the_door(letter, head).await
+        } else {
+            self.onto_its_topic(letter).await
+        }
     }
 
     async fn onto_its_topic(&self, letter: &Letter) -> anyhow::Result<Redriven> {

@@ -2,8 +2,8 @@
 
 use std::fmt::Write as _;
 
-use super::entry::{Entry, What, rfc3339};
 use super::Story;
+use super::entry::{Entry, What, rfc3339};
 
 /// The story as text, the earliest first.
 pub fn text(story: &Story) -> String {
@@ -46,7 +46,10 @@ fn tail(entry: &Entry) -> String {
         }
         What::Requested { category, channels, due_at, expires_at, .. } => {
             parts.push(format!("category {category}"));
-            parts.push(format!("by {}", if channels.is_empty() { "any channel".to_owned() } else { channels.join(", ") }));
+            parts.push(format!(
+                "by {}",
+                if channels.is_empty() { "any channel".to_owned() } else { channels.join(", ") }
+            ));
             parts.push(format!("due {}", rfc3339(*due_at)));
             parts.push(format!("expires {}", rfc3339(*expires_at)));
         }
