@@ -201,7 +201,14 @@ impl Sums {
     fn tell(&mut self, letter: &Letter, done: &Redriven) -> anyhow::Result<()> {
         let before = letter.head.as_ref().map_or(0, |head| head.redrives);
         let (verb, place) = (if self.sends { "sent" } else { "would be sent" }, letter.place());
-        let round = if before > 0 { format!(", for the {}th time", before + 1) } else { String::new() };
+        let round = if before > 0 {
+            format!(
+                " (it came back {} before)",
+                if before == 1 { "once".to_owned() } else { format!("{before} times") }
+            )
+        } else {
+            String::new()
+        };
         let line = match done {
             Redriven::Topic(topic) => format!("{place} {verb} to {topic}{round}\n"),
             Redriven::Door(path) => format!("{place} {verb} through the door by {path}{round}\n"),
