@@ -10,7 +10,7 @@ use super::batch::{Decision, HaltReason};
 use super::inbox::{Pending, record_bytes};
 use super::partition::{Part, Phase};
 use super::{Cycle, Takeover, Worker, concerns};
-use crate::service::{ClaimId, DeadLetter, Decoded, Key, Poison, RecordRef, Service, Trace};
+use crate::service::{ClaimId, DeadLetter, Decoded, Key, Poison, RecordHeaders, RecordRef, Service, Trace};
 use crate::settings::TimeMode;
 use crate::topology::{Clock, Dataset, Partition};
 
@@ -200,7 +200,7 @@ fn dead_letter(dataset: Dataset, record: &RecordRef<'_>, poison: Poison) -> Dead
         timestamp: record.timestamp,
         key: record.key.map(Bytes::copy_from_slice),
         value: record.value.map(Bytes::copy_from_slice),
-        headers: record.headers.map_or_else(Vec::new, |headers| headers.copied()),
+        headers: record.headers.map_or_else(Vec::new, RecordHeaders::copied),
         poison,
     }
 }
