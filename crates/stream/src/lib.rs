@@ -12,4 +12,4 @@ pub use settings::{TimeMode, WorkerSettings};
 pub use store::*;
 pub use test_driver::{TestDriver, encode};
 pub use topology::*;
-pub use worker::{Batch, Counts, Decision, HaltReason, PartitionCommit, Takeover, Worker};
+pub use worker::{Batch, Counts, Decision, HaltReason, PartitionCommit, RecordFate, Takeover, Worker};

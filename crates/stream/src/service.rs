@@ -186,6 +186,7 @@ pub struct Effects<O, A> {
     /// Side effects to perform once the claims on them are committed.
     pub actions: Vec<(ClaimId, A)>,
     trace: Option<Trace>,
+    by_timer: bool,
 }
 
 /// An output and the trace that it belongs to.
@@ -195,23 +196,25 @@ pub struct Emitted<O> {
     pub output: O,
     /// The trace of its cause.
     pub trace: Option<Trace>,
+    /// Its cause is a timer: the trace, if there is one, is that of what once set it.
+    pub by_timer: bool,
 }
 
 impl<O, A> Default for Effects<O, A> {
     fn default() -> Self {
-        Self { outputs: Vec::new(), actions: Vec::new(), trace: None }
+        Self { outputs: Vec::new(), actions: Vec::new(), trace: None, by_timer: false }
     }
 }
 
 impl<O, A> Effects<O, A> {
     /// Writes a record, in the trace of the cause.
     pub fn emit(&mut self, output: O) {
-        self.outputs.push(Emitted { output, trace: self.trace.clone() });
+        self.emit_traced(output, self.trace.clone());
     }
 
     /// Writes a record in a trace that the state remembers (a timer has none of its own).
     pub fn emit_traced(&mut self, output: O, trace: Option<Trace>) {
-        self.outputs.push(Emitted { output, trace });
+        self.outputs.push(Emitted { output, trace, by_timer: self.by_timer });
     }
 
     /// Claims a side effect: once the claim is committed with the state, the shell performs it and its outcome
@@ -220,8 +223,9 @@ impl<O, A> Effects<O, A> {
         self.actions.push((claim, action));
     }
 
-    pub(crate) fn begin(&mut self, trace: Option<Trace>) {
+    pub(crate) fn begin<I, C>(&mut self, cause: &Cause<I, C>, trace: Option<Trace>) {
         self.trace = trace;
+        self.by_timer = matches!(cause, Cause::Timer);
     }
 }
 
@@ -276,6 +280,8 @@ pub struct DeadLetter {
     pub value: Option<Bytes>,
     /// Its headers, untouched.
     pub headers: Vec<(String, Bytes)>,
+    /// The trace that it belongs to.
+    pub trace: Option<Trace>,
     /// Why.
     pub poison: Poison,
 }

@@ -8,6 +8,7 @@
 mod options;
 mod rebalance;
 mod restore;
+mod spans;
 mod tables;
 mod transaction;
 
@@ -27,10 +28,11 @@ use stream::{
 
 pub use options::{Act, Done, NoShell, Shell, WorkerOptions, WorkerReport};
 use rebalance::{GroupContext, Rebalance};
-use restore::{Restorer, header_text, now_ms};
+use restore::{Restorer, header_bytes, now_ms};
+use spans::Spans;
 use tables::{Broadcast, Broadcasts};
-pub(crate) use transaction::HEADER_KEY;
-use transaction::{Outcome, TRACE_HEADER, Transactions};
+pub(crate) use transaction::{HEADER_KEY, TRACE_HEADER};
+use transaction::{Outcome, Transactions};
 
 use crate::KafkaFailure;
 use crate::clients::{Logged, create};
@@ -76,6 +78,7 @@ struct Driver<'a, S: Service> {
     broadcasts: Broadcasts,
     restorer: Restorer,
     transactions: Transactions,
+    spans: Spans,
     positions: HashMap<Partition, StorePosition>,
     asked_for_ends: Instant,
     stepped_past_markers: Instant,
@@ -119,6 +122,7 @@ impl<'a, S: Service> Driver<'a, S> {
             broadcasts: Broadcasts::new(cluster, &slot_id, topology)?,
             restorer: Restorer::new(options, topology.service, topology.changelog, &group_id)?,
             transactions: retry(stopped, report, || Transactions::begin(cluster, topology, schemas, &slot_id))?,
+            spans: Spans::of(topology, &group_id),
             positions: HashMap::new(),
             asked_for_ends: now,
             stepped_past_markers: now,
@@ -192,6 +196,7 @@ impl<'a, S: Service> Driver<'a, S> {
                 }
             }
         }
+        self.spans.settle(&self.worker);
         Ok(())
     }
 
@@ -227,6 +232,7 @@ impl<'a, S: Service> Driver<'a, S> {
                     self.positions.remove(partition);
                     self.store.release(*partition);
                 }
+                self.spans.settle(&self.worker);
                 self.suspected.retain(|(_, partition), _| !partitions.contains(partition));
                 let list = list(&partitions, Offset::Invalid)?;
                 self.group.incremental_unassign(&list).map_err(|source| KafkaFailure::of("unassigning", source))?;
@@ -298,7 +304,7 @@ impl<'a, S: Service> Driver<'a, S> {
                 None => break,
                 Some(Ok(message)) => {
                     learn_of(&self.schemas, self.options, &message)?;
-                    hear(&mut self.worker, 0, &message);
+                    hear(&mut self.worker, &mut self.spans, 0, &message);
                 }
                 Some(Err(KafkaError::PartitionEOF(_))) => {}
                 Some(Err(error)) => self.group_failed(error)?,
@@ -312,7 +318,7 @@ impl<'a, S: Service> Driver<'a, S> {
                     None => break,
                     Some(Ok(message)) => {
                         learn_of(&self.schemas, self.options, &message)?;
-                        hear(&mut self.worker, index + 1, &message);
+                        hear(&mut self.worker, &mut self.spans, index + 1, &message);
                     }
                     Some(Err(KafkaError::PartitionEOF(_))) => {}
                     Some(Err(source)) => {
@@ -506,15 +512,17 @@ impl<'a, S: Service> Driver<'a, S> {
             return Ok(());
         };
         let began = Instant::now();
-        match self.transactions.commit(batch, &group) {
+        match self.transactions.commit(batch, &group, &mut self.spans) {
             Outcome::Committed(headers) => {
                 self.store_changes(batch, &headers)?;
                 self.worker.committed();
+                self.spans.dead_lettered(batch);
                 self.report.committed(self.topology.service, &batch.counts, batch.outputs.len(), began.elapsed());
             }
             Outcome::Aborted(error) => {
                 self.report.aborted(self.topology.service, &error.to_string());
                 self.worker.aborted();
+                self.spans.settle(&self.worker);
                 pause(BACKOFF.0);
             }
             Outcome::Rebuild(error) => {
@@ -579,6 +587,7 @@ impl<'a, S: Service> Driver<'a, S> {
             self.worker.revoked(partition);
             self.worker.assigned(partition);
         }
+        self.spans.settle(&self.worker);
     }
 
     /// What others wrote to our outputs before a takeover lies below their ends as of now.
@@ -597,16 +606,19 @@ impl<'a, S: Service> Driver<'a, S> {
     }
 
     /// Leaves the group; the partitions are given back by the callback.
-    fn close(self) {
+    fn close(mut self) {
+        self.spans.give_up();
         self.group.context().close();
         self.group.unsubscribe();
     }
 }
 
-fn hear<S: Service>(worker: &mut Worker<S>, input: usize, message: &BorrowedMessage<'_>) {
-    let trace = header_text(message, TRACE_HEADER);
+fn hear<S: Service>(worker: &mut Worker<S>, spans: &mut Spans, input: usize, message: &BorrowedMessage<'_>) {
+    let trace = header_bytes(message, TRACE_HEADER).and_then(|bytes| std::str::from_utf8(bytes).ok());
+    let expected = worker.expects(input, message.partition(), message.offset());
+    let span = trace.filter(|_| expected).and_then(|trace| spans.process(input, message, trace));
     let headers = message.headers().map(HeadersOf);
-    let mut record = record_ref(input, message, trace.as_deref());
+    let mut record = record_ref(input, message, span.as_deref().or(trace));
     record.headers = headers.as_ref().map(|headers| headers as &dyn stream::RecordHeaders);
     worker.record(&record);
 }

@@ -23,6 +23,8 @@ use crate::append::{Header, owned_headers};
 use crate::clients::{Cluster, create, log};
 use crate::dead_letters;
 
+use super::spans::Spans;
+
 /// The key of a changelog's header. No customer id begins with this character.
 pub(crate) const HEADER_KEY: &str = "\0";
 /// Names the writer of a changelog record.
@@ -30,7 +32,7 @@ pub(super) const WRITER_HEADER: &str = "vuelve-writer";
 /// What a key waits for, on its changelog record: the four lanes, 8 bytes each, big-endian milliseconds; `i64::MIN` for none.
 pub(super) const DUE_HEADER: &str = "vuelve-due";
 /// W3C trace context.
-pub(super) const TRACE_HEADER: &str = "traceparent";
+pub(crate) const TRACE_HEADER: &str = "traceparent";
 
 /// How a transaction ended.
 #[derive(Debug)]
@@ -132,9 +134,16 @@ impl Transactions {
     }
 
     /// Writes a batch in one transaction.
-    pub(super) fn commit<S: Service>(&mut self, batch: &Batch<S>, group: &ConsumerGroupMetadata) -> Outcome {
+    pub(super) fn commit<S: Service>(
+        &mut self,
+        batch: &Batch<S>,
+        group: &ConsumerGroupMetadata,
+        spans: &mut Spans,
+    ) -> Outcome {
         *self.deliveries() = Deliveries::default();
-        match self.try_commit(batch, group) {
+        let result = self.try_commit(batch, group, spans);
+        spans.sent(result.is_ok());
+        match result {
             Ok(headers) => Outcome::Committed(headers),
             Err(error) => self.give_up(error),
         }
@@ -144,9 +153,10 @@ impl Transactions {
         &mut self,
         batch: &Batch<S>,
         group: &ConsumerGroupMetadata,
+        spans: &mut Spans,
     ) -> Result<HashMap<Partition, Option<i64>>, KafkaError> {
         self.producer.begin_transaction()?;
-        self.write_outputs(batch)?;
+        self.write_outputs(batch, spans)?;
         self.write_changes(batch)?;
         if !batch.marks.is_empty() {
             // The mark names offsets, so what it speaks of has to have them.
@@ -167,7 +177,7 @@ impl Transactions {
         Ok(headers)
     }
 
-    fn write_outputs<S: Service>(&mut self, batch: &Batch<S>) -> Result<(), KafkaError> {
+    fn write_outputs<S: Service>(&mut self, batch: &Batch<S>, spans: &mut Spans) -> Result<(), KafkaError> {
         let topics: Vec<(&str, String)> =
             self.topology.outputs.iter().map(|dataset| (*dataset, self.cluster.topic(dataset))).collect();
         for emitted in &batch.outputs {
@@ -188,7 +198,8 @@ impl Transactions {
             if value {
                 record = record.payload(&self.buffer);
             }
-            if let Some(trace) = &emitted.trace {
+            let span = spans.send(emitted, dataset);
+            if let Some(trace) = span.as_deref().or(emitted.trace.as_deref()) {
                 let header = Header { name: TRACE_HEADER.to_owned(), value: trace.as_bytes().to_vec() };
                 record = record.headers(owned_headers(&[header]));
             }

@@ -94,12 +94,14 @@ impl Telemetry {
     /// Builds traces and metrics without taking the process's globals.
     pub fn build(options: &TelemetryOptions, identity: &Identity) -> Result<Self, TelemetryError> {
         let resource = resource(identity);
+        let endpoint = otlp_endpoint(options);
         let mut traces = SdkTracerProvider::builder().with_resource(resource.clone());
         if env::var_os("OTEL_TRACES_SAMPLER").is_none() {
-            let root = Sampler::TraceIdRatioBased(options.sampling.get());
-            traces = traces.with_sampler(Sampler::ParentBased(Box::new(root)));
+            // Where nothing is exported, no trace begins that would cost everybody after us and be seen by nobody.
+            let share = if endpoint.is_some() { options.sampling.get() } else { 0.0 };
+            traces = traces.with_sampler(Sampler::ParentBased(Box::new(Sampler::TraceIdRatioBased(share))));
         }
-        if let Some(endpoint) = otlp_endpoint(options) {
+        if let Some(endpoint) = endpoint {
             let exporter = opentelemetry_otlp::SpanExporter::builder().with_tonic().with_endpoint(&endpoint).build();
             let exporter = exporter.map_err(|source| TelemetryError::Exporter { endpoint, source })?;
             traces = traces.with_batch_exporter(exporter);

@@ -102,6 +102,17 @@ pub enum HaltReason {
     },
 }
 
+/// What has become of a record that a worker took.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RecordFate {
+    /// It waits, or is in the open batch.
+    Open,
+    /// It is done, with all that came of it.
+    Committed,
+    /// It was given up before that: it is read again, by this worker or by another.
+    TakenBack,
+}
+
 /// How many records of an input ended how.
 pub type Counts = BTreeMap<(&'static str, &'static str, &'static str), u64>;
 

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use domain::Timestamp;
 use schemas::Mark;
 
-use super::batch::{Decision, HaltReason};
+use super::batch::{Decision, HaltReason, RecordFate};
 use super::inbox::{Pending, record_bytes};
 use super::partition::{Part, Phase};
 use super::{Cycle, Takeover, Worker, concerns};
@@ -75,17 +75,18 @@ impl<S: Service> Worker<S> {
     /// Fact: a record of an input. Refused (false) where it is not expected: of a partition that is not running, or read
     /// before [`Decision::Start`] was handed out.
     pub fn record(&mut self, record: &RecordRef<'_>) -> bool {
-        let Some(part) = self.parts.get_mut(&record.partition).filter(|part| part.listens()) else { return false };
-        let Some(received) = part.received.get_mut(record.input).filter(|next| record.offset >= **next) else {
+        if !self.expects(record.input, record.partition, record.offset) {
             return false;
-        };
+        }
+        let Some(part) = self.parts.get_mut(&record.partition) else { return false };
+        let Some(received) = part.received.get_mut(record.input) else { return false };
         *received = record.offset + 1;
         let pending = match S::decode(&self.schemas, record).and_then(with_usable_key) {
             Ok(decoded) => Pending::Record {
                 input: record.input,
                 offset: record.offset,
                 stored_at: record.timestamp,
-                trace: record.traceparent.filter(|trace| trace.len() <= MAX_TRACE_BYTES).map(Trace::from),
+                trace: trace_of(record),
                 size_bytes: record_bytes(record),
                 decoded,
             },
@@ -97,6 +98,25 @@ impl<S: Service> Worker<S> {
         };
         part.inbox.push(pending);
         true
+    }
+
+    /// Whether [`Worker::record`] would take the record with this offset.
+    pub fn expects(&self, input: usize, partition: Partition, offset: i64) -> bool {
+        let part = self.parts.get(&partition).filter(|part| part.listens());
+        part.and_then(|part| part.received.get(input)).is_some_and(|next| offset >= *next)
+    }
+
+    /// What has become of a record that was taken.
+    pub fn fate(&self, input: usize, partition: Partition, offset: i64) -> RecordFate {
+        let Some(part) = self.parts.get(&partition).filter(|part| part.running()) else { return RecordFate::TakenBack };
+        let lies_before = |next: &Vec<i64>| next.get(input).is_some_and(|next| offset < *next);
+        if lies_before(&part.committed.positions) {
+            RecordFate::Committed
+        } else if lies_before(&part.received) {
+            RecordFate::Open
+        } else {
+            RecordFate::TakenBack
+        }
     }
 
     /// Fact: the end of an input was reached at `position` (past trailing markers); `as_of` is a time, taken before the
@@ -181,6 +201,10 @@ impl<S: Service> Worker<S> {
     }
 }
 
+fn trace_of(record: &RecordRef<'_>) -> Option<Trace> {
+    record.traceparent.filter(|trace| trace.len() <= MAX_TRACE_BYTES).map(Trace::from)
+}
+
 fn with_usable_key<I>(decoded: Decoded<I>) -> Result<Decoded<I>, Poison> {
     let bad = |detail: String| Poison { reason: "bad_key", detail };
     if decoded.key.as_bytes().first() == Some(&RESERVED) {
@@ -201,6 +225,7 @@ fn dead_letter(dataset: Dataset, record: &RecordRef<'_>, poison: Poison) -> Dead
         key: record.key.map(Bytes::copy_from_slice),
         value: record.value.map(Bytes::copy_from_slice),
         headers: record.headers.map_or_else(Vec::new, RecordHeaders::copied),
+        trace: trace_of(record),
         poison,
     }
 }

@@ -31,7 +31,7 @@ use std::collections::{BTreeMap, VecDeque};
 use domain::Timestamp;
 use schemas::{ChangelogHeader, Schemas};
 
-pub use batch::{Batch, Counts, Decision, HaltReason, PartitionCommit};
+pub use batch::{Batch, Counts, Decision, HaltReason, PartitionCommit, RecordFate};
 use cache::Cache;
 use clock::MarkedClock;
 use inbox::Pending;
