@@ -1,5 +1,7 @@
 //! An installation on real parts, with each service as a process of its own.
 
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -33,6 +35,9 @@ pub struct Installation {
     door: u16,
 }
 
+/// What the door takes events for.
+const WRITE_KEY: &str = "a-write-key-of-this-test-only";
+
 /// The configuration that sends to a mail server of a test.
 pub fn smtp_sections(sink: &SmtpSink) -> String {
     format!(
@@ -62,7 +67,7 @@ impl Installation {
             std::fs::write(&path, text)?;
             Ok(path)
         };
-        let write_key = write("write-key", "a-write-key-of-this-test-only")?;
+        let write_key = write("write-key", WRITE_KEY)?;
         let link_keys = write("link-keys", &format!("k1:{}\n", "0123456789abcdef".repeat(4)))?;
         let addresses = write("address-secret", &"fedcba9876543210".repeat(4))?;
         let store = redis.as_ref().map_or_else(
@@ -111,6 +116,11 @@ impl Installation {
 
     /// Starts a process that runs these services in a slot.
     pub fn run(&self, services: &[&str], slot: u32) -> anyhow::Result<Process> {
+        self.run_with(services, slot, &[])
+    }
+
+    /// The same with settings that go before those of the configuration.
+    pub fn run_with(&self, services: &[&str], slot: u32, settings: &[String]) -> anyhow::Result<Process> {
         let name = format!("vuelve-{}-{slot}", services.join("-").trim_start_matches('-'));
         let log = self.folder.path().join(format!("{name}.log"));
         let process = Process::spec(&name, vuelve())
@@ -119,10 +129,30 @@ impl Installation {
             .arg("--config")
             .arg(&self.config)
             .args(["--set", &format!("installation.slot={slot}")])
+            .args(settings.iter().flat_map(|setting| ["--set", setting]))
+            // What is traced is seen soon.
+            .env("OTEL_BSP_SCHEDULE_DELAY", "200")
             .dir(root())
             .log(log)
             .start()?;
         Ok(process)
+    }
+
+    /// Posts JSON to the door; the error is the answer, if it is not 200.
+    pub fn post(&self, path: &str, headers: &[(&str, &str)], json: &str) -> anyhow::Result<()> {
+        let mut stream = TcpStream::connect(("127.0.0.1", self.door))?;
+        stream.set_read_timeout(Some(READY))?;
+        let headers: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+        write!(
+            stream,
+            "POST {path}?writeKey={WRITE_KEY} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\
+             Content-Type: application/json\r\nContent-Length: {}\r\n{headers}\r\n{json}",
+            json.len()
+        )?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer)?;
+        ensure!(answer.starts_with("HTTP/1.1 200 "), "{path} answers {answer}");
+        Ok(())
     }
 
     /// Where the door is.
@@ -132,8 +162,7 @@ impl Installation {
 
     /// Waits until the door answers.
     pub fn wait_for_door(&self, process: &Process) -> anyhow::Result<()> {
-        process
-            .wait_ready(READY, "open the door", || std::net::TcpStream::connect(("127.0.0.1", self.door)).is_ok())?;
+        process.wait_ready(READY, "open the door", || TcpStream::connect(("127.0.0.1", self.door)).is_ok())?;
         Ok(())
     }
 

@@ -1,4 +1,4 @@
-//! Dead letters in Kafka Connect's words: key and value untouched, the reason in the headers, and the trace.
+//! Dead letters in Kafka Connect's words: key and value untouched, the reason in the headers.
 //!
 //! Wanted properties:
 //! - a letter that is sent again is the record that it was: key, value and headers;
@@ -11,7 +11,6 @@ use stream::{DeadLetter, RecordHeaders};
 use crate::admin::ReadRecord;
 use crate::append::{Header, NewRecord};
 use crate::clients::Cluster;
-use crate::worker::TRACE_HEADER;
 
 const PREFIX: &str = "__connect.errors.";
 
@@ -24,11 +23,7 @@ pub(crate) const DATASET: &str = "platform.deadletters";
 /// The headers of a dead letter: why, and then those of the record itself.
 pub(crate) fn headers(cluster: &Cluster, service: &str, letter: &DeadLetter) -> Vec<Header> {
     let header = |name: &str, value: String| Header { name: format!("{PREFIX}{name}"), value: value.into_bytes() };
-    let own = letter.headers.iter();
-    // The trace goes on from what refused the record.
-    let own = own.filter(|(name, _)| !name.starts_with(PREFIX) && (name != TRACE_HEADER || letter.trace.is_none()));
-    let trace = letter.trace.as_ref();
-    let trace = trace.map(|trace| Header { name: TRACE_HEADER.to_owned(), value: trace.as_bytes().to_vec() });
+    let own = letter.headers.iter().filter(|(name, _)| !name.starts_with(PREFIX));
     vec![
         header("topic", cluster.topic(letter.dataset)),
         header("partition", letter.partition.to_string()),
@@ -40,7 +35,6 @@ pub(crate) fn headers(cluster: &Cluster, service: &str, letter: &DeadLetter) -> 
     ]
     .into_iter()
     .chain(own.map(|(name, value)| Header { name: name.clone(), value: value.to_vec() }))
-    .chain(trace)
     .collect()
 }
 

@@ -280,8 +280,6 @@ pub struct DeadLetter {
     pub value: Option<Bytes>,
     /// Its headers, untouched.
     pub headers: Vec<(String, Bytes)>,
-    /// The trace that it belongs to.
-    pub trace: Option<Trace>,
     /// Why.
     pub poison: Poison,
 }

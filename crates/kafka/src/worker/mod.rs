@@ -31,8 +31,8 @@ use rebalance::{GroupContext, Rebalance};
 use restore::{Restorer, header_bytes, now_ms};
 use spans::Spans;
 use tables::{Broadcast, Broadcasts};
-pub(crate) use transaction::{HEADER_KEY, TRACE_HEADER};
-use transaction::{Outcome, Transactions};
+pub(crate) use transaction::HEADER_KEY;
+use transaction::{Outcome, TRACE_HEADER, Transactions};
 
 use crate::KafkaFailure;
 use crate::clients::{Logged, create};

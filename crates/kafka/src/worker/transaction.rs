@@ -32,7 +32,7 @@ pub(super) const WRITER_HEADER: &str = "vuelve-writer";
 /// What a key waits for, on its changelog record: the four lanes, 8 bytes each, big-endian milliseconds; `i64::MIN` for none.
 pub(super) const DUE_HEADER: &str = "vuelve-due";
 /// W3C trace context.
-pub(crate) const TRACE_HEADER: &str = "traceparent";
+pub(super) const TRACE_HEADER: &str = "traceparent";
 
 /// How a transaction ended.
 #[derive(Debug)]

@@ -86,7 +86,7 @@ impl<S: Service> Worker<S> {
                 input: record.input,
                 offset: record.offset,
                 stored_at: record.timestamp,
-                trace: trace_of(record),
+                trace: record.traceparent.filter(|trace| trace.len() <= MAX_TRACE_BYTES).map(Trace::from),
                 size_bytes: record_bytes(record),
                 decoded,
             },
@@ -201,10 +201,6 @@ impl<S: Service> Worker<S> {
     }
 }
 
-fn trace_of(record: &RecordRef<'_>) -> Option<Trace> {
-    record.traceparent.filter(|trace| trace.len() <= MAX_TRACE_BYTES).map(Trace::from)
-}
-
 fn with_usable_key<I>(decoded: Decoded<I>) -> Result<Decoded<I>, Poison> {
     let bad = |detail: String| Poison { reason: "bad_key", detail };
     if decoded.key.as_bytes().first() == Some(&RESERVED) {
@@ -225,7 +221,6 @@ fn dead_letter(dataset: Dataset, record: &RecordRef<'_>, poison: Poison) -> Dead
         key: record.key.map(Bytes::copy_from_slice),
         value: record.value.map(Bytes::copy_from_slice),
         headers: record.headers.map_or_else(Vec::new, RecordHeaders::copied),
-        trace: trace_of(record),
         poison,
     }
 }

@@ -86,6 +86,7 @@ impl Metrics {
         let mut labels = vec![
             KeyValue::new("messaging.system", "kafka"),
             KeyValue::new("messaging.operation.name", "send"),
+            KeyValue::new("messaging.operation.type", "send"),
             KeyValue::new("messaging.destination.name", dataset),
         ];
         labels.extend(error.map(|error| KeyValue::new("error.type", error)));

@@ -44,8 +44,11 @@ impl Run {
                 "--all keeps the state in memory: set store.kind=memory (going on with Redis later needs no migration)"
             );
         }
-        let words: Vec<&str> = services.iter().map(|service| service.word()).collect();
-        runtime::launch(&config, &format!("vuelve {}", words.join(" ")), async |host| {
+        let name = match &services[..] {
+            [service] => format!("vuelve-{}", service.word()),
+            _ => "vuelve".to_owned(),
+        };
+        runtime::launch(&config, &name, async |host| {
             let installation = installation(&config)?;
             let kafka: &KafkaOptions = config.get();
             installation.check(kafka.auto_register, kafka.request_timeout.as_std(), PATIENCE).await?;

@@ -6,22 +6,69 @@ use kafka::WorkerReport;
 use opentelemetry::metrics::{Counter, Gauge, Histogram};
 use opentelemetry::{KeyValue, global};
 use runtime::readiness::Condition;
+use runtime::telemetry::SECONDS;
 use stream::{Counts, HaltReason, Partition};
 
-/// Every metric of a worker, declared once.
+/// Which service a worker is of.
+const SERVICE: &str = "vuelve.service";
+/// How a record, a timer, a side effect or a transaction ended.
+const OUTCOME: &str = "vuelve.outcome";
+
+/// Every metric of a worker, declared once. Labels are few: services, inputs, outcomes and reasons are closed sets.
 struct Metrics {
-    /// `vuelve.records`: what became of the records that were read.
+    /// `vuelve.records`: what became of the records that were read, of timers and of side effects.
     records: Counter<u64>,
     /// `vuelve.outputs`: records written for other services.
     outputs: Counter<u64>,
     /// `vuelve.transactions`: by how they ended.
     transactions: Counter<u64>,
-    /// `vuelve.commit.duration`, seconds.
+    /// `messaging.client.operation.duration`: how long the commit of a transaction took.
     commit_seconds: Histogram<f64>,
-    /// `vuelve.takeover.duration`, seconds.
+    /// `vuelve.takeover.duration`: how long it took to bring the store up to the changelog.
     takeover_seconds: Histogram<f64>,
-    /// `vuelve.partitions.halted`.
+    /// `vuelve.partitions.halted`: by partition that this process owned: 1 if it stands still, else 0.
     halted: Gauge<u64>,
+}
+
+impl Metrics {
+    /// Of the meter provider that is in force now: the host sets it before it starts a worker.
+    fn new() -> Self {
+        let meter = global::meter("vuelve.worker");
+        Self {
+            records: meter
+                .u64_counter("vuelve.records")
+                .with_unit("{record}")
+                .with_description("Records read, timers fired and side effects ended, by outcome.")
+                .build(),
+            outputs: meter
+                .u64_counter("vuelve.outputs")
+                .with_unit("{record}")
+                .with_description("Records written for other services.")
+                .build(),
+            transactions: meter
+                .u64_counter("vuelve.transactions")
+                .with_unit("{transaction}")
+                .with_description("Transactions, by how they ended.")
+                .build(),
+            commit_seconds: meter
+                .f64_histogram("messaging.client.operation.duration")
+                .with_unit("s")
+                .with_description("Duration of a batch's transaction, from its first record to its commit.")
+                .with_boundaries(SECONDS.to_vec())
+                .build(),
+            takeover_seconds: meter
+                .f64_histogram("vuelve.takeover.duration")
+                .with_unit("s")
+                .with_description("Duration of bringing a partition's state up to its changelog.")
+                .with_boundaries(SECONDS.to_vec())
+                .build(),
+            halted: meter
+                .u64_gauge("vuelve.partitions.halted")
+                .with_unit("{partition}")
+                .with_description("Partitions that stand still.")
+                .build(),
+        }
+    }
 }
 
 /// The report of one worker.
@@ -32,19 +79,7 @@ pub(super) struct Report {
 
 impl Report {
     pub(super) fn new(condition: Condition) -> Self {
-        let meter = global::meter("vuelve");
-        let metrics = Metrics {
-            records: meter.u64_counter("vuelve.records").with_description("Records read, by outcome").build(),
-            outputs: meter.u64_counter("vuelve.outputs").with_description("Records written for other services").build(),
-            transactions: meter
-                .u64_counter("vuelve.transactions")
-                .with_description("Transactions, by how they ended")
-                .build(),
-            commit_seconds: meter.f64_histogram("vuelve.commit.duration").with_unit("s").build(),
-            takeover_seconds: meter.f64_histogram("vuelve.takeover.duration").with_unit("s").build(),
-            halted: meter.u64_gauge("vuelve.partitions.halted").with_description("Partitions that stand still").build(),
-        };
-        Self { condition, metrics }
+        Self { condition, metrics: Metrics::new() }
     }
 }
 
@@ -60,34 +95,44 @@ impl WorkerReport for Report {
     fn committed(&self, service: &'static str, counts: &Counts, outputs: usize, took: Duration) {
         for ((what, outcome, reason), count) in counts {
             let labels = [
-                KeyValue::new("service", service),
-                KeyValue::new("input", *what),
-                KeyValue::new("outcome", *outcome),
-                KeyValue::new("reason", *reason),
+                KeyValue::new(SERVICE, service),
+                KeyValue::new("vuelve.input", *what),
+                KeyValue::new(OUTCOME, *outcome),
+                KeyValue::new("vuelve.reason", *reason),
             ];
             self.metrics.records.add(*count, &labels);
         }
-        let service = KeyValue::new("service", service);
+        let service = KeyValue::new(SERVICE, service);
         self.metrics.outputs.add(outputs as u64, std::slice::from_ref(&service));
-        self.metrics.transactions.add(1, &[service.clone(), KeyValue::new("outcome", "committed")]);
-        self.metrics.commit_seconds.record(took.as_secs_f64(), &[service]);
+        self.metrics.transactions.add(1, &[service.clone(), KeyValue::new(OUTCOME, "committed")]);
+        let commit = [
+            KeyValue::new("messaging.system", "kafka"),
+            KeyValue::new("messaging.operation.name", "commit"),
+            KeyValue::new("messaging.operation.type", "settle"),
+            service,
+        ];
+        self.metrics.commit_seconds.record(took.as_secs_f64(), &commit);
     }
 
     fn aborted(&self, service: &'static str, why: &str) {
         tracing::warn!(service, why, "a transaction was aborted; its records are processed again");
-        let labels = [KeyValue::new("service", service), KeyValue::new("outcome", "aborted")];
+        let labels = [KeyValue::new(SERVICE, service), KeyValue::new(OUTCOME, "aborted")];
         self.metrics.transactions.add(1, &labels);
     }
 
     fn taken_over(&self, service: &'static str, partition: Partition, records: u64, took: Duration) {
         tracing::info!(service, partition, records, seconds = took.as_secs_f64(), "taken over");
-        self.metrics.takeover_seconds.record(took.as_secs_f64(), &[KeyValue::new("service", service)]);
+        self.metrics.takeover_seconds.record(took.as_secs_f64(), &[KeyValue::new(SERVICE, service)]);
+        self.metrics.halted.record(0, &of_partition(service, partition));
     }
 
     fn halted(&self, service: &'static str, partition: Partition, reason: &HaltReason) {
         tracing::error!(service, partition, %reason, "a partition stands still");
-        let labels = [KeyValue::new("service", service), KeyValue::new("partition", i64::from(partition))];
-        self.metrics.halted.record(1, &labels);
+        self.metrics.halted.record(1, &of_partition(service, partition));
         self.condition.not_met(format!("partition {partition} stands still: {reason}"));
     }
+}
+
+fn of_partition(service: &'static str, partition: Partition) -> [KeyValue; 2] {
+    [KeyValue::new(SERVICE, service), KeyValue::new("vuelve.partition", i64::from(partition))]
 }
