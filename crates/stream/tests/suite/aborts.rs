@@ -1,7 +1,7 @@
 //! What an aborted commit takes back, and what comes of it the second time.
 
 use domain::HumanDuration;
-use stream::{Decision, WorkerSettings};
+use stream::{Decision, RecordFate, WorkerSettings};
 
 use crate::shared::*;
 
@@ -42,6 +42,28 @@ fn nothing_of_an_aborted_batch_is_seen() {
     }
     assert_eq!((hand.outputs.len(), hand.headers(0), hand.acts.len()), (0, headers, 0));
     assert_eq!(hand.worker.in_flight(0), 0);
+}
+
+#[test]
+fn what_has_become_of_a_record_is_known_at_every_moment() {
+    let mut hand = Hand::<Marked>::owning(live(), &[0]);
+    assert!(hand.worker.expects(0, 0, 0) && !hand.worker.expects(0, 1, 0));
+    hand.order(0, "a", "10 echo");
+    assert!(!hand.worker.expects(0, 0, 0), "it was told");
+    assert_eq!(hand.worker.fate(0, 0, 0), RecordFate::Open);
+    hand.settle();
+    assert_eq!(hand.worker.fate(0, 0, 0), RecordFate::Open, "the batch is open");
+    hand.aborts = 1;
+    hand.worker.finish();
+    while hand.aborts > 0 {
+        let decision = hand.worker.poll(hand.now_ms).unwrap();
+        hand.carry_out(decision);
+    }
+    assert_eq!(hand.worker.fate(0, 0, 0), RecordFate::TakenBack);
+    hand.finish();
+    assert_eq!(hand.worker.fate(0, 0, 0), RecordFate::Committed);
+    hand.worker.revoked(0);
+    assert_eq!(hand.worker.fate(0, 0, 0), RecordFate::TakenBack, "somebody else's");
 }
 
 #[test]
