@@ -56,6 +56,8 @@ fn one_trace_leads_from_the_http_request_through_a_timer_to_the_sent_email() {
         format!("messaging.smtp.port={}", mail.port()),
         "messaging.smtp.security=none".to_owned(),
         "messaging.smtp.from=hello@example.com".to_owned(),
+        // Less than the short session of the tests.
+        "messaging.claim_deadline=2s".to_owned(),
     ];
     let services = ["door", "resolver", "journeys", "messaging"];
     let processes = services.map(|service| installation.run_with(&[service], 0, &settings).unwrap());
