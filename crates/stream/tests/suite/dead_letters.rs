@@ -23,8 +23,8 @@ fn a_record_that_can_not_be_used_is_a_dead_letter_byte_for_byte_and_the_next_goe
     assert_eq!(hand.told(), [told("a", "noted", 5)]);
     assert_eq!(hand.dead_letters.len(), 4);
     for (offset, (letter, (key, value))) in hand.dead_letters.iter().zip(records).enumerate() {
-        let DeadLetter { dataset, partition, offset: at_offset, timestamp, key: found_key, value: found, poison } =
-            letter;
+        let DeadLetter { dataset, partition, offset: at_offset, timestamp, key: found_key, value: found, .. } = letter;
+        let poison = &letter.poison;
         assert_eq!((*dataset, *partition, *at_offset, *timestamp), (ORDERS, 0, offset as i64, at(77)));
         assert_eq!((found_key.as_deref(), found.as_deref()), (key, value));
         assert_eq!(poison.reason, "malformed");
