@@ -142,7 +142,7 @@ impl Installation {
     pub fn post(&self, path: &str, headers: &[(&str, &str)], json: &str) -> anyhow::Result<()> {
         let mut stream = TcpStream::connect(("127.0.0.1", self.door))?;
         stream.set_read_timeout(Some(READY))?;
-        let headers: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+        let headers = headers.iter().flat_map(|(name, value)| [*name, ": ", *value, "\r\n"]).collect::<String>();
         write!(
             stream,
             "POST {path}?writeKey={WRITE_KEY} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\
