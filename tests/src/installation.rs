@@ -36,13 +36,13 @@ pub struct Installation {
 }
 
 /// What the door takes events for.
-const WRITE_KEY: &str = "a-write-key-of-this-test-only";
+pub const WRITE_KEY: &str = "a-write-key-of-this-test-only";
 
 /// The configuration that sends to a mail server of a test.
 pub fn smtp_sections(sink: &SmtpSink) -> String {
     format!(
         "[messaging.smtp]\nhost = \"127.0.0.1\"\nport = {}\nsecurity = \"none\"\nfrom = \"hello@shop.example.com\"\n\
-         rate_per_second = 400\n",
+         rate_per_second = 400\nmax_concurrent = 32\n",
         sink.port()
     )
 }

@@ -1,5 +1,6 @@
 //! What the tests of the whole share: the binary, an installation on real parts, and a batch computation to compare with.
 
+pub mod clickstream;
 pub mod expected;
 pub mod installation;
 pub mod result;
@@ -24,8 +25,31 @@ pub fn shared_data(name: &str) -> Option<PathBuf> {
     let folder = std::env::var_os("VUELVE_SHARED_DATA").map_or_else(|| root().join("../shared/data"), PathBuf::from);
     let path = folder.join(name);
     if !path.is_file() {
-        eprintln!("{} is not there: this evaluation is left out (VUELVE_SHARED_DATA names the folder)", path.display());
+        eprintln!(
+            "{} is not there, so a made-up clickstream is used (VUELVE_SHARED_DATA names the folder)",
+            path.display()
+        );
         return None;
     }
     Some(path)
+}
+
+/// Writes definitions of a cart recovery that sends a message after each of these waits, three at most.
+pub fn write_definitions(folder: &Path, waits: &[&str]) -> std::io::Result<()> {
+    let mut journey = "journey: cart-recovery\nversion: 1\ntrigger: { event: Product Added }\ncorrelate: cart_id\n\
+        exit: [ { event: Order Completed, same: cart_id } ]\nholdout: 0%\nsteps:\n"
+        .to_owned();
+    for (wait, (name, subject)) in waits.iter().zip([("first", "Primero"), ("second", "Segundo"), ("third", "Tercero")])
+    {
+        journey += &format!(
+            "  - wait: {wait}\n  - message: {{ as: {name}, template: {name}, channel: email, category: cart }}\n"
+        );
+        let body = "<mjml><mj-body><mj-section><mj-column><mj-text>{{ customer.email }}</mj-text></mj-column></mj-section></mj-body></mjml>";
+        let text = |language: &str, subject: &str| format!("{language}:\n  subject: {subject}\n  body: '{body}'\n");
+        let template = format!("template: {name}\nversion: 1\n{}{}", text("en", name), text("es", subject));
+        std::fs::write(folder.join(format!("{name}.yaml")), template)?;
+    }
+    std::fs::write(folder.join("cart-recovery.yaml"), journey)?;
+    let messaging = "messaging: default\ncategories:\n  cart: { priority: 80, consent: marketing }\n";
+    std::fs::write(folder.join("messaging.yaml"), messaging)
 }

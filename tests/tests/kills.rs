@@ -6,22 +6,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use testkit::{Process, SmtpSink};
+use tests::clickstream::{clickstream, draw};
 use tests::expected::cart_recovery;
 use tests::installation::{Installation, State, smtp_sections};
 use tests::result::CartRows;
-use tests::shared_data;
 
 const AT_LEAST_KILLS: usize = 20;
 /// Six times each; then it may come to its end.
 const AT_MOST_KILLS: u64 = 42;
-
-/// A draw from 0 to below `limit` that is the same in every run (SplitMix64's mixing; Steele et al., OOPSLA 2014).
-fn draw(number: u64, limit: u64) -> u64 {
-    let mut z = number.wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    (z ^ (z >> 31)) % limit
-}
 
 /// Kills one process after the other, each at an arbitrary moment, and starts it again a moment later. Returns how often
 /// each was killed.
@@ -44,7 +36,8 @@ fn kill_in_turn(processes: &[Process], until: &AtomicBool) -> BTreeMap<String, u
 
 #[test]
 fn with_kills_all_along_the_requests_are_the_same_and_no_message_leaves_twice() {
-    let Some(file) = shared_data("retailrocket_events.csv.gz") else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let file = clickstream(folder.path()).unwrap();
     let sink = SmtpSink::start().unwrap();
     let sections = smtp_sections(&sink) + "[messaging]\nreplay_sends = true\nclaim_deadline = \"2s\"\n";
     let installation = Installation::start_with("replay", State::Redis, &sections).unwrap();

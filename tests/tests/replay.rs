@@ -6,12 +6,11 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
+use tests::clickstream::{RETAILROCKET, clickstream};
 use tests::expected::cart_recovery;
 use tests::installation::{Installation, State};
 use tests::result::CartRows;
 use tests::{root, shared_data, vuelve};
-
-const CLICKSTREAM: &str = "retailrocket_events.csv.gz";
 
 /// Every reminder is the expected one, and every one was sent.
 fn is_exact(file: &Path, out: &Path) {
@@ -23,7 +22,7 @@ fn is_exact(file: &Path, out: &Path) {
 /// The figures that two computations, made by different people in different ways, agree on.
 #[test]
 fn the_batch_computation_gives_the_known_figures() {
-    let Some(file) = shared_data(CLICKSTREAM) else { return };
+    let Some(file) = shared_data(RETAILROCKET) else { return };
     let expected = cart_recovery(&file).unwrap();
     assert_eq!((expected.entered, expected.restarted, expected.completed), (7_154, 4_010, 594));
     assert_eq!(expected.exited, [5_798, 616, 146]);
@@ -33,7 +32,8 @@ fn the_batch_computation_gives_the_known_figures() {
 
 #[test]
 fn on_the_embedded_broker_every_reminder_is_the_expected_one() {
-    let Some(file) = shared_data(CLICKSTREAM) else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let file = clickstream(folder.path()).unwrap();
     let out = tempfile::tempdir().unwrap();
     let status = Command::new(vuelve())
         .args(["replay", "--format", "retailrocket", "--definitions", "presets/basic", "--file"])
@@ -84,7 +84,8 @@ fn the_left_carts_of_the_example_get_the_reminders_that_follow_from_them() {
 
 #[test]
 fn on_real_parts_with_one_process_a_service_every_reminder_is_the_expected_one() {
-    let Some(file) = shared_data(CLICKSTREAM) else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let file = clickstream(folder.path()).unwrap();
     let installation = Installation::start("replay", State::Redis).unwrap();
     let services = installation.run_each(&["ingestion", "journeys", "messaging"], 0..1).unwrap();
     installation.wait_for_door(&services[0]).unwrap();
@@ -93,7 +94,8 @@ fn on_real_parts_with_one_process_a_service_every_reminder_is_the_expected_one()
 
 #[test]
 fn on_real_parts_with_three_processes_a_service_every_reminder_is_the_expected_one() {
-    let Some(file) = shared_data(CLICKSTREAM) else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let file = clickstream(folder.path()).unwrap();
     let installation = Installation::start("replay", State::Redis).unwrap();
     let door = installation.run(&["door"], 0).unwrap();
     let _services = installation.run_each(&["resolver", "journeys", "messaging"], 0..3).unwrap();
@@ -103,7 +105,8 @@ fn on_real_parts_with_three_processes_a_service_every_reminder_is_the_expected_o
 
 #[test]
 fn one_process_without_redis_that_is_stopped_in_the_middle_goes_on_from_the_changelogs() {
-    let Some(file) = shared_data(CLICKSTREAM) else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let file = clickstream(folder.path()).unwrap();
     let installation = Installation::start("replay", State::Memory).unwrap();
     let all = installation.run(&["--all"], 0).unwrap();
     installation.wait_for_door(&all).unwrap();
@@ -119,7 +122,8 @@ fn one_process_without_redis_that_is_stopped_in_the_middle_goes_on_from_the_chan
 
 #[test]
 fn a_redis_that_is_emptied_and_one_that_falls_back_to_an_older_copy_are_healed_while_it_runs() {
-    let Some(file) = shared_data(CLICKSTREAM) else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let file = clickstream(folder.path()).unwrap();
     let installation = Installation::start("replay", State::Redis).unwrap();
     let redis = installation.redis.as_ref().unwrap();
     let services = installation.run_each(&["ingestion", "journeys", "messaging"], 0..1).unwrap();

@@ -28,15 +28,14 @@ pub(crate) fn receive(
         Err(ending) => Some(ending),
         Ok(()) => accept(policy, state, &message, context, effects),
     };
-    match ending {
-        Some(ending) => finish(policy, state, message, ending, context, effects),
-        None => {
-            if policy.settings.mode.leaves_at_request() {
-                message.expires_at = NEVER;
-            }
-            state.messages.push(message);
-        }
+    if let Some(ending) = ending {
+        finish(policy, state, message, ending, context, effects);
+        return Disposition::Emitted;
     }
+    if policy.settings.mode.leaves_at_request() {
+        message.expires_at = NEVER;
+    }
+    state.messages.push(message);
     Disposition::Emitted
 }
 

@@ -61,13 +61,12 @@ pub async fn add(
         hosting::add_lookups(host, config, installation, lookups).await?;
     }
     if wants(&[ServiceName::Messaging]) {
-        let (settings, channel) = match channel {
-            Some(given) => given,
-            None => {
-                let settings = hosting::messaging_settings(config, installation.replay);
-                let channel = hosting::channel(host, config, &settings)?;
-                (settings, channel)
-            }
+        let (settings, channel) = if let Some(given) = channel {
+            given
+        } else {
+            let settings = hosting::messaging_settings(config, installation.replay);
+            let channel = hosting::channel(host, config, &settings)?;
+            (settings, channel)
         };
         hosting::add_messaging(host, config, installation, settings, channel)?;
     }

@@ -32,7 +32,7 @@ fn err(output: &Output) -> String {
 fn without_a_command_the_help_teaches() {
     let output = vuelve(&[]);
     assert_eq!(output.status.code(), Some(2));
-    assert!(err(&output).contains("Examples:\n  vuelve check presets/basic"), "{}", err(&output));
+    assert!(err(&output).contains("Examples:\n  vuelve demo"), "{}", err(&output));
     for name in ["check", "config", "completions"] {
         let help = out(&vuelve(&[name, "--help"]));
         assert!(help.contains("Examples:\n"), "{name}: {help}");

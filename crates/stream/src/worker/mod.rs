@@ -44,6 +44,7 @@ use crate::store::Loaded;
 use crate::topology::{Clock, Partition, Topology};
 
 /// One worker of a service: owns partitions, decides what happens to their records.
+#[allow(clippy::struct_excessive_bools, reason = "each is a fact of its own, set and asked in one place")]
 pub struct Worker<S: Service> {
     settings: WorkerSettings,
     schemas: Schemas,

@@ -1,0 +1,82 @@
+//! What others wrote, unmodified: official SDKs bring carts back on separate processes and a real Kafka, and
+//! confluent-kafka reads every topic.
+#![allow(clippy::unwrap_used, reason = "a test may fail by it")]
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use testkit::SmtpSink;
+use testkit::clients::{Sdk, read_topic, read_topic_raw};
+use tests::installation::{Installation, State, WRITE_KEY, smtp_sections};
+use tests::write_definitions;
+
+const LIMIT: Duration = Duration::from_mins(2);
+
+/// One customer leaves her cart, one buys it.
+fn calls(sdk: Sdk) -> Vec<Value> {
+    let customer = |name: &str| format!("{name}-{sdk:?}").to_lowercase();
+    let (leaves, buys) = (customer("leaves"), customer("buys"));
+    let mut calls = Vec::new();
+    for user in [&leaves, &buys] {
+        let traits = json!({ "email": format!("{user}@example.com"), "locale": "es" });
+        calls.push(json!({ "type": "identify", "userId": user, "traits": traits }));
+        let properties =
+            json!({ "cart_id": format!("cart of {user}"), "product_id": "p-1", "name": "Taza", "price": 12.5 });
+        calls.push(json!({ "type": "track", "userId": user, "event": "Product Added", "properties": properties }));
+    }
+    let properties = json!({ "cart_id": format!("cart of {buys}"), "order_id": format!("order of {buys}") });
+    calls.push(json!({ "type": "track", "userId": buys, "event": "Order Completed", "properties": properties }));
+    calls
+}
+
+#[test]
+fn official_sdks_bring_a_left_cart_back_and_confluent_kafka_reads_every_topic() {
+    let mail = SmtpSink::start().unwrap();
+    let sections = smtp_sections(&mail) + "[messaging]\nclaim_deadline = \"2s\"\n";
+    let installation = Installation::start_with("live", State::Redis, &sections).unwrap();
+    let services = installation.run_each(&["door", "resolver", "journeys", "messaging"], 0..1).unwrap();
+    installation.wait_for_door(&services[0]).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    write_definitions(folder.path(), &["1s", "2s", "2s"]).unwrap();
+    installation.command(&["apply", &folder.path().display().to_string(), "--wait"]).unwrap();
+
+    let sdks = [Sdk::SegmentPython, Sdk::SegmentNode];
+    for sdk in sdks {
+        let file = folder.path().join(format!("{sdk:?}.jsonl"));
+        let lines: Vec<String> = calls(sdk).iter().map(Value::to_string).collect();
+        std::fs::write(&file, lines.join("\n") + "\n").unwrap();
+        sdk.send(&installation.door(), WRITE_KEY, &file, LIMIT).unwrap();
+    }
+    let mut received: Vec<_> = mail.wait_for_messages(3 * sdks.len(), LIMIT).unwrap();
+    received.sort_by(|a, b| (&a.to, &a.received_at).cmp(&(&b.to, &b.received_at)));
+    let found: Vec<_> = received.iter().map(|message| (message.to[0].as_str(), message.subject.as_str())).collect();
+    let expected: Vec<_> = ["leaves-segmentnode@example.com", "leaves-segmentpython@example.com"]
+        .into_iter()
+        .flat_map(|address| ["Primero", "Segundo", "Tercero"].map(|subject| (address, subject)))
+        .collect();
+    assert_eq!(found, expected);
+
+    every_topic_is_read(&installation);
+}
+
+/// Every topic of the installation: with the Avro deserializer and the registry, dead letters as they are.
+fn every_topic_is_read(installation: &Installation) {
+    // A call that says of nobody what happened, for the dead letters.
+    let nobody = r#"{"batch":[{"type":"track","event":"Product Added"}]}"#;
+    installation.post("/v1/batch", &[], nobody).unwrap();
+    let listed = installation.command(&["topics", "list"]).unwrap();
+    let topics: Vec<&str> = listed.lines().filter_map(|line| line.split_whitespace().next()).collect();
+    assert!(topics.len() >= 12, "{listed}");
+    let (servers, registry) = (installation.kafka.bootstrap_servers(), installation.registry.url());
+    for topic in topics {
+        let records = if topic.contains(".deadletters.") {
+            read_topic_raw(&servers, topic, LIMIT)
+        } else {
+            read_topic(&servers, &registry, topic, LIMIT)
+        };
+        let records = records.unwrap_or_else(|error| panic!("{topic}: {error}"));
+        println!("{topic}: {} records", records.len());
+        let is_empty_here = topic.contains("suppressions") || topic.contains("commands");
+        assert!(is_empty_here || !records.is_empty(), "{topic} has no records");
+    }
+}
