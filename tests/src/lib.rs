@@ -36,19 +36,21 @@ pub fn shared_data(name: &str) -> Option<PathBuf> {
 
 /// Writes definitions of a cart recovery that sends a message after each of these waits, three at most.
 pub fn write_definitions(folder: &Path, waits: &[&str]) -> std::io::Result<()> {
-    let mut journey = "journey: cart-recovery\nversion: 1\ntrigger: { event: Product Added }\ncorrelate: cart_id\n\
-        exit: [ { event: Order Completed, same: cart_id } ]\nholdout: 0%\nsteps:\n"
-        .to_owned();
+    let mut steps = String::new();
     for (wait, (name, subject)) in waits.iter().zip([("first", "Primero"), ("second", "Segundo"), ("third", "Tercero")])
     {
-        journey += &format!(
-            "  - wait: {wait}\n  - message: {{ as: {name}, template: {name}, channel: email, category: cart }}\n"
-        );
-        let body = "<mjml><mj-body><mj-section><mj-column><mj-text>{{ customer.email }}</mj-text></mj-column></mj-section></mj-body></mjml>";
+        let message = format!("{{ as: {name}, template: {name}, channel: email, category: cart }}");
+        steps.extend(["  - wait: ", wait, "\n  - message: ", &message, "\n"]);
+        let body =
+            "<mjml><mj-body><mj-section><mj-column><mj-text>Hola</mj-text></mj-column></mj-section></mj-body></mjml>";
         let text = |language: &str, subject: &str| format!("{language}:\n  subject: {subject}\n  body: '{body}'\n");
         let template = format!("template: {name}\nversion: 1\n{}{}", text("en", name), text("es", subject));
         std::fs::write(folder.join(format!("{name}.yaml")), template)?;
     }
+    let journey = format!(
+        "journey: cart-recovery\nversion: 1\ntrigger: {{ event: Product Added }}\ncorrelate: cart_id\n\
+         exit: [ {{ event: Order Completed, same: cart_id }} ]\nholdout: 0%\nsteps:\n{steps}"
+    );
     std::fs::write(folder.join("cart-recovery.yaml"), journey)?;
     let messaging = "messaging: default\ncategories:\n  cart: { priority: 80, consent: marketing }\n";
     std::fs::write(folder.join("messaging.yaml"), messaging)

@@ -84,6 +84,8 @@ struct Driver<'a, S: Service> {
     stepped_past_markers: Instant,
     /// Ends that were not reached at the last look: (input, partition) → end.
     suspected: BTreeMap<(usize, Partition), i64>,
+    /// Others may have written to our outputs since the bounds were raised.
+    bounds_are_old: bool,
 }
 
 impl<'a, S: Service> Driver<'a, S> {
@@ -127,6 +129,7 @@ impl<'a, S: Service> Driver<'a, S> {
             asked_for_ends: now,
             stepped_past_markers: now,
             suspected: BTreeMap::new(),
+            bounds_are_old: true,
             options,
             topology,
             schemas: schemas.clone(),
@@ -218,7 +221,8 @@ impl<'a, S: Service> Driver<'a, S> {
                 let list = list(&partitions, Offset::End)?;
                 self.group.incremental_assign(&list).map_err(|source| KafkaFailure::of("assigning", source))?;
                 self.group.pause(&list).map_err(|source| KafkaFailure::of("pausing", source))?;
-                self.raise_bounds()?;
+                // Whatever fails from here on is tried again by the takeover: an assignment is told only once.
+                self.bounds_are_old = true;
                 for partition in partitions {
                     self.worker.assigned(partition);
                 }
@@ -386,6 +390,7 @@ impl<'a, S: Service> Driver<'a, S> {
 
     fn take_over(&mut self, partition: Partition) -> Result<(), KafkaFailure> {
         let began = Instant::now();
+        self.raise_bounds()?;
         let known = self.has_committed_offset(partition);
         let had_view = self.store.position(partition)?.is_some_and(|position| position.header_offset >= 0);
         let restored = self.restore(partition)?;
@@ -592,7 +597,7 @@ impl<'a, S: Service> Driver<'a, S> {
 
     /// What others wrote to our outputs before a takeover lies below their ends as of now.
     fn raise_bounds(&mut self) -> Result<(), KafkaFailure> {
-        if self.topology.marks.is_none() {
+        if self.topology.marks.is_none() || !self.bounds_are_old {
             return Ok(());
         }
         for dataset in self.topology.outputs {
@@ -602,6 +607,7 @@ impl<'a, S: Service> Driver<'a, S> {
                 self.transactions.raise_bound(dataset, partition, end);
             }
         }
+        self.bounds_are_old = false;
         Ok(())
     }
 

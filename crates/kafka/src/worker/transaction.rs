@@ -12,7 +12,7 @@ use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::ConsumerGroupMetadata;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::Message;
-use rdkafka::producer::{BaseProducer, BaseRecord, DeliveryResult, Producer, ProducerContext};
+use rdkafka::producer::{BaseProducer, BaseRecord, DeliveryResult, Producer, ProducerContext, PurgeConfig};
 use rdkafka::util::Timeout;
 use rdkafka::{ClientContext, Offset, TopicPartitionList};
 use schemas::{Contract, Mark, MarkEntry, OutputBound, Schemas};
@@ -27,6 +27,8 @@ use super::spans::Spans;
 
 /// The key of a changelog's header. No customer id begins with this character.
 pub(crate) const HEADER_KEY: &str = "\0";
+/// How long the client is left alone with an abort.
+const ABORT_STEP: Duration = Duration::from_millis(200);
 /// Names the writer of a changelog record.
 pub(super) const WRITER_HEADER: &str = "vuelve-writer";
 /// What a key waits for, on its changelog record: the four lanes, 8 bytes each, big-endian milliseconds; `i64::MIN` for none.
@@ -328,9 +330,27 @@ impl Transactions {
         if fatal || indefinite {
             return Outcome::Rebuild(error);
         }
-        match retrying(|| self.producer.abort_transaction(Timeout::Never)) {
+        match self.abort() {
             Ok(()) => Outcome::Aborted(error),
             Err(second) => Outcome::Rebuild(second),
+        }
+    }
+
+    /// Aborts in short steps. The client waits until every record of the transaction has been told as delivered or purged,
+    /// and tells it only when it is polled: an abort without end would wait for this very thread.
+    fn abort(&self) -> Result<(), KafkaError> {
+        let deadline = Instant::now() + self.cluster.transaction_timeout;
+        self.producer.purge(PurgeConfig::default().queue().inflight());
+        loop {
+            while self.producer.in_flight_count() > 0 && Instant::now() < deadline {
+                self.producer.poll(Duration::from_millis(1));
+            }
+            match self.producer.abort_transaction(ABORT_STEP) {
+                Err(KafkaError::Transaction(error)) if error.is_retriable() && Instant::now() < deadline => {
+                    tracing::debug!(%error, "aborting goes on");
+                }
+                result => return result,
+            }
         }
     }
 
