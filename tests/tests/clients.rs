@@ -56,14 +56,22 @@ fn official_sdks_bring_a_left_cart_back_and_confluent_kafka_reads_every_topic() 
         .collect();
     assert_eq!(found, expected);
 
+    put_a_dead_letter(&installation);
+    // What time adds to their logs would never end.
+    for service in &services {
+        assert!(service.term(LIMIT).unwrap().success());
+    }
     every_topic_is_read(&installation);
+}
+
+/// A call that says of nobody what happened.
+fn put_a_dead_letter(installation: &Installation) {
+    let nobody = r#"{"batch":[{"type":"track","event":"Product Added"}]}"#;
+    installation.post("/v1/batch", &[], nobody).unwrap();
 }
 
 /// Every topic of the installation: with the Avro deserializer and the registry, dead letters as they are.
 fn every_topic_is_read(installation: &Installation) {
-    // A call that says of nobody what happened, for the dead letters.
-    let nobody = r#"{"batch":[{"type":"track","event":"Product Added"}]}"#;
-    installation.post("/v1/batch", &[], nobody).unwrap();
     let listed = installation.command(&["topics", "list"]).unwrap();
     let topics: Vec<&str> = listed.lines().filter_map(|line| line.split_whitespace().next()).collect();
     assert!(topics.len() >= 12, "{listed}");

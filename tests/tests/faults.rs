@@ -50,8 +50,8 @@ fn while_redis_or_the_broker_is_away_nothing_is_lost_and_readiness_says_so() {
     let installation = Installation::start_with("live", State::Redis, &sections).unwrap();
     let admin = free_port().unwrap();
     let door = installation.run(&["door"], 0).unwrap();
-    let journeys = installation.run_with(&["journeys"], 0, &[format!("admin.listen=127.0.0.1:{admin}")]).unwrap();
-    let _others = installation.run_each(&["resolver", "messaging"], 0..1).unwrap();
+    let resolver = installation.run_with(&["resolver"], 0, &[format!("admin.listen=127.0.0.1:{admin}")]).unwrap();
+    let _others = installation.run_each(&["journeys", "messaging"], 0..1).unwrap();
     installation.wait_for_door(&door).unwrap();
     let folder = tempfile::tempdir().unwrap();
     write_definitions(folder.path(), &["1s"]).unwrap();
@@ -62,7 +62,7 @@ fn while_redis_or_the_broker_is_away_nothing_is_lost_and_readiness_says_so() {
     redis.process().pause().unwrap();
     installation.post("/v1/track", &[], &added("while-redis-is-away")).unwrap();
     let why = wait_for_status(admin, 503);
-    assert!(why.contains("journeys worker"), "{why}");
+    assert!(why.contains("ingestion worker"), "{why}");
     redis.process().resume().unwrap();
     mail.wait_for_messages(1, LIMIT).unwrap();
     wait_for_status(admin, 200);
@@ -82,16 +82,16 @@ fn while_redis_or_the_broker_is_away_nothing_is_lost_and_readiness_says_so() {
     })
     .unwrap();
     wait_for_status(admin, 200);
-    assert!(journeys.is_running() && door.is_running());
+    assert!(resolver.is_running() && door.is_running());
 }
 
 #[test]
 fn a_registry_that_is_away_at_the_start_is_waited_for() {
     let installation = Installation::start("live", State::Memory).unwrap();
-    installation.registry.process().kill9().unwrap();
+    installation.registry.pause().unwrap();
     let door = installation.run(&["door"], 0).unwrap();
     door.wait_for_log("waiting for the broker and the registry", LIMIT).unwrap();
-    installation.registry.restart().unwrap();
+    installation.registry.resume().unwrap();
     installation.wait_for_door(&door).unwrap();
     installation.post("/v1/track", &[], &added("anybody")).unwrap();
 }

@@ -24,7 +24,7 @@ pub enum KafkaFailure {
     #[error("{0}")]
     Installation(String),
     /// Another process runs under the same slot, and has taken over.
-    #[error("another process runs {service} in slot {slot}: give each instance a slot of its own (--slot)")]
+    #[error("another process runs {service} in slot {slot}: give each instance a slot of its own (installation.slot)")]
     SlotTaken {
         /// The service.
         service: &'static str,

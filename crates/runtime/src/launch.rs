@@ -40,7 +40,7 @@ async fn run<F>(config: &Config, telemetry: &Telemetry, build: F) -> anyhow::Res
 where
     F: AsyncFnOnce(&mut Host) -> anyhow::Result<()>,
 {
-    let signals = Signals::of_this_process()?;
+    let mut signals = Signals::of_this_process()?;
     let readiness = Readiness::new();
     observe_process(&global::meter("vuelve.runtime"), &readiness);
     let listener = bind("admin.listen", config.get::<AdminOptions>().listen).await?;
@@ -49,7 +49,14 @@ where
 
     let mut host = Host::new(config.get::<HostOptions>(), readiness);
     host.observer("admin", |stop| admin.serve(stop));
-    build(&mut host).await?;
+    tokio::select! {
+        built = build(&mut host) => built?,
+        // It may wait for a broker for long; nothing was started, so there is nothing to drain.
+        signal = signals.next() => {
+            tracing::info!(reason = signal.name(), "ended before it began");
+            return Ok(Exit::Drained);
+        }
+    }
     Ok(host.run(signals).await)
 }
 

@@ -1,6 +1,7 @@
 //! An installation that lives and dies with this process: the embedded broker and registry, state in memory.
 
 use std::ffi::OsString;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 use anyhow::Context;
@@ -34,7 +35,9 @@ impl Embedded {
         })
         .await
         .context("the embedded broker can't be started")?;
-        let secrets = tempfile::tempdir().context("no folder for temporary files")?;
+        let ours_alone = std::fs::Permissions::from_mode(0o700);
+        let secrets = tempfile::Builder::new().permissions(ours_alone).tempdir();
+        let secrets = secrets.context("no folder for temporary files")?;
         let secret = || format!("{}{}", uuid::Uuid::new_v4().simple(), uuid::Uuid::new_v4().simple());
         let write_key = secret();
         let write = |name: &str, text: String| -> anyhow::Result<String> {

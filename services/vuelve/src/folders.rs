@@ -7,7 +7,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use definitions::{Definitions, Diagnostic, Folder, SourceFile};
+use definitions::{Definition, Definitions, Diagnostic, Document, Folder, Severity, SourceFile};
+use messaging::rendering::{self, Text};
 
 /// The presets that come with the binary: name, then each file's path and text.
 static PRESETS: &[(&str, &[(&str, &str)])] = include!(concat!(env!("OUT_DIR"), "/presets.rs"));
@@ -46,7 +47,32 @@ pub fn load(directory: &Path) -> Result<Definitions, LoadError> {
         let neighbour = directory.join("..").join(name);
         (is_name && neighbour.is_dir()).then(|| read(&neighbour).ok()).flatten().or_else(|| built_in(name))
     };
-    definitions::load(&folder, &beside).map_err(LoadError::Wrong)
+    let loaded = definitions::load(&folder, &beside).map_err(LoadError::Wrong)?;
+    let unusable: Vec<Diagnostic> = loaded.documents.iter().flat_map(unrenderable).collect();
+    if unusable.is_empty() { Ok(loaded) } else { Err(LoadError::Wrong(unusable)) }
+}
+
+/// What messaging could not make a message of: a text that is no Liquid, a body that is no MJML, a loop without end.
+fn unrenderable(document: &Document) -> Vec<Diagnostic> {
+    let Definition::Template(template) = &document.definition else { return Vec::new() };
+    let tell = |problem: rendering::Problem| {
+        let text = template.texts.get(&problem.locale);
+        let in_file = text.and_then(|text| text.body_file.as_deref()).filter(|_| problem.text == Text::Body);
+        let at = match problem.text {
+            Text::Subject => text.map(|text| text.subject_at),
+            Text::Preheader | Text::Body => text.map(|text| text.body_at),
+        };
+        let first_line = at.map_or(1, |at| at.0.line);
+        Diagnostic {
+            file: in_file.unwrap_or(&document.file).to_owned(),
+            line: first_line + problem.line - 1,
+            column: problem.column,
+            severity: Severity::Error,
+            message: format!("{} ({}): {}", problem.text.word(), problem.locale.tag(), problem.message),
+            help: None,
+        }
+    };
+    rendering::check(template).into_iter().map(tell).collect()
 }
 
 /// A preset that comes with the binary.

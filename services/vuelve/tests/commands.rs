@@ -1,8 +1,9 @@
 //! The command line, as a person at a terminal meets it.
 #![allow(clippy::unwrap_used, reason = "a test may fail by it")]
 
+use std::io::{BufRead as _, BufReader};
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 use tempfile::TempDir;
 
@@ -117,4 +118,42 @@ fn shells_can_complete_the_commands() {
     for shell in ["bash", "zsh", "fish"] {
         assert!(out(&vuelve(&["completions", shell])).contains("completions"), "{shell}");
     }
+}
+
+#[test]
+fn a_template_that_can_not_be_rendered_is_told_with_its_place() {
+    let folder = tempfile::tempdir().unwrap();
+    let template = "template: hello\nversion: 1\nen:\n  subject: Hi\n  body: |\n    <mjml><mj-body><mj-section><mj-column>\n    \
+                    <mj-text>{{ shop.name | nofilter }}</mj-text></mj-column></mj-section></mj-body></mjml>\n";
+    std::fs::write(folder.path().join("hello.yaml"), template).unwrap();
+    let output = vuelve(&["check", &folder.path().display().to_string()]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(err(&output).contains("hello.yaml:6:") && err(&output).contains("nofilter"), "{}", err(&output));
+}
+
+#[test]
+fn a_signal_ends_a_process_that_still_waits_for_its_broker() {
+    let folder = tempfile::tempdir().unwrap();
+    let secrets = ["link-keys", "address-secret"].map(|name| folder.path().join(name).display().to_string());
+    let mut command = command(&["run", "journeys"]);
+    command.stdout(Stdio::null()).stderr(Stdio::piped());
+    for setting in [
+        "kafka.bootstrap_servers=[\"127.0.0.1:1\"]",
+        "kafka.registry_url=http://127.0.0.1:1",
+        "store.kind=memory",
+        "admin.listen=127.0.0.1:0",
+        "grpc.listen=127.0.0.1:0",
+        "telemetry.log_format=text",
+        &format!("links.keys_file={}", secrets[0]),
+        &format!("links.address_secret_file={}", secrets[1]),
+    ] {
+        command.args(["--set", setting]);
+    }
+    let mut child = command.spawn().unwrap();
+    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines().map(Result::unwrap);
+    assert!(lines.any(|line| line.contains("waiting for the broker")));
+    let killed = Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap();
+    assert!(killed.success());
+    assert!(lines.any(|line| line.contains("ended before it began")));
+    assert_eq!(child.wait().unwrap().code(), Some(0));
 }

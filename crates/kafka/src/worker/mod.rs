@@ -86,6 +86,8 @@ struct Driver<'a, S: Service> {
     suspected: BTreeMap<(usize, Partition), i64>,
     /// Others may have written to our outputs since the bounds were raised.
     bounds_are_old: bool,
+    /// Partitions or positions changed since the other inputs were assigned.
+    others_are_old: bool,
 }
 
 impl<'a, S: Service> Driver<'a, S> {
@@ -130,6 +132,7 @@ impl<'a, S: Service> Driver<'a, S> {
             stepped_past_markers: now,
             suspected: BTreeMap::new(),
             bounds_are_old: true,
+            others_are_old: false,
             options,
             topology,
             schemas: schemas.clone(),
@@ -156,7 +159,7 @@ impl<'a, S: Service> Driver<'a, S> {
                     self.start_over();
                     pause(BACKOFF.0.saturating_mul(4));
                 }
-                Err(failure) => return Err(failure),
+                Err(failure) => return Err(self.slot_taken().unwrap_or(failure)),
             }
         }
         let owned: Vec<Partition> = self.worker.running().collect();
@@ -175,6 +178,7 @@ impl<'a, S: Service> Driver<'a, S> {
         }
         // What can't be reached takes nothing: claims are not spent on it.
         self.worker.capacity(self.shell.capacity());
+        self.assign_others()?;
         self.hear_records()?;
         self.ask_for_ends()?;
         self.decide()
@@ -239,8 +243,8 @@ impl<'a, S: Service> Driver<'a, S> {
                 self.spans.settle(&self.worker);
                 self.suspected.retain(|(_, partition), _| !partitions.contains(partition));
                 let list = list(&partitions, Offset::Invalid)?;
+                self.others_are_old = true;
                 self.group.incremental_unassign(&list).map_err(|source| KafkaFailure::of("unassigning", source))?;
-                self.assign_others()?;
             }
         }
         Ok(())
@@ -338,15 +342,22 @@ impl<'a, S: Service> Driver<'a, S> {
     }
 
     fn group_failed(&self, error: KafkaError) -> Result<(), KafkaFailure> {
-        let fatal = self.group.client().fatal_error();
-        if let Some((RDKafkaErrorCode::FencedInstanceId, _)) = fatal {
-            return Err(KafkaFailure::SlotTaken { service: self.topology.service, slot: self.options.slot.clone() });
+        if let Some(taken) = self.slot_taken() {
+            return Err(taken);
         }
+        let fatal = self.group.client().fatal_error();
         match error.rdkafka_error_code() {
             // The partitions are lost, which the next poll tells; then the group is joined again.
             Some(RDKafkaErrorCode::PollExceeded) if fatal.is_none() => Ok(()),
             _ => Err(KafkaFailure::of(format!("reading {}", self.topology.primary().dataset), error)),
         }
+    }
+
+    /// Another process joined the group under this slot: whatever fails after that fails because of it.
+    fn slot_taken(&self) -> Option<KafkaFailure> {
+        let fenced = matches!(self.group.client().fatal_error(), Some((RDKafkaErrorCode::FencedInstanceId, _)));
+        let slot = || self.options.slot.clone();
+        fenced.then(|| KafkaFailure::SlotTaken { service: self.topology.service, slot: slot() })
     }
 
     /// Asks where the inputs end: so that time goes on where nothing comes, and positions step past trailing markers.
@@ -445,14 +456,15 @@ impl<'a, S: Service> Driver<'a, S> {
             let sought = self.group.seek(&topic, partition, Offset::Offset(positions[0]), Duration::from_secs(2));
             match sought {
                 Ok(()) => break,
-                Err(error) if Instant::now() > deadline => return Err(failed(error)),
+                Err(error) if Instant::now() > deadline || self.slot_taken().is_some() => return Err(failed(error)),
                 Err(_) => pause(POLL),
             }
         }
         let mut list = TopicPartitionList::new();
         list.add_partition(&topic, partition);
         self.group.resume(&list).map_err(failed)?;
-        self.assign_others()
+        self.others_are_old = true;
+        Ok(())
     }
 
     fn pause_inputs(&mut self, partition: Partition) {
@@ -461,13 +473,15 @@ impl<'a, S: Service> Driver<'a, S> {
         if let Err(error) = self.group.pause(&list) {
             tracing::debug!(%error, partition, "pausing a halted partition");
         }
-        if let Err(failure) = self.assign_others() {
-            tracing::debug!(error = %chain(&failure), partition, "leaving out a halted partition");
-        }
+        self.others_are_old = true;
     }
 
-    /// The other inputs are read on the same partitions, from where the worker expects them.
-    fn assign_others(&self) -> Result<(), KafkaFailure> {
+    /// The other inputs are read on the same partitions, from where the worker expects them. Once for all that changed in
+    /// a round: the client does not bear many changes in a row.
+    fn assign_others(&mut self) -> Result<(), KafkaFailure> {
+        if !self.others_are_old {
+            return Ok(());
+        }
         for (index, reader) in self.others.iter().enumerate() {
             let topic = self.options.cluster.topic(self.topology.inputs[index + 1].dataset);
             let failed = |source| KafkaFailure::of(format!("assigning {topic}"), source);
@@ -478,6 +492,7 @@ impl<'a, S: Service> Driver<'a, S> {
             }
             reader.assign(&list).map_err(failed)?;
         }
+        self.others_are_old = false;
         Ok(())
     }
 

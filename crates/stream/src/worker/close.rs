@@ -1,6 +1,7 @@
 //! What the transaction writes: outputs, and for each partition that the batch touched its changes, its header, its mark.
 
 use bytes::Bytes;
+use domain::Timestamp;
 use schemas::{ChangelogHeader, Position, Schemas, UpstreamWatermark};
 
 use super::batch::{Batch, Decision, HaltReason, PartitionCommit};
@@ -79,13 +80,23 @@ impl<S: Service> Worker<S> {
             sequence: part.header.sequence + 1,
             positions: self.positions_of(part),
             watermarks: watermarks(part, self.topology),
-            watermark: part.progress.watermark.as_millis(),
+            watermark: written_time(part.progress.watermark),
             tables: positions(self.topology.tables.iter().copied(), &self.table_positions),
             feature_level: self.settings.feature_level,
             written_at: (self.settings.time_mode == TimeMode::Live).then_some(self.now_ms),
             transactional_id: self.settings.transactional_id.clone(),
         }
     }
+}
+
+/// A time as a header has it: 0 where none has come yet, because other languages' readers know no earlier ones.
+fn written_time(time: Timestamp) -> i64 {
+    time.as_millis().max(0)
+}
+
+/// The same, read.
+pub(super) fn read_time(millis: i64) -> Timestamp {
+    if millis > 0 { Timestamp::from_millis(millis) } else { Timestamp::MIN }
 }
 
 fn positions<'a>(datasets: impl Iterator<Item = &'a str>, offsets: &[i64]) -> Vec<Position> {
@@ -96,7 +107,7 @@ fn watermarks<S: Service>(part: &Part<S>, topology: &Topology) -> Vec<UpstreamWa
     let clocked = topology.inputs.iter().enumerate().filter(|(_, input)| input.clock != Clock::Unclocked);
     let watermark = |(index, input): (usize, &crate::topology::Input)| UpstreamWatermark {
         dataset: input.dataset.to_owned(),
-        time: input_time(&part.progress, index, *input).as_millis(),
+        time: written_time(input_time(&part.progress, index, *input)),
     };
     clocked.map(watermark).collect()
 }
@@ -117,7 +128,7 @@ fn changes_of<S: Service>(
             continue;
         }
         buffer.clear();
-        let time = Some(slot.entry.time.as_millis());
+        let time = Some(slot.entry.time).filter(|time| *time > Timestamp::MIN).map(Timestamp::as_millis);
         schemas
             .encode_changelog(topology.changelog, None, time, Some(&slot.entry.state), buffer)
             .map_err(|error| (part.partition, HaltReason::Unwritable(error.to_string())))?;

@@ -6,6 +6,7 @@ use domain::Timestamp;
 use schemas::{ChangelogHeader, Position};
 
 use super::batch::{Decision, HaltReason};
+use super::close::read_time;
 use super::inbox::Inbox;
 use crate::service::{ClaimId, Key, Service, State};
 use crate::topology::{Clock, Partition, Topology};
@@ -200,14 +201,14 @@ impl<S: Service> Part<S> {
             let start = log_starts.get(index).copied().unwrap_or(0);
             self.progress.positions[index] = offset_of(&header.positions, input.dataset).unwrap_or(start);
             let time = header.watermarks.iter().find(|watermark| watermark.dataset == input.dataset);
-            let time = time.map_or(Timestamp::MIN, |watermark| Timestamp::from_millis(watermark.time));
+            let time = time.map_or(Timestamp::MIN, |watermark| read_time(watermark.time));
             match input.clock {
                 Clock::Broker => self.progress.broker_times[index] = time,
                 Clock::Marks(_) => self.progress.reached[index].fill(time),
                 Clock::Unclocked => {}
             }
         }
-        self.progress.watermark = Timestamp::from_millis(header.watermark);
+        self.progress.watermark = read_time(header.watermark);
         self.header = header;
     }
 

@@ -47,6 +47,17 @@ pub enum Text {
     Body,
 }
 
+impl Text {
+    /// Its key in a template's file.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Subject => "subject",
+            Self::Preheader => "preheader",
+            Self::Body => "body",
+        }
+    }
+}
+
 impl std::fmt::Display for Text {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {

@@ -68,6 +68,7 @@ impl Replay {
             send::send(&mut source, &door, &write_key, &sending)
         })
         .await??;
+        anyhow::ensure!(sent.events > 0, "{}: there is no event in it", self.file.display());
         let until = self.until.unwrap_or(sent.last_at + AFTERWARDS);
 
         let tokio = tokio::runtime::Handle::current();
