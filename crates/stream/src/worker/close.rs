@@ -63,7 +63,7 @@ impl<S: Service> Worker<S> {
     /// is written at once.
     fn has_to_write(&self, part: &Part<S>) -> bool {
         let refresh = self.elapsed_ms(part.header_at_ms) >= self.settings.header_refresh.as_millis();
-        let time_moved = part.header.watermark != part.progress.watermark.as_millis();
+        let time_moved = part.header.watermark != written_time(part.progress.watermark);
         part.touched
             || part.header.sequence == 0
             || !part.knows_tables(self.topology, &self.table_positions)
