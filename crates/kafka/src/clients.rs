@@ -3,9 +3,11 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use rdkafka::ClientConfig;
 use rdkafka::client::ClientContext;
 use rdkafka::config::{FromClientConfigAndContext, RDKafkaLogLevel};
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::KafkaResult;
+use rdkafka::{ClientConfig, TopicPartitionList};
 
 use crate::KafkaFailure;
 
@@ -98,7 +100,7 @@ impl Cluster {
         config
     }
 
-    /// A member of a service's group: a stable slot.
+    /// A member of a service's group: a stable slot. It reads nothing.
     pub(crate) fn group_consumer(&self, group_id: &str, slot_id: &str) -> ClientConfig {
         let mut config = self.base(slot_id);
         config
@@ -110,10 +112,16 @@ impl Cluster {
             .set("isolation.level", "read_committed")
             .set("enable.auto.commit", "false")
             .set("enable.auto.offset.store", "false")
-            .set("enable.partition.eof", "true")
+            .set("auto.offset.reset", "error");
+        config
+    }
+
+    /// Reads a service's inputs, from where it is told to.
+    pub(crate) fn input_reader(&self, client_id: &str) -> ClientConfig {
+        let mut config = self.reader(client_id, true);
+        config
             .set("auto.offset.reset", "error")
             .set("fetch.wait.max.ms", "100")
-            .set("fetch.error.backoff.ms", "50")
             .set("queued.min.messages", "20000")
             .set("queued.max.messages.kbytes", "16384");
         config
@@ -145,6 +153,30 @@ pub(crate) fn create<C: ClientContext, T: FromClientConfigAndContext<C>>(
     what: &str,
 ) -> Result<T, KafkaFailure> {
     config.create_with_context(context).map_err(|source| KafkaFailure::Refused { what: what.to_owned(), source })
+}
+
+/// Reads these partitions from these offsets, and nothing else.
+pub(crate) fn reassign(reader: &BaseConsumer<Logged>, list: &TopicPartitionList) -> KafkaResult<()> {
+    unassign(reader)?;
+    reader.assign(list)
+}
+
+/// Reads nothing any more.
+pub(crate) fn unassign(reader: &BaseConsumer<Logged>) -> KafkaResult<()> {
+    reader.unassign()?;
+    settle(reader);
+    Ok(())
+}
+
+/// Waits until what was unassigned has stopped. The client stops behind the call, and a second change that overtakes the
+/// first ends the process by an assertion (librdkafka 2.12, `rd_kafka_assignment_partition_stopped`). Its main thread serves
+/// calls in order: it asks for the stop before it answers the first question here, and has heard of it before the second.
+pub(crate) fn settle(reader: &BaseConsumer<Logged>) {
+    for _ in 0..2 {
+        if let Err(error) = reader.assignment() {
+            tracing::debug!(%error, "asking for the assignment");
+        }
+    }
 }
 
 /// Passes librdkafka's own log to ours.

@@ -65,7 +65,7 @@ impl KafkaFailure {
                     | Code::UnstableOffsetCommit
                     | Code::RebalanceInProgress
             )
-        );
+        ) || matches!(&source, KafkaError::Transaction(error) if error.is_retriable());
         let what = what.into();
         if passing { Self::Unavailable { what, source } } else { Self::Refused { what, source } }
     }

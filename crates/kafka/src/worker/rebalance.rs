@@ -56,7 +56,7 @@ impl ConsumerContext for GroupContext {
     fn rebalance(&self, consumer: &BaseConsumer<Self>, error: RDKafkaRespErr, list: &mut TopicPartitionList) {
         let assigned = error == RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS;
         if self.closing.load(Ordering::SeqCst) {
-            if !assigned && let Err(error) = consumer.incremental_unassign(list) {
+            if !assigned && let Err(error) = consumer.incremental_unassign(&TopicPartitionList::new()) {
                 tracing::debug!(%error, "giving partitions back while closing");
             }
             return;

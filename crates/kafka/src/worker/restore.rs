@@ -21,7 +21,7 @@ use stream::{Due, Key, Partition, Service, StateChange, StateStore, StorePositio
 
 use super::transaction::{DUE_HEADER, HEADER_KEY, WRITER_HEADER, due_from, initialised};
 use crate::KafkaFailure;
-use crate::clients::{Cluster, Logged, create};
+use crate::clients::{Cluster, Logged, create, reassign, unassign};
 
 /// How many changes a rebuild writes at a time.
 const FILL_RECORDS: usize = 5_000;
@@ -114,16 +114,6 @@ impl Restorer {
             .map_err(|source| KafkaFailure::of(format!("asking for the end of {topic}[{partition}]"), source))
     }
 
-    /// Whether no committed record lies between `from` and the end that the partition had when this was called.
-    pub(super) fn nothing_between(&self, topic: &str, partition: Partition, from: i64) -> Result<bool, KafkaFailure> {
-        let mut empty = true;
-        self.read(topic, partition, from, |_| {
-            empty = false;
-            Ok(false)
-        })?;
-        Ok(empty)
-    }
-
     /// Brings the partition's view up to the changelog's end.
     pub(super) fn restore<S: Service>(
         &mut self,
@@ -165,10 +155,7 @@ impl Restorer {
             }
         };
         let mut fold = Fold { partition, target, pending: Vec::new(), header: None, records: 0 };
-        self.read(&self.changelog, partition, from, |message| {
-            fold.take::<S>(&message, store, schemas)?;
-            Ok(true)
-        })?;
+        self.read(&self.changelog, partition, from, |message| fold.take::<S>(&message, store, schemas))?;
         let records = fold.records;
         let (header, position) = fold.finish(store, log)?;
         Ok(Restored { header, position, records })
@@ -256,7 +243,7 @@ impl Restorer {
         let failed = |source| KafkaFailure::of(format!("reading {topic}[{partition}]@{offset}"), source);
         let mut assignment = TopicPartitionList::new();
         assignment.add_partition_offset(topic, partition, Offset::Offset(offset)).map_err(failed)?;
-        self.uncommitted.assign(&assignment).map_err(failed)?;
+        reassign(&self.uncommitted, &assignment).map_err(failed)?;
         let deadline = Instant::now() + self.timeout;
         while Instant::now() < deadline && writer.is_none() {
             match self.uncommitted.poll(POLL) {
@@ -268,7 +255,7 @@ impl Restorer {
                 None => {}
             }
         }
-        self.uncommitted.unassign().map_err(failed)?;
+        unassign(&self.uncommitted).map_err(failed)?;
         Ok(writer.filter(|writer| !writer.is_empty()))
     }
 
@@ -288,21 +275,19 @@ impl Restorer {
         topic: &str,
         partition: Partition,
         from: i64,
-        mut each: impl FnMut(rdkafka::message::BorrowedMessage<'_>) -> Result<bool, KafkaFailure>,
+        mut each: impl FnMut(rdkafka::message::BorrowedMessage<'_>) -> Result<(), KafkaFailure>,
     ) -> Result<(), KafkaFailure> {
         let failed = |source| KafkaFailure::of(format!("reading {topic}[{partition}]"), source);
         let mut assignment = TopicPartitionList::new();
         assignment.add_partition_offset(topic, partition, Offset::Offset(from)).map_err(failed)?;
-        self.committed.assign(&assignment).map_err(failed)?;
+        reassign(&self.committed, &assignment).map_err(failed)?;
         let mut heard = Instant::now();
         let result = loop {
             match self.committed.poll(POLL) {
                 Some(Ok(message)) => {
                     heard = Instant::now();
-                    match each(message) {
-                        Ok(true) => {}
-                        Ok(false) => break Ok(()),
-                        Err(failure) => break Err(failure),
+                    if let Err(failure) = each(message) {
+                        break Err(failure);
                     }
                 }
                 Some(Err(KafkaError::PartitionEOF(_))) => break Ok(()),
@@ -314,7 +299,7 @@ impl Restorer {
                 None => {}
             }
         };
-        self.committed.unassign().map_err(failed)?;
+        unassign(&self.committed).map_err(failed)?;
         result
     }
 }

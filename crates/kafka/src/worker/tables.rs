@@ -2,14 +2,14 @@
 
 use std::time::{Duration, Instant};
 
-use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::consumer::BaseConsumer;
 use rdkafka::error::KafkaError;
 use rdkafka::message::{BorrowedMessage, Message};
 use rdkafka::{Offset, TopicPartitionList};
 use stream::{Clock, Topology};
 
 use crate::KafkaFailure;
-use crate::clients::{Cluster, Logged, create};
+use crate::clients::{Cluster, Logged, create, reassign};
 
 /// What was read.
 pub(super) enum Broadcast<'a> {
@@ -49,7 +49,7 @@ impl Broadcasts {
             let failed = |source| KafkaFailure::of(format!("reading {topic}"), source);
             let mut assignment = TopicPartitionList::new();
             assignment.add_partition_offset(topic, 0, Offset::Beginning).map_err(failed)?;
-            self.reader.assign(&assignment).map_err(failed)?;
+            reassign(&self.reader, &assignment).map_err(failed)?;
             let mut next = Offset::Beginning;
             let mut heard = Instant::now();
             loop {
@@ -75,7 +75,7 @@ impl Broadcasts {
             follow.add_partition_offset(topic, 0, Offset::End).map_err(failed)?;
         }
         let failed = |source| KafkaFailure::of("following the tables", source);
-        self.reader.assign(&follow).map_err(failed)
+        reassign(&self.reader, &follow).map_err(failed)
     }
 
     /// The next record of a table or mark that is here already.

@@ -171,11 +171,12 @@ impl Transactions {
         for partition in &batch.partitions {
             offsets.add_partition_offset(&primary, partition.partition, Offset::Offset(partition.primary_offset))?;
         }
-        retrying(|| self.producer.send_offsets_to_transaction(&offsets, group, self.cluster.transaction_timeout))?;
+        let limit = self.cluster.transaction_timeout;
+        retrying(limit, || self.producer.send_offsets_to_transaction(&offsets, group, limit))?;
         self.wait_for_deliveries()?;
         let headers = self.header_offsets(batch);
         self.raise_own_bounds();
-        retrying(|| self.producer.commit_transaction(Timeout::Never))?;
+        retrying(limit, || self.producer.commit_transaction(Timeout::Never))?;
         Ok(headers)
     }
 
@@ -366,16 +367,18 @@ pub(super) fn initialised(
 ) -> Result<BaseProducer<DeliveryContext>, KafkaFailure> {
     let config = cluster.transactional_producer(transactional_id);
     let producer: BaseProducer<DeliveryContext> = create(&config, DeliveryContext::default(), "the producer")?;
-    retrying(|| producer.init_transactions(cluster.transaction_timeout))
+    producer
+        .init_transactions(cluster.transaction_timeout)
         .map_err(|source| KafkaFailure::of(format!("initialising the transactional id {transactional_id}"), source))?;
     Ok(producer)
 }
 
-/// The same call again as long as the client says that this is safe.
-fn retrying(mut call: impl FnMut() -> Result<(), KafkaError>) -> Result<(), KafkaError> {
+/// The same call again while the client says that this is safe, for so long.
+fn retrying(limit: Duration, mut call: impl FnMut() -> Result<(), KafkaError>) -> Result<(), KafkaError> {
+    let deadline = Instant::now() + limit;
     loop {
         match call() {
-            Err(KafkaError::Transaction(error)) if error.is_retriable() => {
+            Err(KafkaError::Transaction(error)) if error.is_retriable() && Instant::now() < deadline => {
                 tracing::debug!(%error, "a transactional call is repeated");
             }
             result => return result,

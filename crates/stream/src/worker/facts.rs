@@ -45,6 +45,24 @@ impl<S: Service> Worker<S> {
         self.decisions.retain(|decision| !concerns(decision, partition));
     }
 
+    /// Fact: nobody knows what the log and the store hold by now: the answer to a commit was lost, or a question failed.
+    /// Every partition is taken over anew, in whatever the worker was. Side effects under way go on; how they end is told
+    /// before claims that nobody performs are given up.
+    pub fn start_over(&mut self) {
+        self.take_back();
+        self.decisions.retain(|decision| matches!(decision, Decision::Act { .. }));
+        let upstream = usize::try_from(self.settings.partitions).unwrap_or(0);
+        for (partition, part) in &mut self.parts {
+            let mut before = std::mem::replace(part, Part::new(*partition, upstream));
+            before.inbox.keep_completions();
+            part.inbox = before.inbox;
+            part.in_flight = before.in_flight;
+            part.draining = before.draining;
+            self.cache.forget_partition(*partition);
+            self.decisions.push_back(Decision::TakeOver(*partition));
+        }
+    }
+
     /// Fact: the partition's view and header are restored.
     pub fn taken_over(&mut self, partition: Partition, takeover: Takeover) {
         let (topology, known) = (self.topology, self.settings.feature_level);

@@ -65,7 +65,8 @@ impl<S: Service> Worker<S> {
             let mut ask = |lane, until, limit| asked.push(Asked { partition, lane, until, limit });
             let (time, reached) = time_of(part, self.topology, &self.clocks, mode, self.replayed_to);
             part.progress.reached = reached;
-            if part.progress.abandoned {
+            // What is under way still has an outcome to come.
+            if part.progress.abandoned && part.in_flight.is_empty() {
                 ask(Lane::Claimed, Timestamp::MAX, limit);
             }
             if part.progress.told_revision < revision {

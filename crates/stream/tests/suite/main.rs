@@ -16,5 +16,6 @@ mod marks;
 mod properties;
 mod revokes;
 mod shared;
+mod start_over;
 mod tables;
 mod timers;

@@ -1,0 +1,225 @@
+//! What happened, told to the worker: rebalances, records, marks, tables, ends of logs.
+
+use std::time::{Duration, Instant};
+
+use domain::Timestamp;
+use rdkafka::consumer::Consumer;
+use rdkafka::error::RDKafkaErrorCode;
+use rdkafka::message::{BorrowedMessage, Message};
+use schemas::{Mark, Schemas};
+use stream::{Clock, Partition, RecordRef, Service, TimeMode, Worker};
+
+use super::inputs::Heard;
+use super::restore::{header_bytes, now_ms};
+use super::spans::Spans;
+use super::tables::Broadcast;
+use super::transaction::TRACE_HEADER;
+use super::{Driver, POLL, WorkerOptions, chain, retry};
+use crate::KafkaFailure;
+use crate::dead_letters::HeadersOf;
+
+/// At most so many records are told before the worker decides and everything else is looked at.
+const HEARD_AT_ONCE: usize = 10_000;
+/// After so many it is asked whether it wants more.
+const HEARD_BETWEEN_LOOKS: usize = 500;
+
+impl<S: Service> Driver<'_, S> {
+    pub(super) fn read_tables(&mut self) -> Result<(), KafkaFailure> {
+        let (worker, schemas, options) = (&mut self.worker, &self.schemas, self.options);
+        let broadcasts = &self.broadcasts;
+        retry(self.stopped, self.report, || {
+            broadcasts.read_tables(Duration::from_secs(10), |table, message| {
+                apply_table(worker, schemas, options, table, message)
+            })
+        })
+    }
+
+    pub(super) fn hear_broadcasts(&mut self) -> Result<(), KafkaFailure> {
+        while let Some(broadcast) = self.broadcasts.poll()? {
+            match broadcast {
+                Broadcast::Table(table, message) => {
+                    apply_table(&mut self.worker, &self.schemas, self.options, table, &message)?;
+                }
+                Broadcast::Mark(dataset, message) => {
+                    let Some(value) = message.payload() else { continue };
+                    learn(&self.schemas, self.options, value)?;
+                    match self.schemas.decode::<Mark>(value) {
+                        Ok(mark) => self.worker.mark(dataset, &mark),
+                        Err(error) => {
+                            tracing::error!(dataset, offset = message.offset(), %error, "a mark can't be read");
+                        }
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Lets the group's client speak: of rebalances, which wait in its context, and of what went wrong.
+    pub(super) fn hear_group(&mut self) -> Result<(), KafkaFailure> {
+        let Some(Err(error)) = self.group.poll(Duration::ZERO) else { return Ok(()) };
+        if let Some(taken) = self.slot_taken() {
+            return Err(taken);
+        }
+        let fatal = self.group.client().fatal_error();
+        match error.rdkafka_error_code() {
+            // The partitions are lost, which the next poll tells; then the group is joined again.
+            Some(RDKafkaErrorCode::PollExceeded) if fatal.is_none() => Ok(()),
+            _ => {
+                let failure = KafkaFailure::of("as a member of the group".to_owned(), error);
+                if fatal.is_some() || !failure.is_passing() {
+                    return Err(failure);
+                }
+                self.is_away(&failure);
+                Ok(())
+            }
+        }
+    }
+
+    pub(super) fn hear_records(&mut self) -> Result<(), KafkaFailure> {
+        let (mut wait, mut left, mut away) = (POLL, HEARD_AT_ONCE, None);
+        while left > 0 && self.worker.wants_records() {
+            for _ in 0..HEARD_BETWEEN_LOOKS {
+                match self.inputs.poll(wait)? {
+                    None => {
+                        left = 0;
+                        break;
+                    }
+                    Some(Heard::Record(input, message)) => {
+                        learn_of(&self.schemas, self.options, &message)?;
+                        hear(&mut self.worker, &mut self.spans, input, &message);
+                    }
+                    Some(Heard::Other) => {}
+                    Some(Heard::Away(error)) => away = Some(error),
+                }
+                wait = Duration::ZERO;
+            }
+            left = left.saturating_sub(HEARD_BETWEEN_LOOKS);
+        }
+        if let Some(error) = away {
+            self.is_away(&KafkaFailure::of("reading the inputs", error));
+        }
+        Ok(())
+    }
+
+    /// The client goes on by itself once the broker is back, so nothing is given up; readiness says so meanwhile.
+    fn is_away(&mut self, failure: &KafkaFailure) {
+        if !self.away {
+            tracing::warn!(service = self.topology.service, error = %chain(failure), "the broker is away");
+        }
+        self.away = true;
+        self.report.ready(false, &failure.to_string());
+    }
+
+    /// Asks where the inputs end: so that time goes on where nothing comes, and positions step past trailing markers.
+    pub(super) fn ask_for_ends(&mut self) -> Result<(), KafkaFailure> {
+        if self.asked_for_ends.elapsed() < self.options.settings.mark_interval.as_std() {
+            return Ok(());
+        }
+        self.asked_for_ends = Instant::now();
+        for (input, partition, position) in self.inputs.positions()? {
+            // What lies before it was heard of, so what the worker has not heard of are markers.
+            if self.worker.position(input, partition).is_some_and(|heard| heard < position) {
+                self.worker.end_reached(input, partition, position, None);
+            }
+        }
+        match self.ask_for_time() {
+            Err(failure) if failure.is_passing() => self.is_away(&failure),
+            Err(failure) => return Err(failure),
+            Ok(()) if self.away => {
+                self.away = false;
+                self.report.ready(true, "");
+            }
+            Ok(()) => {}
+        }
+        Ok(())
+    }
+
+    /// Where an input was read to its end its time is the present: as of before the broker was asked for the end.
+    fn ask_for_time(&mut self) -> Result<(), KafkaFailure> {
+        let running: Vec<Partition> = self.worker.running().collect();
+        let live = self.options.settings.time_mode == TimeMode::Live;
+        let mut asked = false;
+        for (index, input) in self.topology.inputs.iter().enumerate() {
+            if !live || input.clock != Clock::Broker {
+                continue;
+            }
+            let topic = self.options.cluster.topic(input.dataset);
+            for partition in &running {
+                let as_of = Timestamp::from_millis(now_ms());
+                let (_, end) = self.restorer.stable_range(&topic, *partition)?;
+                asked = true;
+                if self.worker.position(index, *partition) == Some(end) {
+                    self.worker.end_reached(index, *partition, end, Some(as_of));
+                }
+            }
+        }
+        if self.away && !asked {
+            self.restorer.end(&self.options.cluster.topic(self.topology.changelog), 0)?;
+        }
+        Ok(())
+    }
+
+    /// Another process joined the group under this slot: whatever fails after that fails because of it.
+    pub(super) fn slot_taken(&self) -> Option<KafkaFailure> {
+        let fenced = matches!(self.group.client().fatal_error(), Some((RDKafkaErrorCode::FencedInstanceId, _)));
+        let slot = || self.options.slot.clone();
+        fenced.then(|| KafkaFailure::SlotTaken { service: self.topology.service, slot: slot() })
+    }
+}
+
+fn hear<S: Service>(worker: &mut Worker<S>, spans: &mut Spans, input: usize, message: &BorrowedMessage<'_>) {
+    let trace = header_bytes(message, TRACE_HEADER).and_then(|bytes| std::str::from_utf8(bytes).ok());
+    let expected = worker.expects(input, message.partition(), message.offset());
+    let span = trace.filter(|_| expected).and_then(|trace| spans.process(input, message, trace));
+    let headers = message.headers().map(HeadersOf);
+    let mut record = record_ref(input, message, span.as_deref().or(trace));
+    record.headers = headers.as_ref().map(|headers| headers as &dyn stream::RecordHeaders);
+    worker.record(&record);
+}
+
+fn record_ref<'a>(input: usize, message: &'a BorrowedMessage<'_>, traceparent: Option<&'a str>) -> RecordRef<'a> {
+    RecordRef {
+        input,
+        partition: message.partition(),
+        offset: message.offset(),
+        timestamp: Timestamp::from_millis(message.timestamp().to_millis().unwrap_or_default()),
+        key: message.key(),
+        value: message.payload(),
+        traceparent,
+        headers: None,
+    }
+}
+
+fn apply_table<S: Service>(
+    worker: &mut Worker<S>,
+    schemas: &Schemas,
+    options: &WorkerOptions,
+    table: usize,
+    message: &BorrowedMessage<'_>,
+) -> Result<(), KafkaFailure> {
+    learn_of(schemas, options, message)?;
+    if let Err(poison) = worker.table_record(&record_ref(table, message, None)) {
+        // The policy stays as it was; the record stays where it is, for everybody to see.
+        tracing::error!(topic = message.topic(), offset = message.offset(), %poison, "a table's record is refused");
+    }
+    Ok(())
+}
+
+fn learn_of(schemas: &Schemas, options: &WorkerOptions, message: &BorrowedMessage<'_>) -> Result<(), KafkaFailure> {
+    message.payload().map_or(Ok(()), |value| learn(schemas, options, value))
+}
+
+/// Fetches the writer's schema of a value, if it is new here. A registry that does not know it either makes the record a
+/// dead letter; one that is away makes us wait.
+fn learn(schemas: &Schemas, options: &WorkerOptions, value: &[u8]) -> Result<(), KafkaFailure> {
+    let (Some(id), Some(registry)) = (schemas.missing(value), &options.registry) else { return Ok(()) };
+    match registry.learn(schemas, id) {
+        Err(error) if error.is_passing() => Err(error.into()),
+        Err(error) => {
+            tracing::warn!(id, %error, "a record names a schema that can't be had");
+            Ok(())
+        }
+        Ok(()) => Ok(()),
+    }
+}
