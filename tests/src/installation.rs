@@ -224,3 +224,21 @@ impl Installation {
         Ok(out)
     }
 }
+
+/// A test that fails shows what its services said last.
+impl Drop for Installation {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            return;
+        }
+        let entries = std::fs::read_dir(self.folder.path()).into_iter().flatten().flatten();
+        for log in entries.map(|entry| entry.path()).filter(|path| path.extension().is_some_and(|end| end == "log")) {
+            let text = std::fs::read_to_string(&log).unwrap_or_default();
+            let lines: Vec<&str> = text.lines().collect();
+            eprintln!("---- the end of {} ----", log.display());
+            eprintln!("{}", lines[lines.len().saturating_sub(LAST_LINES)..].join("\n"));
+        }
+    }
+}
+
+const LAST_LINES: usize = 40;

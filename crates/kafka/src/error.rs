@@ -43,31 +43,50 @@ pub enum KafkaFailure {
 }
 
 impl KafkaFailure {
-    /// Sorts what a client call said into what can be tried again and what can't.
+    /// Sorts what a client call said into what can be tried again and what can't. A cluster has many ways to be busy with
+    /// itself (elections, restarts, moves), so what is not known to be for good is taken to pass.
     pub(crate) fn of(what: impl Into<String>, source: KafkaError) -> Self {
         use rdkafka::types::RDKafkaErrorCode as Code;
-        let passing = matches!(
+        let for_good = matches!(
             source.rdkafka_error_code(),
-            Some(
-                Code::BrokerTransportFailure
-                    | Code::AllBrokersDown
-                    | Code::OperationTimedOut
-                    | Code::RequestTimedOut
-                    | Code::MessageTimedOut
-                    | Code::Resolve
-                    | Code::CoordinatorLoadInProgress
-                    | Code::CoordinatorNotAvailable
-                    | Code::NotCoordinator
-                    | Code::LeaderNotAvailable
-                    | Code::NotLeaderForPartition
-                    | Code::QueueFull
-                    | Code::NetworkException
-                    | Code::UnstableOffsetCommit
-                    | Code::RebalanceInProgress
+            None | Some(
+                Code::Authentication
+                    | Code::SaslAuthenticationFailed
+                    | Code::UnsupportedSASLMechanism
+                    | Code::ClusterAuthorizationFailed
+                    | Code::GroupAuthorizationFailed
+                    | Code::TopicAuthorizationFailed
+                    | Code::TransactionalIdAuthorizationFailed
+                    | Code::UnknownTopic
+                    | Code::UnknownPartition
+                    | Code::UnknownTopicOrPartition
+                    | Code::TopicAlreadyExists
+                    | Code::InvalidTopic
+                    | Code::InvalidPartitions
+                    | Code::InvalidReplicationFactor
+                    | Code::InvalidReplicaAssignment
+                    | Code::InvalidConfig
+                    | Code::InvalidRequest
+                    | Code::InvalidArgument
+                    | Code::InvalidRecord
+                    | Code::InvalidMessageSize
+                    | Code::MessageSizeTooLarge
+                    | Code::InvalidSessionTimeout
+                    | Code::InvalidTransactionTimeout
+                    | Code::InvalidGroupId
+                    | Code::InconsistentGroupProtocol
+                    | Code::PolicyViolation
+                    | Code::UnsupportedVersion
+                    | Code::UnsupportedFeature
+                    | Code::UnsupportedForMessageFormat
+                    | Code::NotImplemented
+                    | Code::SSL
+                    | Code::CriticalSystemResource
+                    | Code::Fatal
             )
-        ) || matches!(&source, KafkaError::Transaction(error) if error.is_retriable());
+        );
         let what = what.into();
-        if passing { Self::Unavailable { what, source } } else { Self::Refused { what, source } }
+        if for_good { Self::Refused { what, source } } else { Self::Unavailable { what, source } }
     }
 
     /// Whether the same may succeed later.

@@ -10,7 +10,7 @@ use schemas::{Mark, Schemas};
 use stream::{Clock, Partition, RecordRef, Service, TimeMode, Worker};
 
 use super::inputs::Heard;
-use super::restore::{header_bytes, now_ms};
+use super::restore::{header_bytes, now_ms, slot_of};
 use super::spans::Spans;
 use super::tables::Broadcast;
 use super::transaction::TRACE_HEADER;
@@ -57,23 +57,42 @@ impl<S: Service> Driver<'_, S> {
 
     /// Lets the group's client speak: of rebalances, which wait in its context, and of what went wrong.
     pub(super) fn hear_group(&mut self) -> Result<(), KafkaFailure> {
-        let Some(Err(error)) = self.group.poll(Duration::ZERO) else { return Ok(()) };
-        if let Some(taken) = self.slot_taken() {
-            return Err(taken);
+        let heard = self.group.poll(Duration::ZERO);
+        if matches!(self.group.client().fatal_error(), Some((RDKafkaErrorCode::FencedInstanceId, _))) {
+            return self.fenced();
         }
-        let fatal = self.group.client().fatal_error();
+        let Some(Err(error)) = heard else { return Ok(()) };
         match error.rdkafka_error_code() {
             // The partitions are lost, which the next poll tells; then the group is joined again.
-            Some(RDKafkaErrorCode::PollExceeded) if fatal.is_none() => Ok(()),
+            Some(RDKafkaErrorCode::PollExceeded) => Ok(()),
             _ => {
-                let failure = KafkaFailure::of("as a member of the group".to_owned(), error);
-                if fatal.is_some() || !failure.is_passing() {
-                    return Err(failure);
+                let failure = KafkaFailure::of("as a member of the group", error);
+                if failure.is_passing() {
+                    self.is_away(&failure);
+                    return Ok(());
                 }
-                self.is_away(&failure);
-                Ok(())
+                Err(failure)
             }
         }
+    }
+
+    /// Our slot was joined once more, and the client is of no use any more. By another process: then it is the other's. By
+    /// ourselves (a broker that stood still answers a request to join after the client has asked again): then we join anew.
+    fn fenced(&mut self) -> Result<(), KafkaFailure> {
+        let members = match self.restorer.members() {
+            Err(failure) if failure.is_passing() => {
+                self.is_away(&failure);
+                return Ok(());
+            }
+            members => members?,
+        };
+        if members.iter().any(|member| *member != self.member && slot_of(member) == slot_of(&self.member)) {
+            return Err(KafkaFailure::SlotTaken { service: self.topology.service, slot: self.options.slot.clone() });
+        }
+        tracing::warn!(service = self.topology.service, "the group is joined anew");
+        self.join()?;
+        let lost: Vec<Partition> = self.worker.owned().collect();
+        self.give_up(&lost)
     }
 
     pub(super) fn hear_records(&mut self) -> Result<(), KafkaFailure> {
@@ -158,13 +177,6 @@ impl<S: Service> Driver<'_, S> {
             self.restorer.end(&self.options.cluster.topic(self.topology.changelog), 0)?;
         }
         Ok(())
-    }
-
-    /// Another process joined the group under this slot: whatever fails after that fails because of it.
-    pub(super) fn slot_taken(&self) -> Option<KafkaFailure> {
-        let fenced = matches!(self.group.client().fatal_error(), Some((RDKafkaErrorCode::FencedInstanceId, _)));
-        let slot = || self.options.slot.clone();
-        fenced.then(|| KafkaFailure::SlotTaken { service: self.topology.service, slot: slot() })
     }
 }
 

@@ -27,14 +27,14 @@ use stream::{Decision, Partition, Service, StateStore, StorePosition, Topology, 
 use inputs::Inputs;
 pub use options::{Act, Done, NoShell, Shell, WorkerOptions, WorkerReport};
 use rebalance::{GroupContext, Rebalance};
-use restore::{Restorer, now_ms};
+use restore::{PROCESS_MARK, Restorer, now_ms, slot_of};
 use spans::Spans;
 use tables::Broadcasts;
 pub(crate) use transaction::HEADER_KEY;
 use transaction::Transactions;
 
 use crate::KafkaFailure;
-use crate::clients::create;
+use crate::clients::{Cluster, create};
 
 /// How long the loop waits for a record before it looks at everything else.
 const POLL: Duration = Duration::from_millis(5);
@@ -69,6 +69,9 @@ struct Driver<'a, S: Service> {
     stopped: &'a dyn Fn() -> bool,
     /// Says which partitions are ours, and reads nothing.
     group: BaseConsumer<GroupContext>,
+    group_id: String,
+    /// Our slot and this process: the client id in the group.
+    member: String,
     inputs: Inputs,
     broadcasts: Broadcasts,
     restorer: Restorer,
@@ -101,18 +104,17 @@ impl<'a, S: Service> Driver<'a, S> {
             transactional_id: slot_id.clone(),
             ..options.settings.clone()
         };
+        let member = format!("{slot_id}{PROCESS_MARK}{}", uuid::Uuid::new_v4().simple());
         let worker = Worker::new(settings, schemas.clone(), policy);
         Ok(Self {
-            group: create(
-                &cluster.group_consumer(&group_id, &slot_id),
-                GroupContext::default(),
-                "the group's consumer",
-            )?,
+            group: member_of(cluster, &group_id, &member)?,
             inputs: Inputs::new(cluster, &slot_id, topology)?,
             broadcasts: Broadcasts::new(cluster, &slot_id, topology)?,
             restorer: Restorer::new(options, topology.service, topology.changelog, &group_id)?,
             transactions: retry(stopped, report, || Transactions::begin(cluster, topology, schemas, &slot_id))?,
             spans: Spans::of(topology, &group_id),
+            group_id,
+            member,
             positions: HashMap::new(),
             asked_for_ends: Instant::now(),
             away: false,
@@ -130,10 +132,7 @@ impl<'a, S: Service> Driver<'a, S> {
 
     fn run(&mut self) -> Result<(), KafkaFailure> {
         self.read_tables()?;
-        let primary = self.options.cluster.topic(self.topology.primary().dataset);
-        self.group
-            .subscribe(&[&primary])
-            .map_err(|source| KafkaFailure::of(format!("subscribing to {primary}"), source))?;
+        self.subscribe()?;
         while !(self.stopped)() {
             match self.turn() {
                 Ok(()) => {}
@@ -143,7 +142,7 @@ impl<'a, S: Service> Driver<'a, S> {
                     self.start_over()?;
                     pause(BACKOFF.0.saturating_mul(4));
                 }
-                Err(failure) => return Err(self.slot_taken().unwrap_or(failure)),
+                Err(failure) => return Err(failure),
             }
         }
         let owned: Vec<Partition> = self.worker.running().collect();
@@ -151,6 +150,20 @@ impl<'a, S: Service> Driver<'a, S> {
             tracing::warn!(error = %chain(&failure), "the last batch is given up; the next process does it again");
         }
         Ok(())
+    }
+
+    fn subscribe(&self) -> Result<(), KafkaFailure> {
+        let primary = self.options.cluster.topic(self.topology.primary().dataset);
+        self.group
+            .subscribe(&[&primary])
+            .map_err(|source| KafkaFailure::of(format!("subscribing to {primary}"), source))
+    }
+
+    /// Joins the group with a new client, under the same slot.
+    fn join(&mut self) -> Result<(), KafkaFailure> {
+        self.group.context().close();
+        self.group = member_of(&self.options.cluster, &self.group_id, &self.member)?;
+        self.subscribe()
     }
 
     /// One round: hear what happened, let the worker decide, do it.
@@ -210,19 +223,24 @@ impl<'a, S: Service> Driver<'a, S> {
                     tracing::warn!(error = %chain(&failure), "the last batch is given up; it will be done again");
                     self.start_over()?;
                 }
-                for partition in &partitions {
-                    self.worker.revoked(*partition);
-                    self.positions.remove(partition);
-                    self.store.release(*partition);
-                }
-                self.spans.settle(&self.worker);
                 // Whether or not the reader could be told: the group is answered.
-                let stopped = self.inputs.stop(&partitions);
+                let given_up = self.give_up(&partitions);
                 self.group.incremental_unassign(&nothing).map_err(|source| KafkaFailure::of("unassigning", source))?;
-                stopped?;
+                given_up?;
             }
         }
         Ok(())
+    }
+
+    /// These partitions are not ours any more.
+    fn give_up(&mut self, partitions: &[Partition]) -> Result<(), KafkaFailure> {
+        for partition in partitions {
+            self.worker.revoked(*partition);
+            self.positions.remove(partition);
+            self.store.release(*partition);
+        }
+        self.spans.settle(&self.worker);
+        self.inputs.stop(partitions)
     }
 
     /// Awaits what is in flight on these partitions, up to the deadline, and commits what is open.
@@ -259,6 +277,12 @@ impl<'a, S: Service> Driver<'a, S> {
         self.group.context().close();
         self.group.unsubscribe();
     }
+}
+
+/// A client that is a member of the group.
+fn member_of(cluster: &Cluster, group_id: &str, member: &str) -> Result<BaseConsumer<GroupContext>, KafkaFailure> {
+    let config = cluster.group_consumer(group_id, slot_of(member), member);
+    create(&config, GroupContext::default(), "the group's consumer")
 }
 
 /// Tries again what failed in passing, with a growing pause, until it succeeds or the process stops.

@@ -1,0 +1,55 @@
+//! A broker that stands still, and one that is killed: the services wait, go on by themselves, and send everything once.
+#![allow(clippy::unwrap_used, reason = "a test may fail by it")]
+
+use std::time::Duration;
+
+use testkit::{Process, SmtpSink, wait_until};
+use tests::installation::{Installation, State, smtp_sections};
+use tests::write_definitions;
+
+const LIMIT: Duration = Duration::from_mins(2);
+/// Longer than the sessions (3 s) and transactions (8 s) of a test's installation.
+const STANDSTILL: Duration = Duration::from_secs(12);
+
+fn added(user: &str) -> String {
+    format!(
+        r#"{{"type":"track","event":"Product Added","messageId":"m-{user}","userId":"{user}",
+            "properties":{{"cart_id":"c-{user}"}},"context":{{"traits":{{"email":"{user}@example.com"}}}}}}"#
+    )
+}
+
+/// A cart is left, as soon as the door takes it; its reminder comes.
+fn a_cart_is_left_and_reminded_of(installation: &Installation, mail: &SmtpSink, user: &str) {
+    let mailed = mail.messages().unwrap().len();
+    let what = format!("the door to take the cart of {user}");
+    wait_until(LIMIT, &what, || installation.post("/v1/track", &[], &added(user)).ok()).unwrap();
+    let messages = mail.wait_for_messages(mailed + 1, LIMIT).unwrap();
+    assert_eq!(messages.last().unwrap().to, [format!("{user}@example.com")]);
+}
+
+#[test]
+fn after_a_broker_that_stood_still_or_was_killed_every_service_goes_on_by_itself() {
+    let mail = SmtpSink::start().unwrap();
+    let sections = smtp_sections(&mail) + "[messaging]\nclaim_deadline = \"2s\"\n";
+    let installation = Installation::start_with("live", State::Redis, &sections).unwrap();
+    let services = installation.run_each(&["door", "resolver", "journeys", "messaging"], 0..1).unwrap();
+    installation.wait_for_door(&services[0]).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    write_definitions(folder.path(), &["1s"]).unwrap();
+    installation.command(&["apply", &folder.path().display().to_string(), "--wait"]).unwrap();
+    a_cart_is_left_and_reminded_of(&installation, &mail, "before");
+
+    installation.kafka.pause().unwrap();
+    std::thread::sleep(STANDSTILL);
+    installation.kafka.resume().unwrap();
+    a_cart_is_left_and_reminded_of(&installation, &mail, "after-a-standstill");
+
+    installation.kafka.kill9().unwrap();
+    installation.kafka.restart().unwrap();
+    a_cart_is_left_and_reminded_of(&installation, &mail, "after-a-kill");
+
+    assert!(services.iter().all(Process::is_running));
+    let sent = installation.records("messaging.outcomes").unwrap();
+    assert_eq!(sent.len(), 3, "{sent:?}");
+    assert_eq!(mail.messages().unwrap().len(), 3);
+}
