@@ -3,10 +3,12 @@
 
 mod duration;
 mod locale;
+mod log_position;
 mod money;
 mod timestamp;
 
 pub use duration::{HumanDuration, ParseDurationError};
 pub use locale::Locale;
+pub use log_position::{LogPosition, ParseLogPositionError};
 pub use money::{Currency, Money, ParseMoneyError};
 pub use timestamp::Timestamp;

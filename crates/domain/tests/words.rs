@@ -1,6 +1,6 @@
 //! What the shared words accept, refuse and print.
 
-use domain::{Currency, HumanDuration, Locale, Money, Timestamp};
+use domain::{Currency, HumanDuration, Locale, LogPosition, Money, Timestamp};
 
 #[test]
 fn a_duration_is_read_as_people_write_it_and_prints_back() {
@@ -57,4 +57,19 @@ fn a_language_tag_gives_its_locale() {
 fn time_saturates_at_its_ends() {
     assert_eq!(Timestamp::MAX + HumanDuration::from_hours(1), Timestamp::MAX);
     assert_eq!(Timestamp::MIN - HumanDuration::from_hours(1), Timestamp::MIN);
+}
+
+#[test]
+fn a_place_is_read_as_it_is_written() {
+    let place: LogPosition = "storefront.events/3@1200".parse().unwrap();
+    assert_eq!(place, LogPosition { dataset: "storefront.events".to_owned(), partition: 3, offset: 1_200 });
+    assert_eq!(place.to_string(), "storefront.events/3@1200");
+}
+
+#[test]
+fn what_is_no_place_is_refused_with_how_to_write_it() {
+    for text in ["", "storefront.events", "storefront.events/3", "/3@1", "a/-1@1", "a/1@-1", "a/1@x", "a/1@1@1"] {
+        let error = text.parse::<LogPosition>().unwrap_err().to_string();
+        assert!(error.contains("write it like storefront.events/3@1200"), "{error}");
+    }
 }

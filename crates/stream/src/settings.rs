@@ -1,4 +1,4 @@
-use domain::HumanDuration;
+use domain::{HumanDuration, LogPosition};
 
 /// How time passes in an installation (design promise 6).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -33,6 +33,8 @@ pub struct WorkerSettings {
     pub cache_bytes: usize,
     /// After how long a position that moved without a batch (past markers) is written down.
     pub header_refresh: HumanDuration,
+    /// Gaps in the inputs that may be gone past: each by the position where the worker stands before it.
+    pub skip: Vec<LogPosition>,
 }
 
 impl Default for WorkerSettings {
@@ -48,6 +50,7 @@ impl Default for WorkerSettings {
             max_batch_bytes: 16 << 20,
             cache_bytes: 64 << 20,
             header_refresh: HumanDuration::from_millis(10_000),
+            skip: Vec::new(),
         }
     }
 }

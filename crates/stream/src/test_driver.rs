@@ -318,7 +318,11 @@ impl<S: Service> TestDriver<S> {
     fn carry_out(&mut self, decision: Decision<S>) {
         match decision {
             Decision::TakeOver(partition) => {
-                let takeover = Takeover { header: self.header.clone(), log_starts: vec![0; self.inputs.len()] };
+                let takeover = Takeover {
+                    header: self.header.clone(),
+                    log_starts: vec![0; self.inputs.len()],
+                    ..Takeover::default()
+                };
                 self.worker.taken_over(partition, takeover);
             }
             Decision::Start { positions, .. } => self.start(&positions),

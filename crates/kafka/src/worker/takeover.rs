@@ -25,12 +25,13 @@ impl<S: Service> Driver<'_, S> {
                 self.options.cluster.topic(self.topology.changelog),
             )));
         }
-        let mut log_starts = Vec::new();
+        let (mut log_starts, mut log_ends) = (Vec::new(), Vec::new());
         for input in self.topology.inputs {
-            let (start, _) = self.restorer.stable_range(&self.options.cluster.topic(input.dataset), partition)?;
+            let (start, end) = self.restorer.stable_range(&self.options.cluster.topic(input.dataset), partition)?;
             log_starts.push(start);
+            log_ends.push(end);
         }
-        self.worker.taken_over(partition, Takeover { header: restored.header, log_starts });
+        self.worker.taken_over(partition, Takeover { header: restored.header, log_starts, log_ends });
         self.report.taken_over(self.topology.service, partition, restored.records, began.elapsed());
         self.report.ready(true, "");
         Ok(())

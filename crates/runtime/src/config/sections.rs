@@ -3,7 +3,7 @@
 
 use std::net::SocketAddr;
 
-use domain::HumanDuration;
+use domain::{HumanDuration, LogPosition};
 use serde::Deserialize;
 
 use super::words::{HostPort, LogFilter, Partitions, Prefix, Ratio, Slot, Url};
@@ -45,6 +45,7 @@ pub struct KafkaOptions {
     pub transaction_timeout: HumanDuration,
     pub session_timeout: HumanDuration,
     pub request_timeout: HumanDuration,
+    pub skip: Vec<LogPosition>,
     pub properties: ClientProperties,
 }
 

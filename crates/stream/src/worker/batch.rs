@@ -51,9 +51,9 @@ pub enum HaltReason {
     /// Records that were never processed are gone from the log.
     #[error(
         "partition {partition} of {dataset} begins at offset {log_start}, but only what lies before {position} was \
-         processed: {lost} records were deleted unread. This version does not go on past a gap: the partition stands still, \
-         and an installation under another `installation.prefix` begins anew. Keep what is not processed for longer than \
-         any outage (retention.ms)"
+         processed: up to {lost} records were deleted unread. The partition stands still. To go on without them, add \
+         {dataset}/{partition}@{position} to kafka.skip and start the service again. Keep what is not processed for \
+         longer than any outage (retention.ms)"
     )]
     Gap {
         /// Which input.
@@ -66,6 +66,22 @@ pub enum HaltReason {
         log_start: i64,
         /// How many offsets lie between.
         lost: i64,
+    },
+    /// The log does not reach as far as it was processed.
+    #[error(
+        "partition {partition} of {dataset} ends at offset {log_end}, but what lies before {position} was processed: the \
+         topic was made anew, or lost its end. The partition stands still: restore the topic, or begin anew under another \
+         `installation.prefix`"
+    )]
+    Cut {
+        /// Which input.
+        dataset: &'static str,
+        /// Which partition.
+        partition: Partition,
+        /// The next offset to process.
+        position: i64,
+        /// Where the log ends.
+        log_end: i64,
     },
     /// A newer version wrote the state.
     #[error("the state was written at feature level {found}, this version knows {known}: upgrade it first")]

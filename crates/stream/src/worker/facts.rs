@@ -75,7 +75,8 @@ impl<S: Service> Worker<S> {
                 None => part.begin_at(&takeover.log_starts),
                 Some(header) => part.resume_from(header, topology, &takeover.log_starts),
             }
-            part.gap(topology, &takeover.log_starts)
+            part.skip(topology, &takeover.log_starts, &self.settings.skip);
+            part.gap(topology, &takeover.log_starts).or_else(|| part.cut(topology, &takeover.log_ends))
         };
         if let Some(reason) = refusal {
             part.phase = Phase::Halted;
@@ -86,6 +87,7 @@ impl<S: Service> Worker<S> {
         part.received.clone_from(&part.progress.positions);
         part.committed.clone_from(&part.progress);
         part.header_at_ms = self.now_ms;
+        self.look_again |= part.touched;
         part.phase = Phase::WaitingForTables;
         self.start_those_whose_tables_are_read();
     }

@@ -136,6 +136,8 @@ pub struct Takeover {
     pub header: Option<ChangelogHeader>,
     /// Where each input's log begins.
     pub log_starts: Vec<i64>,
+    /// Where each input's log ends, for a reader of committed records.
+    pub log_ends: Vec<i64>,
 }
 
 impl<S: Service> Worker<S> {

@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use domain::Timestamp;
+use domain::{LogPosition, Timestamp};
 use schemas::{ChangelogHeader, Position};
 
 use super::batch::{Decision, HaltReason};
@@ -210,6 +210,32 @@ impl<S: Service> Part<S> {
         }
         self.progress.watermark = read_time(header.watermark);
         self.header = header;
+    }
+
+    /// Goes past the gaps that may be gone past: to where the log begins.
+    pub(super) fn skip(&mut self, topology: &Topology, log_starts: &[i64], allowed: &[LogPosition]) {
+        for ((input, position), start) in topology.inputs.iter().zip(&mut self.progress.positions).zip(log_starts) {
+            let here = |gap: &LogPosition| {
+                gap.dataset == input.dataset && gap.partition == self.partition && gap.offset == *position
+            };
+            if *position < *start && allowed.iter().any(here) {
+                *position = *start;
+                // The header says so at once.
+                self.touched = true;
+            }
+        }
+    }
+
+    /// What the log does not have any more.
+    pub(super) fn cut(&self, topology: &Topology, log_ends: &[i64]) -> Option<HaltReason> {
+        topology.inputs.iter().zip(&self.progress.positions).zip(log_ends).find_map(|((input, position), end)| {
+            (position > end).then_some(HaltReason::Cut {
+                dataset: input.dataset,
+                partition: self.partition,
+                position: *position,
+                log_end: *end,
+            })
+        })
     }
 
     /// What was deleted before it was read.

@@ -26,13 +26,46 @@ fn records_that_were_deleted_unread_halt_the_partition_and_are_named() {
     ];
     let header = ChangelogHeader { sequence: 3, positions, feature_level: 1, ..ChangelogHeader::default() };
     hand.worker.assigned(0);
-    hand.worker.taken_over(0, Takeover { header: Some(header), log_starts: vec![10, 12] });
+    hand.worker.taken_over(0, Takeover { header: Some(header), log_starts: vec![10, 12], ..Takeover::default() });
     hand.worker.assigned(1);
-    hand.worker.taken_over(1, Takeover { header: None, log_starts: vec![0, 0] });
+    hand.worker.taken_over(1, Takeover { header: None, log_starts: vec![0, 0], ..Takeover::default() });
     hand.settle();
     let reason = hand.halts[&0].clone();
     assert_eq!(reason, HaltReason::Gap { dataset: NOTES, partition: 0, position: 7, log_start: 12, lost: 5 });
-    assert!(reason.to_string().contains("5 records were deleted unread. This version does not go on past a gap"));
+    assert!(
+        reason.to_string().contains("up to 5 records were deleted unread. The partition stands still. To go on without them, add test.notes/0@7 to kafka.skip")
+    );
+    one_goes_on(&mut hand);
+}
+
+#[test]
+fn a_gap_is_gone_past_where_that_is_allowed_for_just_this_gap() {
+    for (allowed, goes_on) in [("test.orders/0@3", true), ("test.orders/0@4", false), ("test.orders/1@3", false)] {
+        let settings = stream::WorkerSettings { skip: vec![allowed.parse().unwrap()], ..live() };
+        let mut hand = Hand::<Marked>::new(settings);
+        let positions = vec![Position { dataset: ORDERS.to_owned(), next_offset: 3 }];
+        let header = ChangelogHeader { sequence: 3, positions, feature_level: 1, ..ChangelogHeader::default() };
+        hand.worker.assigned(0);
+        hand.worker.taken_over(0, Takeover { header: Some(header), log_starts: vec![8, 0], log_ends: vec![9, 0] });
+        hand.after_ms(1000);
+        assert_eq!(hand.halts.is_empty(), goes_on, "{allowed}");
+        if goes_on {
+            assert_eq!(hand.starts, [(0, vec![8, 0])]);
+            assert_eq!(hand.header(0).positions[0].next_offset, 8, "it is written down at once");
+        }
+    }
+}
+
+#[test]
+fn a_log_that_ends_before_what_was_processed_halts_the_partition() {
+    let mut hand = Hand::<Marked>::new(live());
+    let positions = vec![Position { dataset: ORDERS.to_owned(), next_offset: 30 }];
+    let header = ChangelogHeader { sequence: 3, positions, feature_level: 1, ..ChangelogHeader::default() };
+    hand.worker.assigned(0);
+    hand.worker.taken_over(0, Takeover { header: Some(header), log_starts: vec![0, 0], log_ends: vec![29, 0] });
+    hand.worker.assigned(1);
+    hand.settle();
+    assert_eq!(hand.halts[&0], HaltReason::Cut { dataset: ORDERS, partition: 0, position: 30, log_end: 29 });
     one_goes_on(&mut hand);
 }
 
@@ -41,7 +74,7 @@ fn a_header_of_a_higher_feature_level_halts_the_partition() {
     let mut hand = Hand::<Marked>::new(live());
     hand.worker.assigned(0);
     let header = ChangelogHeader { sequence: 3, feature_level: 2, ..ChangelogHeader::default() };
-    hand.worker.taken_over(0, Takeover { header: Some(header), log_starts: vec![0, 0] });
+    hand.worker.taken_over(0, Takeover { header: Some(header), log_starts: vec![0, 0], ..Takeover::default() });
     hand.worker.assigned(1);
     hand.settle();
     assert_eq!(hand.halts[&0], HaltReason::FeatureLevel { found: 2, known: 1 });

@@ -142,7 +142,10 @@ fn an_input_that_a_newer_version_reads_for_the_first_time_begins_where_its_log_d
     let mut header = hand.header(0).clone();
     header.positions.retain(|position| position.dataset == ORDERS);
     hand.worker.assigned(1);
-    hand.worker.taken_over(1, stream::Takeover { header: Some(header), log_starts: vec![0, 7] });
+    hand.worker.taken_over(
+        1,
+        stream::Takeover { header: Some(header), log_starts: vec![0, 7], ..stream::Takeover::default() },
+    );
     hand.views.insert(1, View::default());
     hand.worker.poll(hand.now_ms);
     hand.settle();

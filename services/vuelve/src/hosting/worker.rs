@@ -101,6 +101,7 @@ fn worker_options(config: &Config, installation: &Installation) -> WorkerOptions
             max_batch_bytes: kafka.max_batch_bytes.as_usize(),
             // A replay waits for the positions to come to the ends.
             header_refresh: HumanDuration::from_millis(if installation.replay { 250 } else { 10_000 }),
+            skip: kafka.skip.clone(),
             cache_bytes: config.get::<StoreOptions>().cache_bytes.as_usize(),
             ..WorkerSettings::default()
         },

@@ -212,7 +212,7 @@ impl<W: Wiring> Hand<W> {
 
     pub fn takeover(&self, partition: Partition) -> Takeover {
         let header = self.views.get(&partition).and_then(|view| view.headers.last()).cloned();
-        Takeover { header, log_starts: vec![0; W::topology().inputs.len()] }
+        Takeover { header, log_starts: vec![0; W::topology().inputs.len()], ..Takeover::default() }
     }
 
     pub fn start(&mut self, partition: Partition, positions: Vec<i64>) {
