@@ -141,6 +141,13 @@ impl Cluster {
         config
     }
 
+    /// A reader of what is there already: it hears soon that there is no more.
+    pub(crate) fn section_reader(&self, client_id: &str, committed_only: bool) -> ClientConfig {
+        let mut config = self.reader(client_id, committed_only);
+        config.set("fetch.wait.max.ms", "5");
+        config
+    }
+
     pub(crate) fn admin(&self, client_id: &str) -> ClientConfig {
         self.base(client_id)
     }

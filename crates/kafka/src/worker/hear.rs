@@ -31,28 +31,32 @@ impl<S: Service> Driver<'_, S> {
             broadcasts.read_tables(Duration::from_secs(10), |table, message| {
                 apply_table(worker, schemas, options, table, message)
             })
-        })
+        })?;
+        self.tables_are_old = false;
+        Ok(())
     }
 
     pub(super) fn hear_broadcasts(&mut self) -> Result<(), KafkaFailure> {
-        while let Some(broadcast) = self.broadcasts.poll()? {
-            match broadcast {
-                Broadcast::Table(table, message) => {
-                    apply_table(&mut self.worker, &self.schemas, self.options, table, &message)?;
+        if self.tables_are_old {
+            self.read_tables()?;
+        }
+        loop {
+            let broadcast = match self.broadcasts.poll() {
+                Ok(None) => return Ok(()),
+                Ok(Some(broadcast)) => broadcast,
+                Err(failure) if failure.is_passing() => {
+                    self.is_away(&failure);
+                    return Ok(());
                 }
-                Broadcast::Mark(dataset, message) => {
-                    let Some(value) = message.payload() else { continue };
-                    learn(&self.schemas, self.options, value)?;
-                    match self.schemas.decode::<Mark>(value) {
-                        Ok(mark) => self.worker.mark(dataset, &mark),
-                        Err(error) => {
-                            tracing::error!(dataset, offset = message.offset(), %error, "a mark can't be read");
-                        }
-                    }
-                }
+                Err(failure) => return Err(failure),
+            };
+            let heard = hear_broadcast(&mut self.worker, &self.schemas, self.options, &broadcast);
+            if let Err(failure) = heard {
+                // It will not be told again: the tables are read anew, as far as they are new.
+                self.tables_are_old = true;
+                return Err(failure);
             }
         }
-        Ok(())
     }
 
     /// Lets the group's client speak: of rebalances, which wait in its context, and of what went wrong.
@@ -177,6 +181,26 @@ impl<S: Service> Driver<'_, S> {
             self.restorer.end(&self.options.cluster.topic(self.topology.changelog), 0)?;
         }
         Ok(())
+    }
+}
+
+fn hear_broadcast<S: Service>(
+    worker: &mut Worker<S>,
+    schemas: &Schemas,
+    options: &WorkerOptions,
+    broadcast: &Broadcast<'_>,
+) -> Result<(), KafkaFailure> {
+    match broadcast {
+        Broadcast::Table(table, message) => apply_table(worker, schemas, options, *table, message),
+        Broadcast::Mark(dataset, message) => {
+            let Some(value) = message.payload() else { return Ok(()) };
+            learn(schemas, options, value)?;
+            match schemas.decode::<Mark>(value) {
+                Ok(mark) => worker.mark(dataset, &mark),
+                Err(error) => tracing::error!(dataset, offset = message.offset(), %error, "a mark can't be read"),
+            }
+            Ok(())
+        }
     }
 }
 

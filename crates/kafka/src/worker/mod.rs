@@ -81,6 +81,8 @@ struct Driver<'a, S: Service> {
     asked_for_ends: Instant,
     /// The broker was said to be away, and has not answered since.
     away: bool,
+    /// A record of a table was read and not applied.
+    tables_are_old: bool,
     /// Others may have written to our outputs since the bounds were raised.
     bounds_are_old: bool,
 }
@@ -118,6 +120,7 @@ impl<'a, S: Service> Driver<'a, S> {
             positions: HashMap::new(),
             asked_for_ends: Instant::now(),
             away: false,
+            tables_are_old: false,
             bounds_are_old: true,
             options,
             topology,
@@ -216,6 +219,10 @@ impl<'a, S: Service> Driver<'a, S> {
                 self.bounds_are_old = true;
                 for partition in partitions {
                     self.worker.assigned(partition);
+                }
+                // With more processes than partitions some stand by.
+                if self.worker.owned().next().is_none() {
+                    self.report.ready(true, "");
                 }
             }
             Rebalance::Revoked { partitions, lost } => {

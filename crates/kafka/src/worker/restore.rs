@@ -71,8 +71,8 @@ impl Restorer {
         let cluster = options.cluster.clone();
         let name = |what: &str| format!("{}-{what}", options.slot);
         Ok(Self {
-            committed: create(&cluster.reader(&name("restore"), true), Logged, "the changelog reader")?,
-            uncommitted: create(&cluster.reader(&name("tail"), false), Logged, "the changelog reader")?,
+            committed: create(&cluster.section_reader(&name("restore"), true), Logged, "the changelog reader")?,
+            uncommitted: create(&cluster.section_reader(&name("tail"), false), Logged, "the changelog reader")?,
             service,
             changelog: cluster.topic(changelog),
             group_id: group_id.to_owned(),
