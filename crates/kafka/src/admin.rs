@@ -4,13 +4,15 @@ use std::time::{Duration, Instant};
 
 use domain::Timestamp;
 use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::error::KafkaError;
 use rdkafka::message::{BorrowedMessage, Headers, Message};
 use rdkafka::{Offset, TopicPartitionList};
 
 use crate::KafkaFailure;
 use crate::append::Header;
-use crate::clients::{Cluster, Logged, create};
+use crate::clients::{Cluster, Logged, Polled, create, poll};
+
+/// After a question that was not answered.
+const ASK_AGAIN: Duration = Duration::from_millis(100);
 
 /// A record that was read.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -87,22 +89,28 @@ impl Follower {
     pub fn next(&self, wait: Duration) -> Result<Option<ReadRecord>, KafkaFailure> {
         let deadline = Instant::now() + wait;
         loop {
-            match self.reader.poll(deadline.saturating_duration_since(Instant::now())) {
-                None => return Ok(None),
-                Some(Err(KafkaError::PartitionEOF(_))) => {}
-                Some(Err(source)) => return Err(KafkaFailure::of("following topics", source)),
-                Some(Ok(message)) => return Ok(Some(owned(&message))),
+            let left = deadline.saturating_duration_since(Instant::now());
+            match poll(&self.reader, left).map_err(|source| KafkaFailure::of("following topics", source))? {
+                Polled::Record(message) => return Ok(Some(owned(&message))),
+                Polled::Nothing if Instant::now() >= deadline => return Ok(None),
+                Polled::Nothing | Polled::End(_) => {}
             }
         }
     }
 
     /// The last stable offset of every partition of a topic.
     pub fn stable_ends(&self, topic: &str, partitions: i32) -> Result<Vec<i64>, KafkaFailure> {
-        let end = |partition| {
+        let deadline = Instant::now() + self.timeout;
+        let ask = |partition| {
             let range = self.asker.fetch_watermarks(topic, partition, self.timeout);
-            range
-                .map(|(_, end)| end)
-                .map_err(|source| KafkaFailure::of(format!("asking for the end of {topic}"), source))
+            range.map_err(|source| KafkaFailure::of(format!("asking for the end of {topic}"), source))
+        };
+        // A broker that starts anew answers in a while.
+        let end = |partition| loop {
+            match ask(partition) {
+                Err(failure) if failure.is_passing() && Instant::now() < deadline => std::thread::sleep(ASK_AGAIN),
+                range => return range.map(|(_, end)| end),
+            }
         };
         (0..partitions).map(end).collect()
     }

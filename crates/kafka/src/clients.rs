@@ -6,7 +6,8 @@ use std::time::Duration;
 use rdkafka::client::ClientContext;
 use rdkafka::config::{FromClientConfigAndContext, RDKafkaLogLevel};
 use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::error::KafkaResult;
+use rdkafka::error::{KafkaError, KafkaResult};
+use rdkafka::message::BorrowedMessage;
 use rdkafka::{ClientConfig, TopicPartitionList};
 
 use crate::KafkaFailure;
@@ -160,6 +161,29 @@ pub(crate) fn create<C: ClientContext, T: FromClientConfigAndContext<C>>(
     what: &str,
 ) -> Result<T, KafkaFailure> {
     config.create_with_context(context).map_err(|source| KafkaFailure::Refused { what: what.to_owned(), source })
+}
+
+/// What a reader heard.
+pub(crate) enum Polled<'a> {
+    Record(BorrowedMessage<'a>),
+    /// There is no more of this partition for now.
+    End(i32),
+    Nothing,
+}
+
+/// What a reader hears within `wait`. A broker that is away is no failure of the reader's, which goes on by itself: what
+/// does not come is for the caller's deadline.
+pub(crate) fn poll(reader: &BaseConsumer<Logged>, wait: Duration) -> KafkaResult<Polled<'_>> {
+    match reader.poll(wait) {
+        None => Ok(Polled::Nothing),
+        Some(Ok(message)) => Ok(Polled::Record(message)),
+        Some(Err(KafkaError::PartitionEOF(partition))) => Ok(Polled::End(partition)),
+        Some(Err(error)) if KafkaFailure::of("", error.clone()).is_passing() => {
+            tracing::debug!(%error, "a reader waits");
+            Ok(Polled::Nothing)
+        }
+        Some(Err(error)) => Err(error),
+    }
 }
 
 /// Reads these partitions from these offsets, and nothing else.

@@ -16,7 +16,7 @@ use rdkafka::{Offset, TopicPartitionList};
 
 use crate::KafkaFailure;
 use crate::admin::{ReadRecord, owned};
-use crate::clients::{Cluster, Logged, create};
+use crate::clients::{Cluster, Logged, Polled, create, poll};
 
 const POLL: Duration = Duration::from_millis(100);
 
@@ -73,16 +73,15 @@ pub fn read_section(
     reader.assign(&assignment).map_err(failed)?;
     let mut heard = Instant::now();
     while !open.is_empty() {
-        match reader.poll(POLL) {
-            None if heard.elapsed() > timeout => {
+        match poll(&reader, POLL).map_err(failed)? {
+            Polled::Nothing if heard.elapsed() > timeout => {
                 return Err(failed(KafkaError::MessageConsumption(RDKafkaErrorCode::OperationTimedOut)));
             }
-            None => continue,
-            Some(Err(KafkaError::PartitionEOF(partition))) => {
+            Polled::Nothing => continue,
+            Polled::End(partition) => {
                 progress.done += open.remove(&partition).map_or(0, |span| span.left());
             }
-            Some(Err(source)) => return Err(failed(source)),
-            Some(Ok(message)) => {
+            Polled::Record(message) => {
                 let (partition, offset) = (message.partition(), message.offset());
                 // What was written since the reading began is another reading's.
                 let Some(span) = open.get_mut(&partition) else { continue };

@@ -21,7 +21,7 @@ use stream::{Due, Key, Partition, Service, StateChange, StateStore, StorePositio
 
 use super::transaction::{DUE_HEADER, HEADER_KEY, WRITER_HEADER, due_from, initialised};
 use crate::KafkaFailure;
-use crate::clients::{Cluster, Logged, create, reassign, unassign};
+use crate::clients::{Cluster, Logged, Polled, create, poll, reassign, unassign};
 
 /// How many changes a rebuild writes at a time.
 const FILL_RECORDS: usize = 5_000;
@@ -248,13 +248,12 @@ impl Restorer {
         reassign(&self.uncommitted, &assignment).map_err(failed)?;
         let deadline = Instant::now() + self.timeout;
         while Instant::now() < deadline && writer.is_none() {
-            match self.uncommitted.poll(POLL) {
-                Some(Ok(message)) => {
+            match poll(&self.uncommitted, POLL).map_err(failed)? {
+                Polled::Record(message) => {
                     writer = Some(header_text(&message, WRITER_HEADER).unwrap_or_default());
                 }
-                Some(Err(KafkaError::PartitionEOF(_))) => break,
-                Some(Err(source)) => return Err(failed(source)),
-                None => {}
+                Polled::End(_) => break,
+                Polled::Nothing => {}
             }
         }
         unassign(&self.uncommitted).map_err(failed)?;
@@ -289,20 +288,20 @@ impl Restorer {
         reassign(&self.committed, &assignment).map_err(failed)?;
         let mut heard = Instant::now();
         let result = loop {
-            match self.committed.poll(POLL) {
-                Some(Ok(message)) => {
+            match poll(&self.committed, POLL) {
+                Ok(Polled::Record(message)) => {
                     heard = Instant::now();
                     if let Err(failure) = each(message) {
                         break Err(failure);
                     }
                 }
-                Some(Err(KafkaError::PartitionEOF(_))) => break Ok(()),
-                Some(Err(source)) => break Err(failed(source)),
-                None if heard.elapsed() > self.timeout => {
+                Ok(Polled::End(_)) => break Ok(()),
+                Err(source) => break Err(failed(source)),
+                Ok(Polled::Nothing) if heard.elapsed() > self.timeout => {
                     let code = rdkafka::types::RDKafkaErrorCode::OperationTimedOut;
                     break Err(failed(KafkaError::MessageConsumption(code)));
                 }
-                None => {}
+                Ok(Polled::Nothing) => {}
             }
         };
         unassign(&self.committed).map_err(failed)?;

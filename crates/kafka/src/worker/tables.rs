@@ -9,7 +9,7 @@ use rdkafka::{Offset, TopicPartitionList};
 use stream::{Clock, Topology};
 
 use crate::KafkaFailure;
-use crate::clients::{Cluster, Logged, create, reassign};
+use crate::clients::{Cluster, Logged, Polled, create, poll, reassign};
 
 /// What was read.
 pub(super) enum Broadcast<'a> {
@@ -53,19 +53,18 @@ impl Broadcasts {
             let mut next = Offset::Beginning;
             let mut heard = Instant::now();
             loop {
-                match self.reader.poll(Duration::from_millis(20)) {
-                    Some(Ok(message)) => {
+                match poll(&self.reader, Duration::from_millis(20)).map_err(failed)? {
+                    Polled::Record(message) => {
                         heard = Instant::now();
                         next = Offset::Offset(message.offset() + 1);
                         each(index, &message)?;
                     }
-                    Some(Err(KafkaError::PartitionEOF(_))) => break,
-                    Some(Err(source)) => return Err(failed(source)),
-                    None if heard.elapsed() > timeout => {
+                    Polled::End(_) => break,
+                    Polled::Nothing if heard.elapsed() > timeout => {
                         let code = rdkafka::types::RDKafkaErrorCode::OperationTimedOut;
                         return Err(failed(KafkaError::MessageConsumption(code)));
                     }
-                    None => {}
+                    Polled::Nothing => {}
                 }
             }
             follow.add_partition_offset(topic, 0, next).map_err(failed)?;
