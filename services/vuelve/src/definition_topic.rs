@@ -76,6 +76,11 @@ impl Headers {
         self.book.of(service, partition)
     }
 
+    /// All of them.
+    pub fn book(&self) -> &HeaderBook {
+        &self.book
+    }
+
     /// The last stable offsets of a topic.
     pub fn stable_ends(&self, topic: &str, partitions: i32) -> anyhow::Result<Vec<i64>> {
         Ok(self.follower.stable_ends(topic, partitions)?)
