@@ -24,7 +24,7 @@ lint:
 tidy: ## The architecture's invariants
 	$(CARGO) run -q -p xtask -- tidy
 
-fast-tests: ## The tests that need no real part
+fast-tests: ## The tests that need no Kafka; a few start Redis and a mail server
 	$(CARGO) test --workspace --exclude vuelve-tests --exclude vuelve-testkit
 
 parts: ## Installs and fetches the real parts that the tests run: Kafka, the registry, Redis, SDKs

@@ -123,7 +123,7 @@ macro_rules! record_contract {
 }
 pub(crate) use record_contract;
 
-static ALL: [&AvroSchema; 11] = [
+static ALL: &[&AvroSchema] = &[
     &crate::STOREFRONT_EVENT,
     &crate::JOURNEY_DECISION,
     &crate::MESSAGE_REQUEST,
@@ -139,5 +139,5 @@ static ALL: [&AvroSchema; 11] = [
 
 /// Every schema that is compiled in, each once.
 pub fn schemas() -> &'static [&'static AvroSchema] {
-    &ALL
+    ALL
 }

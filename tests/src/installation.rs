@@ -7,8 +7,8 @@ use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
-use testkit::clients::{TopicRecord, read_topic};
-use testkit::{KafkaBroker, Process, Redis, SchemaRegistry, SmtpSink, free_port};
+use testkit::clients::{TopicRecord, produce_raw, read_topic, read_topic_raw};
+use testkit::{KafkaBroker, KafkaOptions, Process, Redis, SchemaRegistry, SmtpSink, free_port};
 
 use crate::{root, vuelve};
 
@@ -24,7 +24,7 @@ pub enum State {
 /// Real Kafka, registry and Redis, and the configuration that points at them.
 #[derive(Debug)]
 pub struct Installation {
-    /// Apache Kafka.
+    /// Apache Kafka; also through a proxy, for who is to be slowed or cut off.
     pub kafka: KafkaBroker,
     /// The schema registry.
     pub registry: SchemaRegistry,
@@ -49,6 +49,13 @@ pub fn smtp_sections(sink: &SmtpSink) -> String {
 
 /// How long a service may take to be ready, on a busy machine.
 const READY: Duration = Duration::from_mins(1);
+/// How long somebody else's client may take.
+const COMMAND: Duration = Duration::from_mins(2);
+
+/// A dataset's topic.
+pub fn topic(dataset: &str) -> String {
+    format!("vuelve.{dataset}.v1")
+}
 
 impl Installation {
     /// Starts the parts and creates the topics; `mode` is live or replay.
@@ -58,7 +65,8 @@ impl Installation {
 
     /// The same, with more configuration: sections of their own (TOML).
     pub fn start_with(mode: &str, state: State, more: &str) -> anyhow::Result<Self> {
-        let (kafka, registry) = (KafkaBroker::start()?, SchemaRegistry::start()?);
+        let kafka = KafkaBroker::start_with(&KafkaOptions { proxied: true, ..KafkaOptions::default() })?;
+        let registry = SchemaRegistry::start()?;
         let redis = if state == State::Redis { Some(Redis::start()?) } else { None };
         let folder = tempfile::tempdir()?;
         let door = free_port()?;
@@ -174,7 +182,7 @@ impl Installation {
 
     /// How many bytes of a dataset the broker has on its disk.
     pub fn written(&self, dataset: &str) -> u64 {
-        let topic = format!("vuelve.{dataset}.v1-");
+        let topic = topic(dataset) + "-";
         let entries = |path: &Path| std::fs::read_dir(path).into_iter().flatten().flatten();
         let of_topic = |entry: &std::fs::DirEntry| {
             let name = entry.file_name();
@@ -196,9 +204,18 @@ impl Installation {
 
     /// All records of a dataset, as confluent-kafka reads them.
     pub fn records(&self, dataset: &str) -> anyhow::Result<Vec<TopicRecord>> {
-        let topic = format!("vuelve.{dataset}.v1");
-        let limit = Duration::from_mins(2);
-        Ok(read_topic(&self.kafka.bootstrap_servers(), self.registry.url().as_ref(), &topic, limit)?)
+        Ok(read_topic(&self.kafka.bootstrap_servers(), &self.registry.url(), &topic(dataset), COMMAND)?)
+    }
+
+    /// All records of a dataset with their values in base64, as they are.
+    pub fn raw_records(&self, dataset: &str) -> anyhow::Result<Vec<TopicRecord>> {
+        Ok(read_topic_raw(&self.kafka.bootstrap_servers(), &topic(dataset), COMMAND)?)
+    }
+
+    /// Writes bytes of any kind to a dataset, as somebody else's producer might.
+    pub fn produce(&self, dataset: &str, key: &str, headers: &[(&str, &str)], value: &[u8]) -> anyhow::Result<()> {
+        produce_raw(&self.kafka.bootstrap_servers(), &topic(dataset), key, headers, value, COMMAND)?;
+        Ok(())
     }
 
     /// Replays a clickstream on the services that run; returns the folder with the result.

@@ -1,5 +1,6 @@
 //! What the tests of the whole share: the binary, an installation on real parts, and a batch computation to compare with.
 
+pub mod admin;
 pub mod clickstream;
 pub mod expected;
 pub mod installation;
@@ -32,6 +33,14 @@ pub fn shared_data(name: &str) -> Option<PathBuf> {
         return None;
     }
     Some(path)
+}
+
+/// A customer puts something into her cart, as a `track` call says it; her address is known.
+pub fn added(user: &str) -> String {
+    format!(
+        r#"{{"type":"track","event":"Product Added","userId":"{user}","messageId":"added-{user}",
+            "properties":{{"cart_id":"c-{user}"}},"context":{{"traits":{{"email":"{user}@example.com"}}}}}}"#
+    )
 }
 
 /// Writes definitions of a cart recovery that sends a message after each of these waits, three at most.

@@ -1,14 +1,14 @@
-//! What others wrote, unmodified: official SDKs bring carts back on separate processes and a real Kafka, and
-//! confluent-kafka reads every topic.
+//! What others wrote, unmodified: official SDKs bring carts back on separate processes and a real Kafka, confluent-kafka
+//! reads every topic, and kcat those of the embedded broker.
 #![allow(clippy::unwrap_used, reason = "a test may fail by it")]
 
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use testkit::SmtpSink;
-use testkit::clients::{Sdk, read_topic, read_topic_raw};
-use tests::installation::{Installation, State, WRITE_KEY, smtp_sections};
-use tests::write_definitions;
+use testkit::clients::{Sdk, kcat, read_topic, read_topic_raw};
+use testkit::{Process, SmtpSink, wait_until};
+use tests::installation::{Installation, State, WRITE_KEY, smtp_sections, topic};
+use tests::{root, vuelve, write_definitions};
 
 const LIMIT: Duration = Duration::from_mins(2);
 
@@ -87,4 +87,38 @@ fn every_topic_is_read(installation: &Installation) {
         let is_empty_here = topic.contains("suppressions") || topic.contains("commands");
         assert!(is_empty_here || !records.is_empty(), "{topic} has no records");
     }
+}
+
+/// The demo says where its broker is, so that somebody can look into its topics.
+#[test]
+fn kcat_lists_and_consumes_the_topics_of_the_demo() {
+    let demo = Process::spec("vuelve-demo", vuelve()).args(["demo", "--listen", "127.0.0.1:0", "--speed", "20000"]);
+    let demo = demo.dir(root()).start().unwrap();
+    demo.wait_for_log("  kafka    ", LIMIT).unwrap();
+    let log = demo.log();
+    let servers = log.split_once("  kafka    ").unwrap().1.split_whitespace().next().unwrap();
+
+    let listed: Value = serde_json::from_str(&kcat(servers, &["-L", "-J"], LIMIT).unwrap()).unwrap();
+    let topics = listed["topics"].as_array().unwrap();
+    let partitions_of = |name: &str| {
+        let found = topics.iter().find(|found| found["topic"] == name).unwrap_or_else(|| panic!("{name}: {listed}"));
+        found["partitions"].as_array().unwrap().len()
+    };
+    assert_eq!([topic("storefront.events"), topic("platform.definitions")].map(|name| partitions_of(&name)), [4, 1]);
+
+    let decisions = topic("journeys.decisions");
+    let consume = ["-C", "-t", &decisions, "-e", "-o", "beginning", "-f", "%k %S\n"];
+    let lines = wait_until(LIMIT, "decisions", || {
+        let lines = kcat(servers, &consume, LIMIT).unwrap();
+        (lines.lines().count() >= 10).then_some(lines)
+    })
+    .unwrap();
+    for line in lines.lines() {
+        let (customer, bytes) = line.split_once(' ').unwrap();
+        assert!(customer.starts_with("customer-") && bytes.parse::<u32>().unwrap() > 10, "{line}");
+    }
+    // As a member of a group it is handed all partitions, and goes on behind what it has read.
+    let as_member = ["-G", "somebody", "-o", "beginning", "-c", "5", "-X", "auto.offset.reset=earliest", &decisions];
+    assert!(!kcat(servers, &as_member, LIMIT).unwrap().is_empty());
+    assert!(demo.term(Duration::from_secs(30)).unwrap().success(), "{}", demo.log());
 }

@@ -1,38 +1,20 @@
 //! Parts that go away and come back, and installations that are not what they should be.
 #![allow(clippy::unwrap_used, reason = "a test may fail by it")]
 
-use std::io::{Read as _, Write as _};
-use std::net::TcpStream;
-use std::time::Duration;
+use std::collections::BTreeSet;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::{Value, json};
 use testkit::{Process, RedisOptions, SmtpSink, free_port, wait_until};
-use tests::installation::{Installation, State, smtp_sections};
-use tests::write_definitions;
+use tests::admin::wait_for_readiness;
+use tests::installation::{Installation, State, smtp_sections, topic};
+use tests::{added, write_definitions};
 
 const LIMIT: Duration = Duration::from_mins(2);
-
-fn added(user: &str) -> String {
-    format!(
-        r#"{{"type":"track","event":"Product Added","userId":"{user}","properties":{{"cart_id":"c-{user}"}},
-            "context":{{"traits":{{"email":"{user}@example.com"}}}}}}"#
-    )
-}
-
-/// The status and the body of what the admin port says.
-fn get(port: u16, path: &str) -> Option<(u16, String)> {
-    let mut stream = TcpStream::connect(("127.0.0.1", port)).ok()?;
-    stream.set_read_timeout(Some(Duration::from_secs(5))).ok()?;
-    write!(stream, "GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n").ok()?;
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).ok()?;
-    let status = answer.split_whitespace().nth(1)?.parse().ok()?;
-    Some((status, answer))
-}
-
-fn wait_for_status(port: u16, status: u16) -> String {
-    let what = format!("readiness to answer {status}");
-    wait_until(LIMIT, &what, || get(port, "/readyz").filter(|(found, _)| *found == status)).unwrap().1
-}
 
 fn ended_with(process: &Process, wanted: &[&str]) {
     let status = process.wait(LIMIT).unwrap();
@@ -56,31 +38,72 @@ fn while_redis_is_away_nothing_is_lost_and_readiness_says_so() {
     let folder = tempfile::tempdir().unwrap();
     write_definitions(folder.path(), &["1s"]).unwrap();
     installation.command(&["apply", &folder.path().display().to_string(), "--wait"]).unwrap();
-    wait_for_status(admin, 200);
+    wait_for_readiness(admin, 200, LIMIT).unwrap();
 
     let redis = installation.redis.as_ref().unwrap();
     redis.process().pause().unwrap();
     installation.post("/v1/track", &[], &added("while-redis-is-away")).unwrap();
-    let why = wait_for_status(admin, 503);
+    let why = wait_for_readiness(admin, 503, LIMIT).unwrap();
     assert!(why.contains("ingestion worker"), "{why}");
     redis.process().resume().unwrap();
     mail.wait_for_messages(1, LIMIT).unwrap();
-    wait_for_status(admin, 200);
+    wait_for_readiness(admin, 200, LIMIT).unwrap();
     assert!(resolver.is_running() && door.is_running());
 }
 
 #[test]
-fn while_the_broker_is_away_the_door_acknowledges_nothing_and_afterwards_it_goes_on() {
+fn while_the_broker_is_away_the_door_refuses_soon_and_afterwards_it_goes_on() {
     let installation = Installation::start("live", State::Memory).unwrap();
-    let door = installation.run(&["door"], 0).unwrap();
+    let door = installation.run_with(&["door"], 0, &["ingestion.door.append_deadline=1s".to_owned()]).unwrap();
     installation.wait_for_door(&door).unwrap();
     installation.post("/v1/track", &[], &added("before")).unwrap();
     installation.kafka.pause().unwrap();
+    let began = Instant::now();
     let refused = installation.post("/v1/track", &[], &added("meanwhile")).unwrap_err().to_string();
-    assert!(refused.contains("503"), "{refused}");
+    assert!(refused.contains(" 503 ") && refused.contains("unavailable"), "{refused}");
+    assert!(began.elapsed() < Duration::from_secs(5), "the deadline is 1 s: {:?}", began.elapsed());
     installation.kafka.resume().unwrap();
     wait_until(LIMIT, "the door to take events again", || installation.post("/v1/track", &[], &added("after")).ok())
         .unwrap();
+    assert!(door.is_running());
+}
+
+#[test]
+fn every_event_that_was_acknowledged_is_stored_though_the_broker_is_killed_meanwhile() {
+    let installation = Installation::start("live", State::Memory).unwrap();
+    let door = installation.run_with(&["door"], 0, &["ingestion.door.append_deadline=1s".to_owned()]).unwrap();
+    installation.wait_for_door(&door).unwrap();
+    let (acknowledged, refusals) = (Mutex::new(BTreeSet::new()), Mutex::new(Vec::new()));
+    let over = AtomicBool::new(false);
+    let count = |wanted| {
+        let what = format!("{wanted} events to be acknowledged");
+        wait_until(LIMIT, &what, || (acknowledged.lock().unwrap().len() >= wanted).then_some(())).unwrap();
+    };
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for number in 0.. {
+                if over.load(Ordering::SeqCst) {
+                    break;
+                }
+                let customer = format!("customer-{number}");
+                match installation.post("/v1/track", &[], &added(&customer)) {
+                    Ok(()) => drop(acknowledged.lock().unwrap().insert(customer)),
+                    Err(refusal) => refusals.lock().unwrap().push(refusal.to_string()),
+                }
+            }
+        });
+        count(100);
+        installation.kafka.kill9().unwrap();
+        installation.kafka.restart().unwrap();
+        let before = acknowledged.lock().unwrap().len();
+        count(before + 100);
+        over.store(true, Ordering::SeqCst);
+    });
+    let (acknowledged, refusals) = (acknowledged.into_inner().unwrap(), refusals.into_inner().unwrap());
+    assert!(!refusals.is_empty() && refusals.iter().all(|refusal| refusal.contains(" 503 ")), "{refusals:?}");
+    let stored: BTreeSet<_> =
+        installation.records("storefront.received").unwrap().into_iter().filter_map(|r| r.key).collect();
+    assert!(acknowledged.is_subset(&stored), "lost: {:?}", acknowledged.difference(&stored));
     assert!(door.is_running());
 }
 
@@ -95,6 +118,51 @@ fn a_registry_that_is_away_at_the_start_is_waited_for() {
     installation.post("/v1/track", &[], &added("anybody")).unwrap();
 }
 
+/// A record that a newer program wrote: its schema has to be asked for.
+#[test]
+fn while_the_registry_is_away_a_record_of_a_newer_writer_waits_and_readiness_says_why() {
+    let installation = Installation::start("live", State::Memory).unwrap();
+    let admin = free_port().unwrap();
+    let door = installation.run(&["door"], 0).unwrap();
+    let settings = [format!("admin.listen=127.0.0.1:{admin}"), "kafka.request_timeout=1s".to_owned()];
+    let resolver = installation.run_with(&["resolver"], 0, &settings).unwrap();
+    installation.wait_for_door(&door).unwrap();
+    installation.post("/v1/track", &[], &added("ana")).unwrap();
+    wait_for_readiness(admin, 200, LIMIT).unwrap();
+    let newer = as_a_newer_writer(&installation);
+
+    installation.registry.pause().unwrap();
+    installation.produce("storefront.received", "ana", &[], &newer).unwrap();
+    let why = wait_for_readiness(admin, 503, LIMIT).unwrap();
+    assert!(why.contains("the schema registry at ") && why.contains("does not answer"), "{why}");
+    installation.registry.resume().unwrap();
+    wait_until(LIMIT, "the record to come out of the resolver", || {
+        (installation.records("storefront.events").ok()?.len() == 2).then_some(())
+    })
+    .unwrap();
+    wait_for_readiness(admin, 200, LIMIT).unwrap();
+    assert!(resolver.is_running());
+    assert_eq!(installation.raw_records("platform.deadletters").unwrap(), []);
+}
+
+/// The one event that was received, written again with one field more, under the id that the registry gives that schema.
+fn as_a_newer_writer(installation: &Installation) -> Vec<u8> {
+    let received = installation.raw_records("storefront.received").unwrap();
+    let bytes = STANDARD.decode(received[0].value.as_str().unwrap()).unwrap();
+    let versions = format!("{}/subjects/{}-value/versions", installation.registry.url(), topic("storefront.received"));
+    let latest = ureq::get(format!("{versions}/latest")).call().unwrap().body_mut().read_json::<Value>().unwrap();
+    let mut schema: Value = serde_json::from_str(latest["schema"].as_str().unwrap()).unwrap();
+    let field = json!({ "name": "of_tomorrow", "type": ["null", "string"], "default": null });
+    schema["fields"].as_array_mut().unwrap().push(field);
+    let body = json!({ "schema": schema.to_string() });
+    let id = ureq::post(versions).send_json(body).unwrap().body_mut().read_json::<Value>().unwrap();
+    let id = u32::try_from(id["id"].as_u64().unwrap()).unwrap();
+    let frame = [&[0], &id.to_be_bytes()[..]].concat();
+    // A message id of its own, as long as the other's; the new field is null.
+    let at = bytes.windows(9).position(|window| window == b"added-ana").unwrap();
+    [&frame[..], &bytes[5..at], b"newer-ana", &bytes[at + 9..], &[0]].concat()
+}
+
 #[test]
 fn a_second_process_in_the_same_slot_ends_the_first_with_what_to_do() {
     let installation = Installation::start("live", State::Memory).unwrap();
@@ -107,10 +175,28 @@ fn a_second_process_in_the_same_slot_ends_the_first_with_what_to_do() {
 }
 
 #[test]
-fn an_installation_with_another_number_of_partitions_is_refused() {
+fn an_installation_with_another_number_of_partitions_is_refused_and_nothing_is_created_for_it() {
     let installation = Installation::start("live", State::Memory).unwrap();
-    let other = installation.run_with(&["resolver"], 0, &["installation.partitions=8".to_owned()]).unwrap();
-    ended_with(&other, &["has 4 partitions, not 8"]);
+    let more = ["--set", "installation.partitions=8"];
+    let other = installation.run_with(&["resolver"], 0, &[more[1].to_owned()]).unwrap();
+    ended_with(
+        &other,
+        &["vuelve.storefront.received.v1 has 4 partitions, not 8", "fixed when an installation is created"],
+    );
+    let listed = installation.command(&["topics", "list"]).unwrap();
+    let refused = installation.command(&[&["topics", "create"], &more[..]].concat()).unwrap_err().to_string();
+    assert!(
+        refused.contains("has 4 partitions, not 8") && refused.contains("set installation.partitions"),
+        "{refused}"
+    );
+    assert_eq!(installation.command(&["topics", "list"]).unwrap(), listed);
+
+    // Somebody makes a topic larger behind our back.
+    let events = topic("storefront.events");
+    let grow = ["--alter", "--topic", &events, "--partitions", "6"];
+    installation.kafka.tool("org.apache.kafka.tools.TopicCommand", &grow).unwrap();
+    let journeys = installation.run(&["journeys"], 0).unwrap();
+    ended_with(&journeys, &["vuelve.storefront.events.v1 has 6 partitions, not 4"]);
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Who may depend on what.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, ensure};
@@ -23,11 +23,13 @@ const ONLY_IN: [(&str, &[&str]); 7] = [
 const PURE: [&str; 5] = ["vuelve-domain", "vuelve-stream", "vuelve-definitions", "vuelve-links", "vuelve-schemas"];
 const IO: [&str; 7] = ["tokio", "rdkafka", "redis", "ureq", "axum", "tonic", "lettre"];
 
-/// The services' libraries know the engine and the contract, not what drives them.
-const SERVICES: [&str; 3] = ["vuelve-ingestion", "vuelve-journeys", "vuelve-messaging"];
+/// What drives a service, which its library does not know.
 const DRIVERS: [&str; 4] = ["vuelve-kafka", "vuelve-store", "rdkafka", "redis"];
-/// Services without I/O of their own.
-const SHELL_LESS: [&str; 1] = ["vuelve-journeys"];
+/// Where the services' libraries lie, and the binary that puts them together.
+const SERVICES: &str = "services";
+const BINARY: &str = "vuelve";
+/// Where a service that has I/O of its own keeps it.
+const SHELL: &str = "src/shell";
 
 pub(crate) fn check(root: &Path) -> anyhow::Result<Vec<Breach>> {
     let output = Command::new(env!("CARGO"))
@@ -38,8 +40,14 @@ pub(crate) fn check(root: &Path) -> anyhow::Result<Vec<Breach>> {
     ensure!(output.status.success(), "cargo metadata failed: {}", String::from_utf8_lossy(&output.stderr));
     let metadata: Value = serde_json::from_slice(&output.stdout)?;
     let mut breaches = Vec::new();
-    for package in metadata["packages"].as_array().context("no packages")? {
+    let packages = metadata["packages"].as_array().context("no packages")?;
+    let services: Vec<&str> =
+        packages.iter().filter_map(|package| service(root, package)).map(|(name, _)| name).collect();
+    ensure!(!services.is_empty(), "there is no service in {SERVICES}/");
+    for package in packages {
         let name = package["name"].as_str().unwrap_or_default();
+        let service = service(root, package);
+        let has_no_shell = service.as_ref().is_some_and(|(_, folder)| !folder.join(SHELL).is_dir());
         let dependencies = package["dependencies"].as_array().map_or(&[][..], Vec::as_slice);
         let normal = dependencies.iter().filter(|dependency| dependency["kind"].is_null());
         for dependency in normal.filter_map(|dependency| dependency["name"].as_str()) {
@@ -55,16 +63,23 @@ pub(crate) fn check(root: &Path) -> anyhow::Result<Vec<Breach>> {
             if PURE.contains(&name) && IO.contains(&dependency) {
                 refuse("the pure core knows no I/O");
             }
-            if SERVICES.contains(&name) && DRIVERS.contains(&dependency) {
+            if service.is_some() && DRIVERS.contains(&dependency) {
                 refuse("a service knows the engine, not what drives it");
             }
-            if SHELL_LESS.contains(&name) && IO.contains(&dependency) {
-                refuse("this service has no I/O of its own");
+            if has_no_shell && IO.contains(&dependency) {
+                refuse("a service without a shell/ has no I/O of its own");
             }
-            if SERVICES.contains(&name) && SERVICES.contains(&dependency) {
+            if service.is_some() && services.contains(&dependency) {
                 refuse("a service reads only its own state and others' events");
             }
         }
     }
     Ok(breaches)
+}
+
+/// The name and the folder of a package, if it is a service's library.
+fn service<'a>(root: &Path, package: &'a Value) -> Option<(&'a str, PathBuf)> {
+    let name = package["name"].as_str().filter(|name| *name != BINARY)?;
+    let folder = Path::new(package["manifest_path"].as_str()?).parent()?;
+    (folder.parent()? == root.join(SERVICES)).then(|| (name, folder.to_owned()))
 }

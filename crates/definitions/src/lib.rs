@@ -35,5 +35,6 @@ pub use journey::{
 pub use load::{Definitions, Folder, PRESET_FILE, SourceFile, load};
 pub use messaging::{Category, Consent, Messaging};
 pub use parse_step::{DEFAULT_CATEGORY, DEFAULT_EXPIRY};
+pub use suggest::help as suggestion;
 pub use template::{Template, TemplateText};
 pub use values::{Percent, TimeOfDay, Zone, time_zone};

@@ -16,7 +16,7 @@ pub(crate) fn nearest<'c>(given: &str, candidates: impl IntoIterator<Item = &'c 
 }
 
 /// `did you mean …?`, or else which names there are (if they are few).
-pub(crate) fn help<'c>(given: &str, candidates: impl IntoIterator<Item = &'c str>) -> Option<String> {
+pub fn help<'c>(given: &str, candidates: impl IntoIterator<Item = &'c str>) -> Option<String> {
     let candidates: Vec<&str> = candidates.into_iter().collect();
     if let Some(nearest) = nearest(given, candidates.iter().copied()) {
         return Some(format!("did you mean `{nearest}`?"));

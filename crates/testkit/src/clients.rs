@@ -1,4 +1,4 @@
-//! Official client libraries, run unmodified: Segment's and `RudderStack`'s SDKs send, confluent-kafka reads.
+//! Official client libraries, run unmodified: Segment's and `RudderStack`'s SDKs send, confluent-kafka reads; and kcat.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -105,6 +105,34 @@ fn read(bootstrap_servers: &str, topic: &str, limit: Duration, arguments: &[&str
     text.lines()
         .map(|line| serde_json::from_str(line).map_err(|error| Error::new(topic, format!("{error} in {line}"))))
         .collect()
+}
+
+/// Runs kcat to its end and gives what it printed.
+pub fn kcat(bootstrap_servers: &str, arguments: &[&str], limit: Duration) -> Result<String> {
+    let kcat = Process::spec("kcat", debian::program("kcat")?).args(["-b", bootstrap_servers, "-q"]).args(arguments);
+    let kcat = kcat.start()?;
+    kcat.wait_for_success(limit)?;
+    Ok(kcat.log())
+}
+
+/// Writes one record, bytes of any kind as they are, on the partition that Java's partitioner gives its key.
+pub fn produce_raw(
+    bootstrap_servers: &str,
+    topic: &str,
+    key: &str,
+    headers: &[(&str, &str)],
+    value: &[u8],
+    limit: Duration,
+) -> Result<()> {
+    let scratch = Scratch::new("produce-raw")?;
+    let file = scratch.path().join("value");
+    std::fs::write(&file, value).context(topic, || "its record could not be laid down".into())?;
+    let file = file.display().to_string();
+    let headers: Vec<String> = headers.iter().map(|(name, value)| format!("{name}={value}")).collect();
+    let mut arguments = vec!["-P", "-X", "partitioner=murmur2_random", "-t", topic, "-k", key];
+    arguments.extend(headers.iter().flat_map(|header| ["-H", header]));
+    arguments.push(&file);
+    kcat(bootstrap_servers, &arguments, limit).map(drop)
 }
 
 fn script(name: &str) -> PathBuf {

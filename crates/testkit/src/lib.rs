@@ -30,7 +30,7 @@ mod watchdog;
 pub use error::{Error, Result};
 pub use kafka::{KafkaBroker, KafkaOptions};
 pub use otlp::{OtlpReceiver, Span, SpanLink};
-pub use parts::{cache_dir, fetch_all, kcat, node_dir, python};
+pub use parts::{cache_dir, fetch_all, node_dir, python};
 pub use port::free_port;
 pub use process::{Process, ProcessSpec};
 pub use proxy::TcpProxy;

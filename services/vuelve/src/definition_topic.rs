@@ -1,6 +1,6 @@
 //! Definitions as records: put on their topic, and waited for until every partition has them.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
@@ -32,6 +32,57 @@ pub async fn write(installation: &Installation, records: &[Definition], timeout:
     }
     let places = appender.append(&new).await?;
     Ok(places.iter().map(|(_, offset)| offset + 1).max().unwrap_or(0))
+}
+
+/// What is in force, and the offset behind the last record that says so.
+#[derive(Debug, Default)]
+pub struct InForce {
+    by_key: HashMap<String, Definition>,
+    /// Behind the last record.
+    pub offset: i64,
+}
+
+impl InForce {
+    /// Reads the topic.
+    pub fn read(installation: &Installation, timeout: Duration) -> anyhow::Result<Self> {
+        let (mut in_force, mut failure) = (Self::default(), None);
+        kafka::read_topic(&installation.cluster, &installation.cluster.topic(DATASET), timeout, |record| {
+            in_force.offset = record.offset + 1;
+            let key = String::from_utf8_lossy(record.key.as_deref().unwrap_or_default()).into_owned();
+            match record.value.map_or_else(|| Ok(Some(deleted())), |value| installation.decode(&value)) {
+                Ok(Some(definition)) => in_force.note(key, definition),
+                // It can't be read, and changes nothing, as for the services.
+                Ok(None) => {}
+                Err(error) => failure = Some(error),
+            }
+            failure.is_none()
+        })?;
+        failure.map_or(Ok(in_force), |error| Err(error.into()))
+    }
+
+    fn note(&mut self, key: String, definition: Definition) {
+        if definition.status == DefinitionStatus::Deleted {
+            self.by_key.remove(&key);
+        } else {
+            self.by_key.insert(key, definition);
+        }
+    }
+
+    /// The text under a record key.
+    pub fn body(&self, key: &str) -> Option<String> {
+        self.by_key.get(key).map(|definition| definition.body.clone())
+    }
+
+    /// The names of all journeys, in order.
+    pub fn journeys(&self) -> BTreeSet<&str> {
+        let journeys = self.by_key.values().filter(|definition| definition.kind == Kind::Journey.name());
+        journeys.map(|definition| definition.name.as_str()).collect()
+    }
+}
+
+/// What a record without a value says.
+fn deleted() -> Definition {
+    Definition { status: DefinitionStatus::Deleted, ..Definition::default() }
 }
 
 /// The records of a folder.
@@ -74,6 +125,11 @@ impl Headers {
     /// The last header of a service's partition.
     pub fn of(&self, service: &'static str, partition: i32) -> Option<&ChangelogHeader> {
         self.book.of(service, partition)
+    }
+
+    /// All of them.
+    pub fn book(&self) -> &HeaderBook {
+        &self.book
     }
 
     /// The last stable offsets of a topic.

@@ -9,3 +9,4 @@ pub mod letters;
 pub mod replay;
 pub mod services;
 pub mod why;
+pub mod written;

@@ -74,6 +74,20 @@ fn a_folder_builds_on_a_preset_that_comes_with_the_binary() {
 }
 
 #[test]
+fn folders_that_extend_each_other_in_a_circle_are_told_with_the_circle() {
+    let parent = TempDir::new().unwrap();
+    for (name, extends) in [("one", "two"), ("two", "one")] {
+        std::fs::create_dir(parent.path().join(name)).unwrap();
+        let preset = format!("preset: {name}\nextends: {extends}\n");
+        std::fs::write(parent.path().join(name).join("preset.yaml"), preset).unwrap();
+    }
+    let output = command(&["check", "one"]).current_dir(parent.path()).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let told = err(&output);
+    assert!(told.contains("preset.yaml:2:10: error: `extends` goes in a circle: one → two → one"), "{told}");
+}
+
+#[test]
 fn a_folder_that_is_not_there_is_told_by_its_name() {
     let output = vuelve(&["check", "presets/baisc"]);
     assert_eq!(output.status.code(), Some(1));
@@ -116,8 +130,32 @@ fn the_documented_defaults_are_a_file_to_begin_with() {
 #[test]
 fn shells_can_complete_the_commands() {
     for shell in ["bash", "zsh", "fish"] {
-        assert!(out(&vuelve(&["completions", shell])).contains("completions"), "{shell}");
+        let script = out(&vuelve(&["completions", shell]));
+        for name in ["check", "apply", "replay", "completions"] {
+            assert!(script.contains(name), "{name} is not completed in {shell}");
+        }
     }
+}
+
+/// What bash itself makes of the script, as if the tabulator had been pressed after these words.
+#[test]
+fn bash_completes_a_command_and_a_shell_by_their_beginnings() {
+    let script = out(&vuelve(&["completions", "bash"]));
+    let complete = |words: &[&str]| -> Vec<String> {
+        let press = format!(
+            "{script}\nCOMP_WORDS=({})\nCOMP_CWORD={}\n_vuelve vuelve {} {}\necho \"${{COMPREPLY[@]}}\"\n",
+            words.join(" "),
+            words.len() - 1,
+            words[words.len() - 1],
+            words[words.len() - 2],
+        );
+        let output = Command::new("bash").args(["--norc", "-c", &press]).output().unwrap();
+        assert!(output.status.success(), "{}", err(&output));
+        out(&output).split_whitespace().map(str::to_owned).collect()
+    };
+    assert_eq!(complete(&["vuelve", "re"]), ["resume", "replay"]);
+    assert_eq!(complete(&["vuelve", "completions", "z"]), ["zsh"]);
+    assert!(complete(&["vuelve", "check", "--"]).contains(&"--warnings-are-errors".to_owned()));
 }
 
 #[test]

@@ -48,11 +48,6 @@ pub fn node_dir() -> Result<PathBuf> {
     node::directory()
 }
 
-/// The kcat client.
-pub fn kcat() -> Result<PathBuf> {
-    debian::program("kcat")
-}
-
 /// Fetches whatever is missing, several parts at a time, and says how far it is on standard error.
 ///
 /// Debian packages are installed if this is root; otherwise the error lists those that are missing.

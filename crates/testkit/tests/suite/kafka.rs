@@ -1,26 +1,18 @@
 use std::time::Duration;
 
-use testkit::{KafkaBroker, KafkaOptions, Process, Result, kcat, wait_until};
+use testkit::clients::{kcat, produce_raw};
+use testkit::{KafkaBroker, KafkaOptions, Result, wait_until};
 
 use crate::{LIMIT, runs, timed};
 
 const TOPICS: &str = "org.apache.kafka.tools.TopicCommand";
 
-/// Runs kcat to its end and gives what it printed.
-fn run_kcat(bootstrap: &str, arguments: &[&str]) -> Result<String> {
-    let kcat = Process::spec("kcat", kcat()?).args(["-b", bootstrap, "-q"]).args(arguments).start()?;
-    kcat.wait_for_success(LIMIT)?;
-    Ok(kcat.log())
-}
-
 fn produce(bootstrap: &str, topic: &str, value: &str) {
-    let file = tempfile::NamedTempFile::new().unwrap();
-    std::fs::write(file.path(), value).unwrap();
-    run_kcat(bootstrap, &["-P", "-t", topic, file.path().to_str().unwrap()]).unwrap();
+    produce_raw(bootstrap, topic, "key", &[("own", "header")], value.as_bytes(), LIMIT).unwrap();
 }
 
 fn consume(bootstrap: &str, topic: &str) -> Result<String> {
-    run_kcat(bootstrap, &["-C", "-t", topic, "-e", "-o", "beginning"])
+    kcat(bootstrap, &["-C", "-t", topic, "-e", "-o", "beginning"], LIMIT)
 }
 
 #[test]
@@ -67,12 +59,12 @@ fn kafka_takes_further_settings_and_stands_behind_a_proxy_that_can_be_cut() {
     let proxied = broker.proxied_bootstrap_servers();
     produce(&proxied, "orders", "bought");
     assert_eq!(consume(&proxied, "orders").unwrap(), "bought\n");
-    let listed = run_kcat(&proxied, &["-L", "-t", "orders"]).unwrap();
+    let listed = kcat(&proxied, &["-L", "-t", "orders"], LIMIT).unwrap();
     assert!(listed.contains(&format!("broker 1 at {proxied}")), "clients stay on the proxy: {listed}");
     assert!(listed.contains("with 2 partitions"), "{listed}");
 
     broker.proxy().cut();
-    let cut = run_kcat(&proxied, &["-L", "-m", "1"]).unwrap_err().to_string();
+    let cut = kcat(&proxied, &["-L", "-m", "1"], LIMIT).unwrap_err().to_string();
     assert!(cut.contains("ended with"), "{cut}");
     assert_eq!(consume(&broker.bootstrap_servers(), "orders").unwrap(), "bought\n", "the broker itself is up");
     broker.proxy().resume();

@@ -31,6 +31,11 @@ pub(super) fn escape(text: &str, part: Part) -> Cow<'_, str> {
     Cow::Owned(escaped)
 }
 
+/// The text as an HTML page may show it, inside and outside of attributes: as messages have it.
+pub fn escape_html(text: &str) -> Cow<'_, str> {
+    escape(text, Part::Html)
+}
+
 /// The text that [`escape`] made this of.
 pub(super) fn unescape(escaped: &str) -> String {
     let mut text = String::with_capacity(escaped.len());

@@ -27,6 +27,7 @@ use parking_lot::Mutex;
 use serde_json::{Map, Value as Json, json};
 
 pub use compile::{Problem, Text};
+pub use escape::escape_html;
 
 use crate::template::Template;
 use compile::Compiled;

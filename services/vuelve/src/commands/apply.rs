@@ -1,17 +1,21 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Args;
-use definitions::Kind;
+use definitions::{Change, Kind, changes, suggestion};
 use domain::HumanDuration;
 use runtime::config::{Config, KafkaOptions};
 use schemas::{Definition, DefinitionStatus};
-use vuelve::{definition_topic, folders};
+use vuelve::definition_topic::{self, InForce};
+use vuelve::folders::{self, LoadError};
+use vuelve::hosting::Installation;
 
 use super::Global;
 use super::run::installation;
 
-/// Puts a folder of definitions in force. Runs go on with the version that they began with.
+/// Puts a folder of definitions in force. Runs go on with the version that they began with, so a version of a journey that is
+/// in force can't come to say something else.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -50,9 +54,14 @@ impl Apply {
     pub(crate) fn run(self, global: &Global) -> anyhow::Result<ExitCode> {
         let config = global.load()?;
         let definitions = folders::load(&self.directory)?;
+        let place = Place::reach(&config)?;
+        let changes = changes(&definitions, &|key| place.in_force.body(key)).map_err(LoadError::Wrong)?;
         let records = definition_topic::records(&definitions, now_ms());
-        write(&config, &records, &self.wait)?;
-        super::print(&format!("{} definitions written\n", records.len()))?;
+        let changed = records.into_iter().zip(&changes).filter(|(_, (_, change))| *change != Change::None);
+        let changed: Vec<Definition> = changed.map(|(record, _)| record).collect();
+        place.write(&changed, &self.wait)?;
+        let as_they_were = changes.len() - changed.len();
+        super::print(&format!("{} definitions written, {as_they_were} are as they were\n", changed.len()))?;
         Ok(ExitCode::SUCCESS)
     }
 }
@@ -61,6 +70,8 @@ impl Control {
     /// Writes that the journey is paused, active again, or stopped.
     pub(crate) fn run(self, global: &Global, status: DefinitionStatus) -> anyhow::Result<ExitCode> {
         let config = global.load()?;
+        let place = Place::reach(&config)?;
+        self.check(&place.in_force)?;
         let at = now_ms();
         let record = Definition {
             kind: Kind::Control.name().to_owned(),
@@ -71,24 +82,49 @@ impl Control {
             applied_at: at,
             ..Definition::default()
         };
-        write(&config, std::slice::from_ref(&record), &self.wait)?;
+        place.write(std::slice::from_ref(&record), &self.wait)?;
         super::print(&format!("{} is {}\n", record.name, format!("{status:?}").to_lowercase()))?;
         Ok(ExitCode::SUCCESS)
     }
+
+    /// A word about a journey that nobody applied would be heard by nobody.
+    fn check(&self, in_force: &InForce) -> anyhow::Result<()> {
+        let journeys = in_force.journeys();
+        if journeys.contains(self.journey.as_str()) {
+            return Ok(());
+        }
+        let help = suggestion(&self.journey, journeys).map_or_else(String::new, |help| format!("; {help}"));
+        anyhow::bail!("there is no journey `{}`{help}", self.journey)
+    }
 }
 
-fn write(config: &Config, records: &[Definition], wait: &Wait) -> anyhow::Result<()> {
-    let kafka: &KafkaOptions = config.get();
-    let (installation, timeout) = (installation(config)?, kafka.request_timeout.as_std());
-    let tokio = tokio::runtime::Runtime::new()?;
-    let offset = tokio.block_on(async {
-        installation.check(kafka.auto_register, timeout, timeout).await?;
-        definition_topic::write(&installation, records, timeout).await
-    })?;
-    if wait.wait {
-        definition_topic::wait_until_in_force(&installation, offset, wait.patience.as_std())?;
+/// An installation that answers, and what is in force there.
+struct Place {
+    installation: Installation,
+    timeout: Duration,
+    tokio: tokio::runtime::Runtime,
+    in_force: InForce,
+}
+
+impl Place {
+    fn reach(config: &Config) -> anyhow::Result<Self> {
+        let kafka: &KafkaOptions = config.get();
+        let (installation, timeout) = (installation(config)?, kafka.request_timeout.as_std());
+        let tokio = tokio::runtime::Runtime::new()?;
+        tokio.block_on(installation.check(kafka.auto_register, timeout, timeout))?;
+        let in_force = InForce::read(&installation, timeout)?;
+        Ok(Self { installation, timeout, tokio, in_force })
     }
-    Ok(())
+
+    /// Writes these. Where there is nothing to write, what is in force is waited for.
+    fn write(&self, records: &[Definition], wait: &Wait) -> anyhow::Result<()> {
+        let written = definition_topic::write(&self.installation, records, self.timeout);
+        let offset = self.tokio.block_on(written)?.max(self.in_force.offset);
+        if wait.wait {
+            definition_topic::wait_until_in_force(&self.installation, offset, wait.patience.as_std())?;
+        }
+        Ok(())
+    }
 }
 
 fn now_ms() -> i64 {

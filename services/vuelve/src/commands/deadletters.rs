@@ -12,6 +12,7 @@ use runtime::config::KafkaOptions;
 use serde_json::json;
 use vuelve::hosting::Installation;
 use vuelve::letters::{self, Door, Filter, Letter, Redriven, Redriver};
+use vuelve::written;
 
 use super::Global;
 use super::run::installation;
@@ -229,7 +230,7 @@ impl Sums {
 }
 
 fn as_text(letter: &Letter) -> String {
-    let when = rfc3339(letter.record.timestamp);
+    let when = written::time(letter.record.timestamp);
     let Some(head) = &letter.head else {
         return format!(
             "{}  {when}  {} B: its headers do not say where it came from\n",
@@ -259,7 +260,7 @@ fn as_json(letter: &Letter) -> serde_json::Value {
     json!({
         "partition": record.partition,
         "offset": record.offset,
-        "at": rfc3339(record.timestamp),
+        "at": written::time(record.timestamp),
         "size_bytes": letter.size_bytes,
         "original_topic": head.map(|head| &head.topic),
         "original_partition": head.map(|head| head.partition),
@@ -272,10 +273,6 @@ fn as_json(letter: &Letter) -> serde_json::Value {
         "key": base64(&record.key),
         "value": base64(&record.value),
     })
-}
-
-fn rfc3339(at: Timestamp) -> String {
-    jiff::Timestamp::from_millisecond(at.as_millis()).map_or_else(|_| at.as_millis().to_string(), |at| at.to_string())
 }
 
 /// A time as RFC 3339 has it, or a duration before now.

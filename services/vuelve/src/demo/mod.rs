@@ -108,7 +108,7 @@ impl Demo {
             began,
         };
         host.observer("the pages", move |stop| pages::serve(pages, shown, stop));
-        self.greet(&address, &door)?;
+        self.greet(&address, &door, &installation.cluster.bootstrap_servers)?;
 
         let write_key = embedded.write_key.clone();
         host.main("the shop", |stop| async move {
@@ -128,11 +128,12 @@ impl Demo {
         Ok(())
     }
 
-    fn greet(&self, pages: &str, door: &str) -> anyhow::Result<()> {
+    fn greet(&self, pages: &str, door: &str, kafka: &str) -> anyhow::Result<()> {
         let hour_seconds = 3_600.0 / f64::from(self.speed);
         say(&format!(
             "A shop with {} customers opens; one of its hours takes {hour_seconds:.1} s.\n  \
-             status   {pages}/\n  mailbox  {pages}/mailbox\n  door     {door}  (where the shop sends its events)\n\
+             status   {pages}/\n  mailbox  {pages}/mailbox\n  door     {door}  (where the shop sends its events)\n  \
+             kafka    {kafka}  (the embedded broker, for kcat and others)\n\
              Ctrl-C ends it; nothing is kept.\n",
             self.customers,
         ))

@@ -12,12 +12,13 @@ use anyhow::{Context, bail};
 use domain::Timestamp;
 use kafka::{Appender, Follower, ReadRecord};
 use runtime::host::StopToken;
-use schemas::{Contract, JourneyDecision, MessageOutcome, MessageRequest, RequestAction, StorefrontEvent};
+use schemas::{Contract, JourneyDecision, StorefrontEvent};
 
 use super::simulator::ShopCall;
 use crate::definition_topic::HeaderBook;
 use crate::hosting::Installation;
-use crate::replay::{Sender, mark};
+use crate::replay::{Move, OpenMessages, Sender, time_of_journeys};
+use crate::written;
 
 const EVENTS: &str = "storefront.events";
 const REQUESTS: &str = "messaging.requests";
@@ -27,8 +28,6 @@ const SERVICES: [&str; 2] = ["journeys", "messaging"];
 
 /// How long nothing may come before the demo gives up.
 const PATIENCE: Duration = Duration::from_mins(2);
-/// How often a mark is repeated: a worker that has just started hears only those from then on.
-const REPEAT_MARK: Duration = Duration::from_millis(500);
 /// The simulator's calls are below 1 KB each; the door takes 500 KB.
 const BATCH_CALLS: usize = 250;
 const POLL: Duration = Duration::from_millis(50);
@@ -49,10 +48,7 @@ pub(super) struct Pipeline {
     events_end: Vec<i64>,
     /// By partition of the requests: behind the last one.
     requests_end: Vec<i64>,
-    /// Ids of messages without an outcome.
-    messages_under_way: HashSet<String>,
-    /// An outcome may be heard of before its request is: they lie in different topics.
-    early_outcomes: HashSet<String>,
+    messages: OpenMessages,
     decisions: Vec<JourneyDecision>,
 }
 
@@ -85,8 +81,7 @@ impl Pipeline {
             calls_under_way: HashSet::new(),
             events_end: vec![0; cluster.partitions as usize],
             requests_end: vec![0; cluster.partitions as usize],
-            messages_under_way: HashSet::new(),
-            early_outcomes: HashSet::new(),
+            messages: OpenMessages::default(),
             decisions: Vec::new(),
         })
     }
@@ -107,21 +102,13 @@ impl Pipeline {
 
     /// Moves time to `to`, and waits until what was due by then is done.
     pub(super) fn advance(&mut self, to: Timestamp) -> anyhow::Result<()> {
-        let mark = mark(&self.installation, to, self.events_end.clone())?;
-        let mut marked: Option<Instant> = None;
+        let mut moving = Move::to(&self.installation, to, self.events_end.clone())?;
         self.hear_until("journeys to fire what is due", |this| {
-            if this.time_of_journeys() >= to.as_millis() {
-                return Ok(true);
-            }
-            if marked.is_none_or(|marked| marked.elapsed() > REPEAT_MARK) {
-                this.tokio.block_on(this.appender.append(std::slice::from_ref(&mark)))?;
-                marked = Some(Instant::now());
-            }
-            Ok(false)
+            this.tokio.block_on(moving.is_over(&this.headers, &this.appender))
         })?;
         let ends = self.follower.stable_ends(&self.installation.cluster.topic(REQUESTS), self.partitions())?;
         self.hear_until("the messages that were asked for", |this| Ok(this.knows_requests_until(&ends)))?;
-        self.hear_until("messaging to end what it was asked for", |this| Ok(this.messages_under_way.is_empty()))
+        self.hear_until("messaging to end what it was asked for", |this| Ok(this.messages.is_empty()))
     }
 
     /// The decisions that were heard since the last call.
@@ -131,13 +118,6 @@ impl Pipeline {
 
     fn partitions(&self) -> i32 {
         self.installation.cluster.partitions
-    }
-
-    /// How far time has come on every partition of journeys.
-    fn time_of_journeys(&self) -> i64 {
-        let times = (0..self.partitions())
-            .map(|partition| self.headers.of("journeys", partition).map_or(i64::MIN, |header| header.watermark));
-        times.min().unwrap_or(i64::MIN)
     }
 
     /// Whether every request below these ends is known. A partition ends with the marker of the transaction that wrote to
@@ -175,10 +155,10 @@ impl Pipeline {
 
     fn under_way(&self) -> String {
         format!(
-            "{} calls have not come out of the resolver, {} messages have no outcome, journeys is at {} ms",
+            "{} calls have not come out of the resolver, {} messages have no outcome, journeys is at {}",
             self.calls_under_way.len(),
-            self.messages_under_way.len(),
-            self.time_of_journeys(),
+            self.messages.len(),
+            written::time(time_of_journeys(&self.headers, self.partitions())),
         )
     }
 
@@ -193,16 +173,12 @@ impl Pipeline {
             event.map(|event| self.calls_under_way.remove(&event.message_id));
         } else if is(REQUESTS) {
             reach(&mut self.requests_end, record);
-            let request: Option<MessageRequest> = self.read(record)?;
-            if let Some(request) = request.filter(|request| request.action == RequestAction::Request)
-                && !self.early_outcomes.remove(&request.message_id)
-            {
-                self.messages_under_way.insert(request.message_id);
+            if let Some(request) = self.read(record)? {
+                self.messages.requested(request);
             }
         } else if is(OUTCOMES) {
-            let outcome: Option<MessageOutcome> = self.read(record)?;
-            if let Some(outcome) = outcome.filter(|outcome| !self.messages_under_way.remove(&outcome.message_id)) {
-                self.early_outcomes.insert(outcome.message_id);
+            if let Some(outcome) = self.read(record)? {
+                self.messages.ended(outcome);
             }
         } else if is(DECISIONS) {
             self.decisions.extend(self.read::<JourneyDecision>(record)?);

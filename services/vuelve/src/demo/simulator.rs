@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use super::chance::Chance;
 use super::shop::{CATALOGUE, FIRST_NAMES, Product, amount};
-use crate::replay::rfc3339;
+use crate::written::rfc3339;
 
 /// Who comes to the shop, and when it opens.
 #[derive(Clone, Copy, Debug)]

@@ -9,10 +9,10 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use domain::Timestamp;
 use parking_lot::Mutex;
 use schemas::{Decision, JourneyDecision};
-use serde::{Serialize, Serializer};
+use serde::Serialize;
 
 use super::simulator::ShopCall;
-use crate::replay::rfc3339;
+use crate::written::as_time;
 
 const KEEP_CALLS: usize = 2_000;
 const KEEP_DECISIONS: usize = 200;
@@ -26,14 +26,14 @@ pub(super) struct Sent {
     pub(super) event: &'static str,
     pub(super) product: Option<&'static str>,
     pub(super) cart: Option<String>,
-    #[serde(serialize_with = "as_rfc3339")]
+    #[serde(serialize_with = "as_time")]
     pub(super) at: Timestamp,
 }
 
 /// A decision of a journey.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(super) struct Decided {
-    #[serde(serialize_with = "as_rfc3339")]
+    #[serde(serialize_with = "as_time")]
     pub(super) at: Timestamp,
     pub(super) customer: String,
     pub(super) journey: String,
@@ -170,11 +170,6 @@ impl Told {
             self.triggers.remove(&eldest);
         }
     }
-}
-
-#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde hands a reference")]
-fn as_rfc3339<S: Serializer>(at: &Timestamp, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_str(&rfc3339(*at).map_err(serde::ser::Error::custom)?)
 }
 
 #[cfg(test)]

@@ -4,6 +4,8 @@
 //! - nothing is special about it but time: the same services, the same records;
 //! - the result depends on the file and the definitions only, not on how fast or on how many partitions it ran.
 
+mod moving;
+mod open_messages;
 mod quiet;
 mod report;
 mod send;
@@ -16,16 +18,15 @@ use anyhow::Context;
 use domain::{HumanDuration, Timestamp};
 use indicatif::{ProgressBar, ProgressStyle};
 
-pub(crate) use quiet::mark;
+pub(crate) use moving::{Move, time_of_journeys};
+pub(crate) use open_messages::OpenMessages;
 pub use report::Summary;
-pub(crate) use report::word;
 pub(crate) use send::Sender;
 pub use source::Format;
 use source::Source;
-pub(crate) use source::rfc3339;
 
 use crate::hosting::Installation;
-use crate::{definition_topic, folders};
+use crate::{definition_topic, folders, written};
 
 /// What to replay.
 #[derive(Clone, Debug)]
@@ -81,7 +82,7 @@ impl Replay {
             tokio.block_on(watch.advance(until, show))?;
             watch.until_all_have_outcomes(|left| waiting.set_message(format!("{left} messages to go")))?;
             watch.until_processed(show)?;
-            let summary = Summary { events: sent.events, until: rfc3339(until)?, ..Summary::default() };
+            let summary = Summary { events: sent.events, until: written::time(until), ..Summary::default() };
             let summary = Summary { seconds: began.elapsed().as_secs_f64(), ..summary };
             report::write(&place, &this.out, summary, this.timeout)
         })

@@ -1,17 +1,17 @@
 //! Waiting until an installation in replay has processed everything, and moving its time.
 
-use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
 
 use anyhow::bail;
 use domain::Timestamp;
 use ingestion::Resolver;
 use journeys::Journeys;
-use kafka::{Appender, Follower, NewRecord};
+use kafka::{Appender, Follower};
 use messaging::Messaging;
-use schemas::{Mark, MarkEntry, MessageOutcome, MessageRequest, OutputBound, RequestAction};
 use stream::{Service, Topology};
 
+use super::moving::Move;
+use super::open_messages::OpenMessages;
 use crate::definition_topic::Headers;
 use crate::hosting::Installation;
 
@@ -24,9 +24,6 @@ const QUIET: Duration = Duration::from_millis(300);
 pub(super) struct Watch {
     installation: Installation,
     headers: Headers,
-    marks: Follower,
-    /// By partition: how far journeys' time has come.
-    journeys_time: HashMap<i32, i64>,
     timeout: Duration,
 }
 
@@ -37,14 +34,8 @@ fn topologies() -> [&'static Topology; 3] {
 impl Watch {
     /// Begins to watch. `timeout` is how long nothing may move before the replay gives up.
     pub(super) fn begin(installation: &Installation, timeout: Duration) -> anyhow::Result<Self> {
-        let marks = installation.cluster.topic("journeys.marks");
-        Ok(Self {
-            headers: Headers::follow(installation, &SERVICES, timeout)?,
-            marks: Follower::new(&installation.cluster, &[marks], timeout)?,
-            journeys_time: HashMap::new(),
-            installation: installation.clone(),
-            timeout,
-        })
+        let headers = Headers::follow(installation, &SERVICES, timeout)?;
+        Ok(Self { headers, installation: installation.clone(), timeout })
     }
 
     /// Waits until every service's position in every input is the input's end.
@@ -96,16 +87,14 @@ impl Watch {
     pub(super) async fn advance(&mut self, to: Timestamp, mut progress: impl FnMut(u64)) -> anyhow::Result<()> {
         let partitions = self.installation.cluster.partitions;
         let bounds = self.headers.stable_ends(&self.installation.cluster.topic(EVENTS), partitions)?;
-        let record = mark(&self.installation, to, bounds)?;
         let appender = Appender::new(&self.installation.cluster, "vuelve-replay", self.timeout)?;
+        let mut moving = Move::to(&self.installation, to, bounds)?;
         let began = Instant::now();
-        // A worker that takes over reads marks from then on, so the mark is repeated until all have passed it.
-        while !self.all_have_come_to(to)? {
+        while !moving.is_over(self.headers.book(), &appender).await? {
             if began.elapsed() > self.timeout {
                 bail!("after {:?} not all partitions of journeys have come to the replay's end", self.timeout);
             }
-            appender.append(std::slice::from_ref(&record)).await?;
-            tokio::time::sleep(QUIET).await;
+            self.headers.catch_up(QUIET)?;
         }
         self.until_processed(&mut progress)
     }
@@ -115,22 +104,20 @@ impl Watch {
         let cluster = &self.installation.cluster;
         let topics = ["messaging.requests", "messaging.outcomes"].map(|dataset| cluster.topic(dataset));
         let reader = Follower::new(cluster, &topics, self.timeout)?;
-        let (mut asked_for, mut ended) = (HashSet::new(), HashSet::new());
+        let schemas = &self.installation.schemas;
+        let mut open = OpenMessages::default();
         let mut moved = Instant::now();
         loop {
             while let Some(record) = reader.next(QUIET)? {
                 let Some(value) = record.value else { continue };
                 if record.topic == topics[1] {
-                    ended.insert(self.installation.schemas.decode::<MessageOutcome>(&value)?.message_id);
+                    open.ended(schemas.decode(&value)?);
                     moved = Instant::now();
                 } else {
-                    let request: MessageRequest = self.installation.schemas.decode(&value)?;
-                    if request.action == RequestAction::Request {
-                        asked_for.insert(request.message_id);
-                    }
+                    open.requested(schemas.decode(&value)?);
                 }
             }
-            let left = asked_for.difference(&ended).count();
+            let left = open.len();
             progress(left as u64);
             if left == 0 {
                 return Ok(());
@@ -140,38 +127,4 @@ impl Watch {
             }
         }
     }
-
-    fn all_have_come_to(&mut self, to: Timestamp) -> anyhow::Result<bool> {
-        while let Some(record) = self.marks.next(Duration::from_millis(50))? {
-            let Some(value) = record.value else { continue };
-            let mark: Mark = self.installation.schemas.decode(&value)?;
-            for entry in mark.entries {
-                let time = self.journeys_time.entry(entry.partition).or_insert(i64::MIN);
-                *time = (*time).max(entry.time);
-            }
-        }
-        let partitions = 0..self.installation.cluster.partitions;
-        Ok(partitions.into_iter().all(|p| self.journeys_time.get(&p).is_some_and(|time| *time >= to.as_millis())))
-    }
-}
-
-/// The mark that moves the time of an installation in replay to `to`, for whoever has read the storefront events below
-/// `bounds` (by partition).
-pub(crate) fn mark(installation: &Installation, to: Timestamp, bounds: Vec<i64>) -> anyhow::Result<NewRecord> {
-    let partitions = 0..installation.cluster.partitions;
-    let mark = Mark {
-        service: "replay".to_owned(),
-        transactional_id: "replay".to_owned(),
-        entries: partitions.map(|partition| MarkEntry { partition, time: to.as_millis() }).collect(),
-        bounds: vec![OutputBound { dataset: EVENTS.to_owned(), offsets: bounds }],
-    };
-    let mut value = Vec::new();
-    installation.schemas.encode("ingestion.marks", &mark, &mut value)?;
-    Ok(NewRecord {
-        topic: installation.cluster.topic("ingestion.marks"),
-        partition: Some(0),
-        key: Some(b"replay".to_vec()),
-        value: Some(value),
-        headers: Vec::new(),
-    })
 }

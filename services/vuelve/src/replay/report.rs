@@ -11,8 +11,8 @@ use domain::Timestamp;
 use schemas::{Decision, JourneyDecision, MessageOutcome};
 use serde::Serialize;
 
-use super::source::rfc3339;
 use crate::hosting::Installation;
+use crate::written::{self, word};
 
 /// A row of `messages.csv`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -66,9 +66,7 @@ pub(super) fn write(
         rows.push(decision);
     })?;
     summary.decisions = decisions;
-    let rows: Result<Vec<Row>, _> =
-        rows.into_iter().filter_map(|decision| row(decision, &outcomes).transpose()).collect();
-    let mut rows = rows?;
+    let mut rows: Vec<Row> = rows.into_iter().filter_map(|decision| row(decision, &outcomes)).collect();
     rows.sort_unstable();
     let path = directory.join("messages.csv");
     let file = File::create(&path).with_context(|| path.display().to_string())?;
@@ -83,10 +81,10 @@ pub(super) fn write(
     Ok(summary)
 }
 
-fn row(decision: JourneyDecision, outcomes: &HashMap<String, MessageOutcome>) -> anyhow::Result<Option<Row>> {
+fn row(decision: JourneyDecision, outcomes: &HashMap<String, MessageOutcome>) -> Option<Row> {
     let outcome = match decision.decision {
         // The outcome has its own record, which the request's row shows.
-        Decision::MessageOutcome => return Ok(None),
+        Decision::MessageOutcome => return None,
         Decision::MessageRequested => decision.message_id.as_ref().and_then(|id| outcomes.get(id)),
         _ => None,
     };
@@ -97,16 +95,16 @@ fn row(decision: JourneyDecision, outcomes: &HashMap<String, MessageOutcome>) ->
         }
         None => (word(&decision.decision), decision.reason.clone(), decision.channel.clone()),
     };
-    Ok(Some(Row {
+    Some(Row {
         customer_id: decision.customer_id,
         journey: decision.journey,
         step: decision.step.unwrap_or_default(),
         template: decision.template.unwrap_or_default(),
         channel: channel.unwrap_or_default(),
-        due_at: rfc3339(Timestamp::from_millis(decision.due_at.unwrap_or(decision.at)))?,
+        due_at: written::time(Timestamp::from_millis(decision.due_at.unwrap_or(decision.at))),
         outcome: result,
         reason: reason.unwrap_or_default(),
-    }))
+    })
 }
 
 fn read<T: schemas::Contract>(
@@ -131,9 +129,4 @@ fn read<T: schemas::Contract>(
         }
     })?;
     failure.map_or(Ok(()), Err)
-}
-
-/// An enum's word, as its records have it.
-pub(crate) fn word(value: &impl Serialize) -> String {
-    serde_json::to_value(value).ok().and_then(|value| value.as_str().map(str::to_owned)).unwrap_or_default()
 }

@@ -10,6 +10,8 @@ use domain::Timestamp;
 use jiff::Timestamp as Instant;
 use serde_json::{Value, json};
 
+use crate::written::rfc3339;
+
 /// How a file is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Format {
@@ -133,9 +135,4 @@ fn segment(line: &str) -> anyhow::Result<Call> {
     let at = Timestamp::from_millis(at.as_millisecond());
     call["timestamp"] = Value::String(rfc3339(at)?);
     Ok(Call { customer, at, json: call.to_string() })
-}
-
-/// An instant as RFC 3339 has it, in UTC.
-pub(crate) fn rfc3339(at: Timestamp) -> anyhow::Result<String> {
-    Ok(Instant::from_millisecond(at.as_millis()).context("a time out of range")?.to_string())
 }

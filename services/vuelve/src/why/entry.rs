@@ -1,16 +1,19 @@
 //! One thing that a record says of a message, without personal data.
 
+use domain::Timestamp;
 use kafka::ReadRecord;
 use schemas::{JourneyDecision, MessageOutcome, MessageRequest, RequestAction};
 use serde::Serialize;
 use serde_json::Value;
 
+use crate::written::{as_time, as_time_or_null, word};
+
 /// One thing that happened.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Entry {
-    /// When: decisions and requests in the customer's time, outcomes when they were decided; milliseconds since 1970.
-    #[serde(serialize_with = "as_rfc3339")]
-    pub at: i64,
+    /// When: decisions and requests in the customer's time, outcomes when they were decided.
+    #[serde(serialize_with = "as_time")]
+    pub at: Timestamp,
     /// The record that says so: `topic[partition]@offset`.
     pub record: String,
     /// The journey.
@@ -45,8 +48,8 @@ pub enum What {
         /// Whether it is about the message, and not about the run alone.
         about_message: bool,
         /// When what was decided is due.
-        #[serde(serialize_with = "as_rfc3339_or_null")]
-        due_at: Option<i64>,
+        #[serde(serialize_with = "as_time_or_null")]
+        due_at: Option<Timestamp>,
         /// The storefront event that caused it; none where time did.
         trigger_message_id: Option<String>,
         /// What the decision saw.
@@ -61,11 +64,11 @@ pub enum What {
         /// The channels in the order of preference.
         channels: Vec<String>,
         /// When it is due.
-        #[serde(serialize_with = "as_rfc3339")]
-        due_at: i64,
+        #[serde(serialize_with = "as_time")]
+        due_at: Timestamp,
         /// Until when it may be put off.
-        #[serde(serialize_with = "as_rfc3339")]
-        expires_at: i64,
+        #[serde(serialize_with = "as_time")]
+        expires_at: Timestamp,
     },
     /// What the run had asked for was taken back.
     Cancelled {
@@ -83,11 +86,11 @@ pub enum What {
         /// How often it was tried.
         attempts: i32,
         /// When it was due.
-        #[serde(serialize_with = "as_rfc3339")]
-        due_at: i64,
+        #[serde(serialize_with = "as_time")]
+        due_at: Timestamp,
         /// Until when it could have been put off.
-        #[serde(serialize_with = "as_rfc3339")]
-        expires_at: i64,
+        #[serde(serialize_with = "as_time")]
+        expires_at: Timestamp,
     },
 }
 
@@ -100,12 +103,12 @@ impl Entry {
             correlation_key: decision.correlation_key,
             template: decision.template,
             about_message: decision.message_id.is_some(),
-            due_at: decision.due_at,
+            due_at: decision.due_at.map(Timestamp::from_millis),
             trigger_message_id: decision.trigger_message_id,
             saw: decision.detail_json.map(|detail| serde_json::from_str(&detail).unwrap_or(Value::String(detail))),
         };
         Self {
-            at: decision.at,
+            at: Timestamp::from_millis(decision.at),
             record: place(record),
             journey: decision.journey,
             version: decision.journey_version,
@@ -122,12 +125,12 @@ impl Entry {
                 template: request.template,
                 category: request.category,
                 channels: request.channels,
-                due_at: request.due_at,
-                expires_at: request.expires_at,
+                due_at: Timestamp::from_millis(request.due_at),
+                expires_at: Timestamp::from_millis(request.expires_at),
             },
         };
         Self {
-            at: request.requested_at,
+            at: Timestamp::from_millis(request.requested_at),
             record: place(record),
             journey: request.journey,
             version: request.journey_version,
@@ -143,11 +146,11 @@ impl Entry {
             reason: outcome.reason,
             channel: outcome.channel,
             attempts: outcome.attempts,
-            due_at: outcome.due_at,
-            expires_at: outcome.expires_at,
+            due_at: Timestamp::from_millis(outcome.due_at),
+            expires_at: Timestamp::from_millis(outcome.expires_at),
         };
         Self {
-            at: outcome.decided_at,
+            at: Timestamp::from_millis(outcome.decided_at),
             record: place(record),
             journey: outcome.journey,
             version: outcome.journey_version,
@@ -181,24 +184,4 @@ pub(super) fn in_order(entries: &mut [Entry]) {
 
 fn place(record: &ReadRecord) -> String {
     format!("{}[{}]@{}", record.topic, record.partition, record.offset)
-}
-
-/// An enum's word, as its records have it.
-fn word(value: &impl Serialize) -> String {
-    serde_json::to_value(value).ok().and_then(|value| value.as_str().map(str::to_owned)).unwrap_or_default()
-}
-
-/// Milliseconds since 1970 as RFC 3339 has it, in UTC.
-pub(super) fn rfc3339(at: i64) -> String {
-    jiff::Timestamp::from_millisecond(at).map_or_else(|_| format!("{at} ms"), |at| at.to_string())
-}
-
-#[allow(clippy::trivially_copy_pass_by_ref, reason = "as serde calls it")]
-fn as_rfc3339<S: serde::Serializer>(at: &i64, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_str(&rfc3339(*at))
-}
-
-#[allow(clippy::trivially_copy_pass_by_ref, clippy::ref_option, reason = "as serde calls it")]
-fn as_rfc3339_or_null<S: serde::Serializer>(at: &Option<i64>, serializer: S) -> Result<S::Ok, S::Error> {
-    at.map(rfc3339).serialize(serializer)
 }

@@ -3,7 +3,8 @@
 use std::fmt::Write as _;
 
 use super::Story;
-use super::entry::{Entry, What, rfc3339};
+use super::entry::{Entry, What};
+use crate::written::time;
 
 /// The story as text, the earliest first.
 pub fn text(story: &Story) -> String {
@@ -14,7 +15,7 @@ pub fn text(story: &Story) -> String {
     text.push('\n');
     for entry in &story.entries {
         let step = if entry.step.is_empty() { String::new() } else { format!(" at step {}", entry.step) };
-        let _ = writeln!(text, "{:<24}  {}{step}{}", rfc3339(entry.at), head(entry), tail(entry));
+        let _ = writeln!(text, "{:<24}  {}{step}{}", time(entry.at), head(entry), tail(entry));
         let _ = writeln!(text, "{:<24}  ({})", "", entry.record);
     }
     let _ = write!(text, "\n{}\n", answer(story));
@@ -40,7 +41,7 @@ fn tail(entry: &Entry) -> String {
             parts.extend(reason.clone());
             parts.extend((arm == "holdout").then(|| "held out".to_owned()));
             parts.extend(correlation_key.as_ref().filter(|key| !key.is_empty()).map(|key| format!("about {key}")));
-            parts.extend(due_at.map(|at| format!("due {}", rfc3339(at))));
+            parts.extend(due_at.map(|at| format!("due {}", time(at))));
             parts.push(trigger_message_id.as_ref().map_or("by time".to_owned(), |id| format!("by event {id}")));
             parts.extend(saw.as_ref().map(|saw| format!("saw {saw}")));
         }
@@ -50,15 +51,15 @@ fn tail(entry: &Entry) -> String {
                 "by {}",
                 if channels.is_empty() { "any channel".to_owned() } else { channels.join(", ") }
             ));
-            parts.push(format!("due {}", rfc3339(*due_at)));
-            parts.push(format!("expires {}", rfc3339(*expires_at)));
+            parts.push(format!("due {}", time(*due_at)));
+            parts.push(format!("expires {}", time(*expires_at)));
         }
         What::Cancelled { reason } => parts.extend(reason.clone()),
         What::Outcome { reason, channel, attempts, due_at, .. } => {
             parts.extend(reason.clone());
             parts.extend(channel.as_ref().map(|channel| format!("by {channel}")));
             parts.push(format!("{attempts} attempt{}", if *attempts == 1 { "" } else { "s" }));
-            parts.push(format!("due {}", rfc3339(*due_at)));
+            parts.push(format!("due {}", time(*due_at)));
         }
     }
     if parts.is_empty() { String::new() } else { format!(": {}", parts.join("; ")) }
@@ -73,7 +74,7 @@ fn answer(story: &Story) -> String {
     if let Some((at, outcome, reason, channel)) = outcome {
         let because = reason.as_ref().map_or_else(String::new, |reason| format!(" ({reason})"));
         let by = channel.as_ref().map_or_else(String::new, |channel| format!(" by {channel}"));
-        let at = rfc3339(at);
+        let at = time(at);
         return match outcome.as_str() {
             "sent" => format!("It was sent{by} at {at}{because}."),
             "failed" => format!("It was not sent: the attempts failed{because}; given up at {at}."),

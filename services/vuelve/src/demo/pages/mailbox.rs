@@ -10,7 +10,7 @@ use super::html::Html;
 use super::words::Words;
 use super::{PAGE_POLICY, Pages, answer, missing, words_for};
 use crate::demo::story::Sent;
-use crate::replay::rfc3339;
+use crate::written;
 
 /// The frame may show what is written in the message; no script, no form, no request to anybody. It stays so where
 /// somebody opens the address by itself.
@@ -42,27 +42,27 @@ struct Entry<'a> {
 /// All that is kept, newest first.
 pub(super) async fn json(State(pages): State<Pages>) -> Response {
     let messages = pages.mailbox.messages();
-    let entry = |message: &'_ std::sync::Arc<KeptMessage>| -> anyhow::Result<serde_json::Value> {
-        let entry = Entry {
-            number: message.number,
-            message_id: &message.message_id,
-            customer: &message.customer_id,
-            to: &message.to,
-            locale: message.locale.tag(),
-            subject: &message.subject,
-            template: &message.template,
-            journey: &message.journey,
-            journey_version: message.journey_version,
-            run_id: &message.run_id,
-            step: &message.step,
-            due_at: rfc3339(message.due_at)?,
-            sent_at: rfc3339(message.sent_at)?,
-            unsubscribe_url: &message.unsubscribe_url,
-            trigger: pages.story.trigger(&message.run_id),
-        };
-        Ok(serde_json::to_value(entry)?)
-    };
-    super::json(&messages.iter().filter_map(|message| entry(message).ok()).collect::<Vec<_>>())
+    super::json(&messages.iter().map(|message| entry(&pages, message)).collect::<Vec<_>>())
+}
+
+fn entry<'a>(pages: &Pages, message: &'a KeptMessage) -> Entry<'a> {
+    Entry {
+        number: message.number,
+        message_id: &message.message_id,
+        customer: &message.customer_id,
+        to: &message.to,
+        locale: message.locale.tag(),
+        subject: &message.subject,
+        template: &message.template,
+        journey: &message.journey,
+        journey_version: message.journey_version,
+        run_id: &message.run_id,
+        step: &message.step,
+        due_at: written::time(message.due_at),
+        sent_at: written::time(message.sent_at),
+        unsubscribe_url: &message.unsubscribe_url,
+        trigger: pages.story.trigger(&message.run_id),
+    }
 }
 
 /// The list.

@@ -11,7 +11,7 @@ use serde::Serialize;
 use super::html::Html;
 use super::{PAGE_POLICY, Pages, answer, words_for};
 use crate::demo::story::{Decided, Sent, Sums};
-use crate::replay::{rfc3339, word};
+use crate::written::{self, word};
 
 /// So many decisions and events are shown.
 const SHOWN: usize = 20;
@@ -31,7 +31,7 @@ struct Status {
 
 pub(super) async fn json(State(pages): State<Pages>) -> Response {
     super::json(&Status {
-        shop_time: rfc3339(pages.time.now()).unwrap_or_default(),
+        shop_time: written::time(pages.time.now()),
         speed: pages.speed,
         customers: pages.customers,
         seconds_since_start: pages.began.elapsed().as_secs_f64(),

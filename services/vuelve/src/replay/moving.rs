@@ -1,0 +1,71 @@
+//! Moving the time of an installation in replay: for the replay itself, and for the demo, step by step.
+
+use std::time::{Duration, Instant};
+
+use domain::Timestamp;
+use kafka::{Appender, NewRecord};
+use schemas::{Mark, MarkEntry, OutputBound};
+
+use crate::definition_topic::HeaderBook;
+use crate::hosting::Installation;
+
+const EVENTS: &str = "storefront.events";
+const MARKS: &str = "ingestion.marks";
+const JOURNEYS: &str = "journeys";
+/// How often a mark is repeated: a worker that has just taken over hears only those from then on.
+const REPEAT: Duration = Duration::from_millis(500);
+
+/// A move of time that may still be under way.
+#[derive(Debug)]
+pub(crate) struct Move {
+    to: Timestamp,
+    partitions: i32,
+    mark: NewRecord,
+    marked: Option<Instant>,
+}
+
+impl Move {
+    /// To `to`, for whoever has read the storefront events below `bounds` (by partition).
+    pub(crate) fn to(installation: &Installation, to: Timestamp, bounds: Vec<i64>) -> anyhow::Result<Self> {
+        let partitions = installation.cluster.partitions;
+        Ok(Self { to, partitions, mark: mark(installation, to, bounds)?, marked: None })
+    }
+
+    /// Whether every partition of journeys has come to it; writes the mark again from time to time until then.
+    pub(crate) async fn is_over(&mut self, headers: &HeaderBook, appender: &Appender) -> anyhow::Result<bool> {
+        if time_of_journeys(headers, self.partitions) >= self.to {
+            return Ok(true);
+        }
+        if self.marked.is_none_or(|marked| marked.elapsed() > REPEAT) {
+            appender.append(std::slice::from_ref(&self.mark)).await?;
+            self.marked = Some(Instant::now());
+        }
+        Ok(false)
+    }
+}
+
+/// How far time has come on every partition of journeys.
+pub(crate) fn time_of_journeys(headers: &HeaderBook, partitions: i32) -> Timestamp {
+    let times =
+        (0..partitions).map(|partition| headers.of(JOURNEYS, partition).map_or(i64::MIN, |header| header.watermark));
+    Timestamp::from_millis(times.min().unwrap_or(i64::MIN))
+}
+
+fn mark(installation: &Installation, to: Timestamp, bounds: Vec<i64>) -> anyhow::Result<NewRecord> {
+    let partitions = 0..installation.cluster.partitions;
+    let mark = Mark {
+        service: "replay".to_owned(),
+        transactional_id: "replay".to_owned(),
+        entries: partitions.map(|partition| MarkEntry { partition, time: to.as_millis() }).collect(),
+        bounds: vec![OutputBound { dataset: EVENTS.to_owned(), offsets: bounds }],
+    };
+    let mut value = Vec::new();
+    installation.schemas.encode(MARKS, &mark, &mut value)?;
+    Ok(NewRecord {
+        topic: installation.cluster.topic(MARKS),
+        partition: Some(0),
+        key: Some(b"replay".to_vec()),
+        value: Some(value),
+        headers: Vec::new(),
+    })
+}
