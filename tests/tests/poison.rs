@@ -24,11 +24,13 @@ fn a_poison_record_on_either_topic_is_a_dead_letter_byte_for_byte_with_its_heade
     let services = installation.run_each(&["door", "resolver", "journeys"], 0..1).unwrap();
     installation.wait_for_door(&services[0]).unwrap();
     for (dataset, refused_by) in [("storefront.received", "ingestion"), ("storefront.events", "journeys")] {
-        for value in [NO_EVENT, NO_SCHEMA] {
+        let larger_than_any_of_ours = vec![0x7f; 1_020_000];
+        let poison = [NO_EVENT, NO_SCHEMA, &larger_than_any_of_ours];
+        for value in poison {
             installation.produce(dataset, "ana", &HEADERS, value).unwrap();
         }
-        let letters = letters_from(&installation, dataset, 2);
-        for (letter, value) in letters.iter().zip([NO_EVENT, NO_SCHEMA]) {
+        let letters = letters_from(&installation, dataset, poison.len());
+        for (letter, value) in letters.iter().zip(poison) {
             assert_eq!(letter.value.as_str().unwrap(), STANDARD.encode(value), "byte for byte");
             assert_eq!(letter.key.as_deref(), Some("ana"));
             assert_eq!(error(letter, "class.name"), refused_by);
@@ -44,12 +46,12 @@ fn a_poison_record_on_either_topic_is_a_dead_letter_byte_for_byte_with_its_heade
     installation.post("/v1/track", &[], &added("ana")).unwrap();
     let ids = wait_until(LIMIT, "the event behind the poison", || {
         let events = installation.raw_records("storefront.events").unwrap();
-        (events.len() == 3).then(|| events.into_iter().map(|event| (event.key, event.partition)).collect::<Vec<_>>())
+        (events.len() == 4).then(|| events.into_iter().map(|event| (event.key, event.partition)).collect::<Vec<_>>())
     })
     .unwrap();
     assert!(ids.iter().all(|id| *id == ids[0]), "the same partition, by the same partitioner: {ids:?}");
     assert!(services.iter().all(testkit::Process::is_running));
-    assert_eq!(installation.raw_records("platform.deadletters").unwrap().len(), 4, "each was put aside once");
+    assert_eq!(installation.raw_records("platform.deadletters").unwrap().len(), 6, "each was put aside once");
 }
 
 const PREFIX: &str = "__connect.errors.";

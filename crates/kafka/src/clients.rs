@@ -28,6 +28,9 @@ pub const SECURITY_KEYS: [&str; 12] = [
     "broker.address.family",
 ];
 
+/// The largest record that is sent: what any producer could write to a topic, and the headers of a dead letter.
+const MAX_RECORD_BYTES: usize = (1 << 20) + (64 << 10);
+
 /// Where the cluster is and how it is spoken to.
 #[derive(Clone)]
 pub struct Cluster {
@@ -87,6 +90,7 @@ impl Cluster {
             .set("compression.type", "lz4")
             .set("linger.ms", "2")
             .set("queue.buffering.max.kbytes", "65536")
+            .set("message.max.bytes", MAX_RECORD_BYTES.to_string())
             .set("message.timeout.ms", delivery_timeout.as_millis().to_string());
         config
     }

@@ -187,6 +187,7 @@ pub struct Effects<O, A> {
     pub actions: Vec<(ClaimId, A)>,
     trace: Option<Trace>,
     by_timer: bool,
+    partition: Partition,
 }
 
 /// An output and the trace that it belongs to.
@@ -198,11 +199,13 @@ pub struct Emitted<O> {
     pub trace: Option<Trace>,
     /// Its cause is a timer: the trace, if there is one, is that of what once set it.
     pub by_timer: bool,
+    /// Where the state lives that it came of.
+    pub partition: Partition,
 }
 
 impl<O, A> Default for Effects<O, A> {
     fn default() -> Self {
-        Self { outputs: Vec::new(), actions: Vec::new(), trace: None, by_timer: false }
+        Self { outputs: Vec::new(), actions: Vec::new(), trace: None, by_timer: false, partition: 0 }
     }
 }
 
@@ -214,7 +217,7 @@ impl<O, A> Effects<O, A> {
 
     /// Writes a record in a trace that the state remembers (a timer has none of its own).
     pub fn emit_traced(&mut self, output: O, trace: Option<Trace>) {
-        self.outputs.push(Emitted { output, trace, by_timer: self.by_timer });
+        self.outputs.push(Emitted { output, trace, by_timer: self.by_timer, partition: self.partition });
     }
 
     /// Claims a side effect: once the claim is committed with the state, the shell performs it and its outcome
@@ -223,7 +226,8 @@ impl<O, A> Effects<O, A> {
         self.actions.push((claim, action));
     }
 
-    pub(crate) fn begin<I, C>(&mut self, cause: &Cause<I, C>, trace: Option<Trace>) {
+    pub(crate) fn begin<I, C>(&mut self, partition: Partition, cause: &Cause<I, C>, trace: Option<Trace>) {
+        self.partition = partition;
         self.trace = trace;
         self.by_timer = matches!(cause, Cause::Timer);
     }

@@ -129,7 +129,8 @@ pub fn produce_raw(
     std::fs::write(&file, value).context(topic, || "its record could not be laid down".into())?;
     let file = file.display().to_string();
     let headers: Vec<String> = headers.iter().map(|(name, value)| format!("{name}={value}")).collect();
-    let mut arguments = vec!["-P", "-X", "partitioner=murmur2_random", "-t", topic, "-k", key];
+    let mut arguments =
+        vec!["-P", "-X", "partitioner=murmur2_random", "-X", "message.max.bytes=1100000", "-t", topic, "-k", key];
     arguments.extend(headers.iter().flat_map(|header| ["-H", header]));
     arguments.push(&file);
     kcat(bootstrap_servers, &arguments, limit).map(drop)

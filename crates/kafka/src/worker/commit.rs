@@ -4,8 +4,9 @@ use std::collections::HashMap;
 use std::time::Instant;
 
 use rdkafka::consumer::Consumer;
-use stream::{Applied, Batch, LoadRequest, Loaded, Partition, Service, StoreError};
+use stream::{Applied, Batch, HaltReason, LoadRequest, Loaded, Partition, Service, StoreError};
 
+use super::hear::learn;
 use super::transaction::Outcome;
 use super::{BACKOFF, Driver, chain, pause, retry};
 use crate::KafkaFailure;
@@ -18,7 +19,14 @@ impl<S: Service> Driver<'_, S> {
             let answer = loop {
                 let expected = self.positions.get(partition).cloned();
                 match self.store.load(*partition, request)? {
-                    Some(loaded) if Some(&loaded.position) == expected.as_ref() => break loaded,
+                    Some(loaded) if Some(&loaded.position) == expected.as_ref() => {
+                        let due = loaded.due.iter().filter_map(|(_, _, value)| value.as_ref());
+                        // Another version may have written them.
+                        for value in loaded.states.iter().flatten().chain(due) {
+                            learn(&self.schemas, self.options.registry.as_ref(), value)?;
+                        }
+                        break loaded;
+                    }
                     found => {
                         let found = found.map(|loaded| loaded.position);
                         tracing::warn!(partition, ?expected, ?found, "the store is not where it should be: healing");
@@ -38,7 +46,8 @@ impl<S: Service> Driver<'_, S> {
                 "the view of partition {partition} keeps changing under its owner"
             ))));
         }
-        self.restore(partition).map(drop)
+        let begun = self.positions.get(&partition).is_some_and(|position| position.header_offset >= 0);
+        self.restore(partition, begun).map(drop)
     }
 
     pub(super) fn commit(&mut self, batch: &Batch<S>) -> Result<(), KafkaFailure> {
@@ -47,6 +56,7 @@ impl<S: Service> Driver<'_, S> {
             return Ok(());
         };
         let began = Instant::now();
+        self.claimed_at = began;
         match self.transactions.commit(batch, &group, &mut self.spans) {
             Outcome::Committed(headers) => {
                 self.store_changes(batch, &headers)?;
@@ -59,6 +69,12 @@ impl<S: Service> Driver<'_, S> {
                 self.worker.aborted();
                 self.spans.settle(&self.worker);
                 pause(BACKOFF.0);
+            }
+            Outcome::Unwritable(partition, reason) => {
+                self.report.aborted(self.topology.service, &reason);
+                self.worker.aborted();
+                self.worker.halted(partition, HaltReason::Unwritable(reason));
+                self.spans.settle(&self.worker);
             }
             Outcome::Rebuild(error) => {
                 self.report.aborted(self.topology.service, &error.to_string());
@@ -95,7 +111,7 @@ impl<S: Service> Driver<'_, S> {
                     }
                     Ok(Applied::Refused(found)) => {
                         tracing::warn!(partition, ?found, "the store refused a batch: healing");
-                        self.restore(partition).map(drop)
+                        self.restore(partition, true).map(drop)
                     }
                     Err(error) => Err(KafkaFailure::Store(error)),
                 };
@@ -111,7 +127,7 @@ impl<S: Service> Driver<'_, S> {
                 }
             }
         }
-        self.report.ready(true, "");
+        self.tell_readiness();
         Ok(())
     }
 }

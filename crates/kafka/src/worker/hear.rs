@@ -7,7 +7,7 @@ use rdkafka::consumer::Consumer;
 use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::message::{BorrowedMessage, Message};
 use schemas::{Mark, Schemas};
-use stream::{Clock, Partition, RecordRef, Service, TimeMode, Worker};
+use stream::{Clock, HaltReason, Input, Partition, RecordRef, Service, TimeMode, Worker};
 
 use super::inputs::Heard;
 use super::restore::{header_bytes, now_ms, slot_of};
@@ -15,8 +15,8 @@ use super::spans::Spans;
 use super::tables::Broadcast;
 use super::transaction::TRACE_HEADER;
 use super::{Driver, POLL, WorkerOptions, chain, retry};
-use crate::KafkaFailure;
 use crate::dead_letters::HeadersOf;
+use crate::{KafkaFailure, Registry};
 
 /// At most so many records are told before the worker decides and everything else is looked at.
 const HEARD_AT_ONCE: usize = 10_000;
@@ -110,6 +110,11 @@ impl<S: Service> Driver<'_, S> {
                     }
                     Some(Heard::Record(input, message)) => {
                         learn_of(&self.schemas, self.options, &message)?;
+                        if by_its_writers_clock(&self.topology.inputs[input], &message) {
+                            let (dataset, partition) = (self.topology.inputs[input].dataset, message.partition());
+                            self.worker.halted(partition, HaltReason::NotBrokerTime { dataset, partition });
+                            continue;
+                        }
                         hear(&mut self.worker, &mut self.spans, input, &message);
                     }
                     Some(Heard::Other) => {}
@@ -126,9 +131,9 @@ impl<S: Service> Driver<'_, S> {
     }
 
     /// The client goes on by itself once the broker is back, so nothing is given up; readiness says so meanwhile.
-    fn is_away(&mut self, failure: &KafkaFailure) {
+    pub(super) fn is_away(&mut self, failure: &KafkaFailure) {
         if !self.away {
-            tracing::warn!(service = self.topology.service, error = %chain(failure), "the broker is away");
+            tracing::warn!(service = self.topology.service, error = %chain(failure), "paused");
         }
         self.away = true;
         self.report.ready(false, &failure.to_string());
@@ -151,7 +156,7 @@ impl<S: Service> Driver<'_, S> {
             Err(failure) => return Err(failure),
             Ok(()) if self.away => {
                 self.away = false;
-                self.report.ready(true, "");
+                self.tell_readiness();
             }
             Ok(()) => {}
         }
@@ -170,9 +175,11 @@ impl<S: Service> Driver<'_, S> {
             let topic = self.options.cluster.topic(input.dataset);
             for partition in &running {
                 let as_of = Timestamp::from_millis(now_ms());
-                let (_, end) = self.restorer.stable_range(&topic, *partition)?;
+                let end = self.restorer.end(&topic, *partition)?;
+                let (_, stable) = self.restorer.stable_range(&topic, *partition)?;
                 asked = true;
-                if self.worker.position(index, *partition) == Some(end) {
+                // Behind an open transaction there may be records that nobody sees yet.
+                if stable == end && self.worker.position(index, *partition) == Some(end) {
                     self.worker.end_reached(index, *partition, end, Some(as_of));
                 }
             }
@@ -194,7 +201,7 @@ fn hear_broadcast<S: Service>(
         Broadcast::Table(table, message) => apply_table(worker, schemas, options, *table, message),
         Broadcast::Mark(dataset, message) => {
             let Some(value) = message.payload() else { return Ok(()) };
-            learn(schemas, options, value)?;
+            learn(schemas, options.registry.as_ref(), value)?;
             match schemas.decode::<Mark>(value) {
                 Ok(mark) => worker.mark(dataset, &mark),
                 Err(error) => tracing::error!(dataset, offset = message.offset(), %error, "a mark can't be read"),
@@ -202,6 +209,11 @@ fn hear_broadcast<S: Service>(
             Ok(())
         }
     }
+}
+
+/// Whether the broker did not write down when it got the record, where time hangs on that.
+fn by_its_writers_clock(input: &Input, message: &BorrowedMessage<'_>) -> bool {
+    input.clock == Clock::Broker && !matches!(message.timestamp(), rdkafka::Timestamp::LogAppendTime(_))
 }
 
 fn hear<S: Service>(worker: &mut Worker<S>, spans: &mut Spans, input: usize, message: &BorrowedMessage<'_>) {
@@ -243,13 +255,13 @@ fn apply_table<S: Service>(
 }
 
 fn learn_of(schemas: &Schemas, options: &WorkerOptions, message: &BorrowedMessage<'_>) -> Result<(), KafkaFailure> {
-    message.payload().map_or(Ok(()), |value| learn(schemas, options, value))
+    message.payload().map_or(Ok(()), |value| learn(schemas, options.registry.as_ref(), value))
 }
 
 /// Fetches the writer's schema of a value, if it is new here. A registry that does not know it either makes the record a
 /// dead letter; one that is away makes us wait.
-fn learn(schemas: &Schemas, options: &WorkerOptions, value: &[u8]) -> Result<(), KafkaFailure> {
-    let (Some(id), Some(registry)) = (schemas.missing(value), &options.registry) else { return Ok(()) };
+pub(super) fn learn(schemas: &Schemas, registry: Option<&Registry>, value: &[u8]) -> Result<(), KafkaFailure> {
+    let (Some(id), Some(registry)) = (schemas.missing(value), registry) else { return Ok(()) };
     match registry.learn(schemas, id) {
         Err(error) if error.is_passing() => Err(error.into()),
         Err(error) => {

@@ -16,7 +16,7 @@ mod tables;
 mod takeover;
 mod transaction;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::time::{Duration, Instant};
 
 use rdkafka::TopicPartitionList;
@@ -51,11 +51,20 @@ pub fn run_worker<S: Service>(
     stopped: &dyn Fn() -> bool,
 ) -> Result<(), KafkaFailure> {
     report.ready(false, "starting");
-    let mut driver = Driver::new(options, schemas, policy, store, shell, report, stopped)?;
-    let result = driver.run();
+    let result = Driver::new(options, schemas, policy, store, shell, report, stopped).and_then(|mut driver| {
+        let result = driver.run();
+        driver.close();
+        result
+    });
     report.ready(false, "stopped");
-    driver.close();
-    result
+    match result {
+        // Whoever is to stop waits for nothing any more.
+        Err(failure) if stopped() => {
+            tracing::warn!(error = %chain(&failure), "stopped while waiting");
+            Ok(())
+        }
+        result => result,
+    }
 }
 
 struct Driver<'a, S: Service> {
@@ -78,6 +87,10 @@ struct Driver<'a, S: Service> {
     transactions: Transactions,
     spans: Spans,
     positions: HashMap<Partition, StorePosition>,
+    /// Those that stand still, and why.
+    halted: BTreeMap<Partition, String>,
+    /// When the commit of the last batch began: what it claimed is as old as that.
+    claimed_at: Instant,
     asked_for_ends: Instant,
     /// The broker was said to be away, and has not answered since.
     away: bool,
@@ -118,6 +131,8 @@ impl<'a, S: Service> Driver<'a, S> {
             group_id,
             member,
             positions: HashMap::new(),
+            halted: BTreeMap::new(),
+            claimed_at: Instant::now(),
             asked_for_ends: Instant::now(),
             away: false,
             tables_are_old: false,
@@ -140,8 +155,7 @@ impl<'a, S: Service> Driver<'a, S> {
             match self.turn() {
                 Ok(()) => {}
                 Err(failure) if failure.is_passing() => {
-                    self.report.ready(false, &failure.to_string());
-                    tracing::warn!(service = self.topology.service, error = %chain(&failure), "paused");
+                    self.is_away(&failure);
                     self.start_over()?;
                     pause(BACKOFF.0.saturating_mul(4));
                 }
@@ -189,7 +203,11 @@ impl<'a, S: Service> Driver<'a, S> {
     fn decide(&mut self) -> Result<(), KafkaFailure> {
         while let Some(decision) = self.worker.poll(now_ms()) {
             match decision {
-                Decision::TakeOver(partition) => self.take_over(partition)?,
+                Decision::TakeOver(partition) => {
+                    self.take_over(partition)?;
+                    // Those that are taken over already go on between the others.
+                    break;
+                }
                 Decision::Start { partition, positions } => self.inputs.start(partition, &positions)?,
                 Decision::Load(requests) => {
                     let answers = self.load(&requests)?;
@@ -197,10 +215,12 @@ impl<'a, S: Service> Driver<'a, S> {
                 }
                 Decision::Commit(batch) => self.commit(&batch)?,
                 Decision::Act { partition, key, claim, action } => {
-                    self.shell.perform(Act { partition, key, claim, action, claimed_at: Instant::now() });
+                    self.shell.perform(Act { partition, key, claim, action, claimed_at: self.claimed_at });
                 }
                 Decision::Halt { partition, reason } => {
                     self.report.halted(self.topology.service, partition, &reason);
+                    self.halted.insert(partition, reason.to_string());
+                    self.tell_readiness();
                     self.inputs.stop(&[partition])?;
                 }
             }
@@ -221,9 +241,7 @@ impl<'a, S: Service> Driver<'a, S> {
                     self.worker.assigned(partition);
                 }
                 // With more processes than partitions some stand by.
-                if self.worker.owned().next().is_none() {
-                    self.report.ready(true, "");
-                }
+                self.tell_readiness();
             }
             Rebalance::Revoked { partitions, lost } => {
                 if !lost && let Err(failure) = self.finish(&partitions) {
@@ -245,9 +263,20 @@ impl<'a, S: Service> Driver<'a, S> {
             self.worker.revoked(*partition);
             self.positions.remove(partition);
             self.store.release(*partition);
+            self.halted.remove(partition);
+            self.report.given_up(self.topology.service, *partition);
         }
         self.spans.settle(&self.worker);
         self.inputs.stop(partitions)
+    }
+
+    /// Ready is who does all that is his: no partition stands still or waits for its takeover, and the broker answers.
+    fn tell_readiness(&self) {
+        if let Some((partition, reason)) = self.halted.first_key_value() {
+            self.report.ready(false, &format!("partition {partition} stands still: {reason}"));
+        } else if !self.away && self.worker.running().count() == self.worker.owned().count() {
+            self.report.ready(true, "");
+        }
     }
 
     /// Awaits what is in flight on these partitions, up to the deadline, and commits what is open.

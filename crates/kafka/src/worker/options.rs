@@ -35,7 +35,7 @@ pub struct Act<S: Service> {
     pub claim: ClaimId,
     /// What to do.
     pub action: S::Action,
-    /// When it was claimed, on the boot-time clock: too late and it is dropped.
+    /// When its commit began, on a clock that never goes back: too late and it is dropped.
     pub claimed_at: Instant,
 }
 
@@ -88,6 +88,8 @@ pub trait WorkerReport: Send + Sync {
     fn aborted(&self, service: &'static str, why: &str);
     /// A partition was taken over, after so many changelog records.
     fn taken_over(&self, service: &'static str, partition: Partition, records: u64, took: Duration);
+    /// A partition is not this process's any more.
+    fn given_up(&self, service: &'static str, partition: Partition);
     /// A partition stands still.
     fn halted(&self, service: &'static str, partition: Partition, reason: &HaltReason);
 }

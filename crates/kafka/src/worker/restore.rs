@@ -19,9 +19,10 @@ use rdkafka::{Offset, TopicPartitionList};
 use schemas::{ChangelogHeader, ChangelogRecord, Schemas};
 use stream::{Due, Key, Partition, Service, StateChange, StateStore, StorePosition};
 
+use super::hear::learn;
 use super::transaction::{DUE_HEADER, HEADER_KEY, WRITER_HEADER, due_from, initialised};
-use crate::KafkaFailure;
 use crate::clients::{Cluster, Logged, Polled, create, poll, reassign, unassign};
+use crate::{KafkaFailure, Registry};
 
 /// How many changes a rebuild writes at a time.
 const FILL_RECORDS: usize = 5_000;
@@ -41,6 +42,7 @@ pub(super) struct Restorer {
     timeout: Duration,
     blocked_after: Duration,
     tombstone_retention: Duration,
+    registry: Option<Registry>,
     /// The last blocker that was ended: (partition, offset), so that it happens once.
     ended: Option<(Partition, i64)>,
 }
@@ -59,6 +61,16 @@ enum Target {
     GoOn(StorePosition),
     /// A new view is filled.
     Rebuild(String),
+}
+
+/// With what a view is brought up.
+struct Restoring<'a> {
+    store: &'a mut dyn StateStore,
+    schemas: &'a Schemas,
+    log: &'a str,
+    start: i64,
+    begun: bool,
+    keep_waiting: &'a dyn Fn() -> bool,
 }
 
 impl Restorer {
@@ -80,6 +92,7 @@ impl Restorer {
             timeout: Duration::from_secs(5),
             blocked_after: options.blocked_after,
             tombstone_retention: options.tombstone_retention,
+            registry: options.registry.clone(),
             ended: None,
             cluster,
         })
@@ -87,12 +100,15 @@ impl Restorer {
 
     /// The identity of the changelog: another cluster's topic is another log. (A topic that was deleted and made again is
     /// recognised by its ends and by its missing header: the client can't ask for topic ids.)
-    fn log(&mut self) -> String {
+    fn log(&mut self) -> Result<String, KafkaFailure> {
         if self.log.is_empty() {
-            let cluster = self.committed.client().fetch_cluster_id(self.timeout).unwrap_or_default();
+            let cluster = self.committed.client().fetch_cluster_id(self.timeout).ok_or_else(|| {
+                let source = KafkaError::MetadataFetch(rdkafka::types::RDKafkaErrorCode::OperationTimedOut);
+                KafkaFailure::of("asking for the cluster's id", source)
+            })?;
             self.log = format!("{cluster}/{}", self.changelog);
         }
-        self.log.clone()
+        Ok(self.log.clone())
     }
 
     /// The end of a partition as a `read_uncommitted` reader sees it.
@@ -116,25 +132,28 @@ impl Restorer {
             .map_err(|source| KafkaFailure::of(format!("asking for the end of {topic}[{partition}]"), source))
     }
 
-    /// Brings the partition's view up to the changelog's end.
+    /// Brings the partition's view up to the changelog's end. Where it has `begun` and its changelog has no header, that is
+    /// refused, and nothing is changed.
     pub(super) fn restore<S: Service>(
         &mut self,
         partition: Partition,
         store: &mut dyn StateStore,
         schemas: &Schemas,
+        begun: bool,
         keep_waiting: &dyn Fn() -> bool,
     ) -> Result<Restored, KafkaFailure> {
-        let log = self.log();
+        let log = self.log()?;
         let topic = self.changelog.clone();
         self.wait_until_stable(partition, keep_waiting)?;
         let (start, end) = self.stable_range(&topic, partition)?;
         let target = self.target(partition, store, &log, start, end)?;
         let went_on = matches!(target, Target::GoOn(_));
-        let restored = self.bring_up::<S>(partition, store, schemas, &log, start, target);
+        let mut restoring = Restoring { store, schemas, log: &log, start, begun, keep_waiting };
+        let restored = self.bring_up::<S>(partition, &mut restoring, target);
         match restored {
             // The log does not have the header that the view stands for: it is another log's view after all.
             Ok(Restored { header: None, position, .. }) if went_on && position.header_offset >= 0 => {
-                self.bring_up::<S>(partition, store, schemas, &log, start, new_view())
+                self.bring_up::<S>(partition, &mut restoring, new_view())
             }
             restored => restored,
         }
@@ -143,23 +162,34 @@ impl Restorer {
     fn bring_up<S: Service>(
         &self,
         partition: Partition,
-        store: &mut dyn StateStore,
-        schemas: &Schemas,
-        log: &str,
-        start: i64,
+        restoring: &mut Restoring<'_>,
         target: Target,
     ) -> Result<Restored, KafkaFailure> {
+        let Restoring { store, schemas, log, start, begun, keep_waiting } = restoring;
         let from = match &target {
-            Target::GoOn(position) => position.header_offset.max(start),
+            Target::GoOn(position) => position.header_offset.max(*start),
             Target::Rebuild(generation) => {
                 store.begin_rebuild(partition, generation, log)?;
-                start
+                *start
             }
         };
         let mut fold = Fold { partition, target, pending: Vec::new(), header: None, records: 0 };
-        self.read(&self.changelog, partition, from, |message| fold.take::<S>(&message, store, schemas))?;
+        self.read(&self.changelog, partition, from, *keep_waiting, |message| {
+            if let Some(value) = message.payload() {
+                // Another version may have written it.
+                learn(schemas, self.registry.as_ref(), value)?;
+            }
+            fold.take::<S>(&message, *store, schemas)
+        })?;
         let records = fold.records;
-        let (header, position) = fold.finish(store, log)?;
+        if fold.header.is_none() && *begun && fold.is_rebuild() {
+            return Err(KafkaFailure::Installation(format!(
+                "{} partition {partition} was processed before, but its changelog {} has no header: it was deleted, or the \
+                 prefix is another installation's; restore the topic, or begin anew under another prefix",
+                self.service, self.changelog,
+            )));
+        }
+        let (header, position) = fold.finish(*store, log)?;
         Ok(Restored { header, position, records })
     }
 
@@ -187,15 +217,20 @@ impl Restorer {
             self.committed.offsets_for_times(asked, self.timeout).map_err(|source| KafkaFailure::of(what(), source))?;
         let oldest_kept = found.elements().first().map_or(Offset::End, TopicPartitionListElem::offset);
         let too_old = match oldest_kept {
-            // Everything is younger than the retention, or the log has nothing that young: then nothing came since.
+            // The first that is young enough to have its tombstones: all before it may lack them.
             Offset::Offset(offset) => position.header_offset + 1 < offset && position.header_offset + 2 < end,
-            _ => false,
+            // Nothing is that young: what lies between the view and the end is all the older.
+            _ => position.header_offset + 2 < end,
         };
         Ok(if too_old { new_view() } else { Target::GoOn(position) })
     }
 
     /// Waits until the changelog's last stable offset has come to its end as it is now.
-    fn wait_until_stable(&mut self, partition: Partition, keep_waiting: &dyn Fn() -> bool) -> Result<(), KafkaFailure> {
+    pub(super) fn wait_until_stable(
+        &mut self,
+        partition: Partition,
+        keep_waiting: &dyn Fn() -> bool,
+    ) -> Result<(), KafkaFailure> {
         let topic = self.changelog.clone();
         let end = self.end(&topic, partition)?;
         let began = Instant::now();
@@ -205,7 +240,7 @@ impl Restorer {
                 return Ok(());
             }
             if !keep_waiting() {
-                return Err(KafkaFailure::Installation("stopped while taking over".to_owned()));
+                return Err(stopped());
             }
             if began.elapsed() > self.blocked_after {
                 self.end_blocker(partition, stable)?;
@@ -280,6 +315,7 @@ impl Restorer {
         topic: &str,
         partition: Partition,
         from: i64,
+        keep_waiting: &dyn Fn() -> bool,
         mut each: impl FnMut(rdkafka::message::BorrowedMessage<'_>) -> Result<(), KafkaFailure>,
     ) -> Result<(), KafkaFailure> {
         let failed = |source| KafkaFailure::of(format!("reading {topic}[{partition}]"), source);
@@ -288,6 +324,9 @@ impl Restorer {
         reassign(&self.committed, &assignment).map_err(failed)?;
         let mut heard = Instant::now();
         let result = loop {
+            if !keep_waiting() {
+                break Err(stopped());
+            }
             match poll(&self.committed, POLL) {
                 Ok(Polled::Record(message)) => {
                     heard = Instant::now();
@@ -307,6 +346,10 @@ impl Restorer {
         unassign(&self.committed).map_err(failed)?;
         result
     }
+}
+
+fn stopped() -> KafkaFailure {
+    KafkaFailure::Installation("stopped while taking over".to_owned())
 }
 
 fn new_view() -> Target {
@@ -347,7 +390,8 @@ impl Fold {
             };
             let value = message.payload().map(Bytes::copy_from_slice);
             self.pending.push(StateChange { key: Key::from(key), value, due });
-            return Ok(());
+            // A new view is not in use before it is whole, and committed records end with a header: no need to keep them.
+            return if self.is_rebuild() && self.pending.len() >= FILL_RECORDS { self.fill(store) } else { Ok(()) };
         }
         let value = message.payload().ok_or_else(|| unusable("is a header without a value"))?;
         let record: ChangelogRecord<S::State> =
@@ -358,14 +402,21 @@ impl Fold {
         Ok(())
     }
 
+    fn is_rebuild(&self) -> bool {
+        matches!(self.target, Target::Rebuild(_))
+    }
+
+    fn fill(&mut self, store: &mut dyn StateStore) -> Result<(), KafkaFailure> {
+        if let Target::Rebuild(generation) = &self.target {
+            store.fill(self.partition, generation, &self.pending)?;
+        }
+        self.pending.clear();
+        Ok(())
+    }
+
     fn apply(&mut self, store: &mut dyn StateStore, header_offset: i64) -> Result<(), KafkaFailure> {
         match &mut self.target {
-            Target::Rebuild(generation) => {
-                // The view is not in use before it is whole, so the steps need no fence.
-                for chunk in self.pending.chunks(FILL_RECORDS) {
-                    store.fill(self.partition, generation, chunk)?;
-                }
-            }
+            Target::Rebuild(_) => self.fill(store)?,
             Target::GoOn(position) => {
                 if header_offset <= position.header_offset {
                     self.pending.clear();

@@ -282,7 +282,7 @@ mod tests {
     }
 
     fn emitted(trace: &str, by_timer: bool) -> Emitted<()> {
-        Emitted { output: (), trace: Some(trace.into()), by_timer }
+        Emitted { output: (), trace: Some(trace.into()), by_timer, partition: 0 }
     }
 
     fn attribute(span: &SpanData, name: &str) -> Option<String> {

@@ -13,18 +13,12 @@ impl<S: Service> Driver<'_, S> {
     pub(super) fn take_over(&mut self, partition: Partition) -> Result<(), KafkaFailure> {
         let began = Instant::now();
         self.raise_bounds()?;
-        let known = self.has_committed_offset(partition);
+        let stopped = self.stopped;
+        self.restorer.wait_until_stable(partition, &|| !stopped())?;
+        // Before anything is changed: a log that lost its header begins nothing anew.
+        let known = self.has_committed_offset(partition)?;
         let had_view = self.store.position(partition)?.is_some_and(|position| position.header_offset >= 0);
-        let restored = self.restore(partition)?;
-        if restored.header.is_none() && (known || had_view) {
-            return Err(KafkaFailure::Installation(format!(
-                "{} partition {partition} has {} but its changelog {} has no header: it was deleted, or the prefix is \
-                 another installation's; restore the topic, or begin anew under another prefix",
-                self.topology.service,
-                if known { "committed offsets" } else { "a view in the store" },
-                self.options.cluster.topic(self.topology.changelog),
-            )));
-        }
+        let restored = self.restore(partition, known || had_view)?;
         let (mut log_starts, mut log_ends) = (Vec::new(), Vec::new());
         for input in self.topology.inputs {
             let (start, end) = self.restorer.stable_range(&self.options.cluster.topic(input.dataset), partition)?;
@@ -33,28 +27,26 @@ impl<S: Service> Driver<'_, S> {
         }
         self.worker.taken_over(partition, Takeover { header: restored.header, log_starts, log_ends });
         self.report.taken_over(self.topology.service, partition, restored.records, began.elapsed());
-        self.report.ready(true, "");
+        self.halted.remove(&partition);
+        self.tell_readiness();
         Ok(())
     }
 
     /// Asks for the group's stable offset; whether there is one.
-    fn has_committed_offset(&self, partition: Partition) -> bool {
+    fn has_committed_offset(&self, partition: Partition) -> Result<bool, KafkaFailure> {
         let topic = self.options.cluster.topic(self.topology.primary().dataset);
         let mut list = TopicPartitionList::new();
         list.add_partition(&topic, partition);
-        // While a dead worker's transaction is open this fails in passing; the changelog then says whose it is.
-        match self.group.committed_offsets(list, Duration::from_millis(500)) {
-            Ok(list) => list.elements().iter().any(|element| matches!(element.offset(), Offset::Offset(_))),
-            Err(error) => {
-                tracing::debug!(%error, partition, "the group's offsets are not stable yet");
-                false
-            }
-        }
+        let list = self.group.committed_offsets(list, Duration::from_secs(5)).map_err(|source| {
+            KafkaFailure::of(format!("asking for the group's offset of {topic}[{partition}]"), source)
+        })?;
+        Ok(list.elements().iter().any(|element| matches!(element.offset(), Offset::Offset(_))))
     }
 
-    pub(super) fn restore(&mut self, partition: Partition) -> Result<restore::Restored, KafkaFailure> {
+    /// `begun`: the partition has been processed before, so its changelog has a header.
+    pub(super) fn restore(&mut self, partition: Partition, begun: bool) -> Result<restore::Restored, KafkaFailure> {
         let stopped = self.stopped;
-        let restored = self.restorer.restore::<S>(partition, self.store, &self.schemas, &|| !stopped())?;
+        let restored = self.restorer.restore::<S>(partition, self.store, &self.schemas, begun, &|| !stopped())?;
         self.positions.insert(partition, restored.position.clone());
         Ok(restored)
     }

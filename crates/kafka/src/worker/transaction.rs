@@ -13,9 +13,8 @@ use rdkafka::consumer::ConsumerGroupMetadata;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::Message;
 use rdkafka::producer::{BaseProducer, BaseRecord, DeliveryResult, Producer, ProducerContext, PurgeConfig};
-use rdkafka::util::Timeout;
 use rdkafka::{ClientContext, Offset, TopicPartitionList};
-use schemas::{Contract, Mark, MarkEntry, OutputBound, Schemas};
+use schemas::{Mark, MarkEntry, OutputBound, Schemas};
 use stream::{Batch, Output, Partition, Service, Topology};
 
 use crate::KafkaFailure;
@@ -27,8 +26,8 @@ use super::spans::Spans;
 
 /// The key of a changelog's header. No customer id begins with this character.
 pub(crate) const HEADER_KEY: &str = "\0";
-/// How long the client is left alone with an abort.
-const ABORT_STEP: Duration = Duration::from_millis(200);
+/// How long the client is left alone with the end of a transaction.
+const STEP: Duration = Duration::from_millis(200);
 /// Names the writer of a changelog record.
 pub(super) const WRITER_HEADER: &str = "vuelve-writer";
 /// What a key waits for, on its changelog record: the four lanes, 8 bytes each, big-endian milliseconds; `i64::MIN` for none.
@@ -45,13 +44,28 @@ pub(super) enum Outcome {
     Aborted(KafkaError),
     /// Nobody knows, or the producer is of no use any more: make it anew and ask the log.
     Rebuild(KafkaError),
+    /// Nothing was written, and nothing will be: what comes of this partition's records can't be.
+    Unwritable(Partition, String),
+}
+
+/// Why a transaction was not committed.
+enum Failure {
+    Client(KafkaError),
+    Unwritable(Partition, String),
+}
+
+impl From<KafkaError> for Failure {
+    fn from(error: KafkaError) -> Self {
+        Self::Client(error)
+    }
 }
 
 #[derive(Debug, Default)]
 struct Deliveries {
     /// By topic and partition: the last offset written; −1 where the broker did not say.
     last: Vec<(String, HashMap<Partition, i64>)>,
-    failure: Option<KafkaError>,
+    /// The first, and of which partition.
+    failure: Option<(KafkaError, Partition)>,
 }
 
 #[derive(Debug, Default)]
@@ -73,8 +87,8 @@ impl ProducerContext for DeliveryContext {
     fn delivery(&self, result: &DeliveryResult<'_>, (): ()) {
         let mut deliveries = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         match result {
-            Err((error, _)) => {
-                deliveries.failure.get_or_insert_with(|| error.clone());
+            Err((error, message)) => {
+                deliveries.failure.get_or_insert_with(|| (error.clone(), message.partition()));
             }
             Ok(message) => {
                 let index = deliveries.last.iter().position(|(topic, _)| topic == message.topic());
@@ -147,7 +161,11 @@ impl Transactions {
         spans.sent(result.is_ok());
         match result {
             Ok(headers) => Outcome::Committed(headers),
-            Err(error) => self.give_up(error),
+            Err(Failure::Client(error)) => self.give_up(error),
+            Err(Failure::Unwritable(partition, reason)) => match self.abort() {
+                Ok(()) => Outcome::Unwritable(partition, reason),
+                Err(error) => Outcome::Rebuild(error),
+            },
         }
     }
 
@@ -156,7 +174,7 @@ impl Transactions {
         batch: &Batch<S>,
         group: &ConsumerGroupMetadata,
         spans: &mut Spans,
-    ) -> Result<HashMap<Partition, Option<i64>>, KafkaError> {
+    ) -> Result<HashMap<Partition, Option<i64>>, Failure> {
         self.producer.begin_transaction()?;
         self.write_outputs(batch, spans)?;
         self.write_changes(batch)?;
@@ -176,11 +194,12 @@ impl Transactions {
         self.wait_for_deliveries()?;
         let headers = self.header_offsets(batch);
         self.raise_own_bounds();
-        retrying(limit, || self.producer.commit_transaction(Timeout::Never))?;
+        // In steps, each of which goes on with the same request.
+        retrying(limit, || self.producer.commit_transaction(STEP))?;
         Ok(headers)
     }
 
-    fn write_outputs<S: Service>(&mut self, batch: &Batch<S>, spans: &mut Spans) -> Result<(), KafkaError> {
+    fn write_outputs<S: Service>(&mut self, batch: &Batch<S>, spans: &mut Spans) -> Result<(), Failure> {
         let topics: Vec<(&str, String)> =
             self.topology.outputs.iter().map(|dataset| (*dataset, self.cluster.topic(dataset))).collect();
         for emitted in &batch.outputs {
@@ -190,13 +209,13 @@ impl Transactions {
                     dataset,
                     "invariant `outputs_are_declared` is broken: an output is not in the topology"
                 );
-                return Err(KafkaError::Canceled);
+                return Err(Failure::Unwritable(emitted.partition, format!("{dataset} is not in the topology")));
             };
             self.buffer.clear();
-            let value = emitted.output.encode(&self.schemas, &mut self.buffer).map_err(|error| {
-                tracing::error!(%error, dataset, "an output does not fit its schema");
-                KafkaError::Canceled
-            })?;
+            let value = emitted
+                .output
+                .encode(&self.schemas, &mut self.buffer)
+                .map_err(|error| Failure::Unwritable(emitted.partition, format!("a record of {dataset}: {error}")))?;
             let mut record = BaseRecord::<[u8], [u8]>::to(topic).key(emitted.output.key().as_bytes());
             if value {
                 record = record.payload(&self.buffer);
@@ -206,7 +225,7 @@ impl Transactions {
                 let header = Header { name: TRACE_HEADER.to_owned(), value: trace.as_bytes().to_vec() };
                 record = record.headers(owned_headers(&[header]));
             }
-            send(&self.producer, record)?;
+            send(&self.producer, record).map_err(of_record(emitted.partition, dataset))?;
         }
         let dead_letters = self.cluster.topic(dead_letters::DATASET);
         for letter in &batch.dead_letters {
@@ -214,12 +233,12 @@ impl Transactions {
             let mut record = BaseRecord::<[u8], [u8]>::to(&dead_letters).headers(owned_headers(&headers));
             record.key = letter.key.as_deref();
             record.payload = letter.value.as_deref();
-            send(&self.producer, record)?;
+            send(&self.producer, record).map_err(of_record(letter.partition, dead_letters::DATASET))?;
         }
         Ok(())
     }
 
-    fn write_changes<S: Service>(&self, batch: &Batch<S>) -> Result<(), KafkaError> {
+    fn write_changes<S: Service>(&self, batch: &Batch<S>) -> Result<(), Failure> {
         let topic = self.cluster.topic(self.topology.changelog);
         let writer = Header { name: WRITER_HEADER.to_owned(), value: self.transactional_id.clone().into_bytes() };
         for partition in &batch.partitions {
@@ -230,13 +249,13 @@ impl Transactions {
                     .key(change.key.as_bytes())
                     .headers(owned_headers(&[writer.clone(), due]));
                 record.payload = change.value.as_deref();
-                send(&self.producer, record)?;
+                send(&self.producer, record).map_err(of_record(partition.partition, self.topology.changelog))?;
             }
         }
         Ok(())
     }
 
-    fn write_mark<S: Service>(&mut self, batch: &Batch<S>) -> Result<(), KafkaError> {
+    fn write_mark<S: Service>(&mut self, batch: &Batch<S>) -> Result<(), Failure> {
         let Some(dataset) = self.topology.marks else { return Ok(()) };
         self.raise_own_bounds();
         let bounds = self
@@ -253,15 +272,18 @@ impl Transactions {
         };
         let topic = self.cluster.topic(dataset);
         self.buffer.clear();
-        encode(&self.schemas, dataset, &mark, &mut self.buffer)?;
+        self.schemas.encode(dataset, &mark, &mut self.buffer).map_err(|error| {
+            let first = batch.marks.first().map_or(0, |(partition, _)| *partition);
+            Failure::Unwritable(first, format!("a mark: {error}"))
+        })?;
         let record = BaseRecord::<[u8], [u8]>::to(&topic)
             .partition(0)
             .key(self.topology.service.as_bytes())
             .payload(&self.buffer);
-        send(&self.producer, record)
+        Ok(send(&self.producer, record)?)
     }
 
-    fn write_headers<S: Service>(&mut self, batch: &Batch<S>) -> Result<(), KafkaError> {
+    fn write_headers<S: Service>(&mut self, batch: &Batch<S>) -> Result<(), Failure> {
         let topic = self.cluster.topic(self.topology.changelog);
         let writer = Header { name: WRITER_HEADER.to_owned(), value: self.transactional_id.clone().into_bytes() };
         for partition in &batch.partitions {
@@ -269,10 +291,7 @@ impl Transactions {
             self.buffer.clear();
             self.schemas
                 .encode_changelog::<S::State>(self.topology.changelog, Some(header), None, None, &mut self.buffer)
-                .map_err(|error| {
-                    tracing::error!(%error, "a header does not fit its schema");
-                    KafkaError::Canceled
-                })?;
+                .map_err(|error| Failure::Unwritable(partition.partition, format!("a header: {error}")))?;
             let record = BaseRecord::<[u8], [u8]>::to(&topic)
                 .partition(partition.partition)
                 .key(HEADER_KEY.as_bytes())
@@ -284,15 +303,18 @@ impl Transactions {
     }
 
     /// Waits until the broker has acknowledged all that was sent. `flush` would wait in steps of 100 ms.
-    fn wait_for_deliveries(&self) -> Result<(), KafkaError> {
+    fn wait_for_deliveries(&self) -> Result<(), Failure> {
         let deadline = Instant::now() + self.cluster.transaction_timeout;
         while self.producer.in_flight_count() > 0 {
             self.producer.poll(Duration::from_millis(1));
             if Instant::now() > deadline {
-                return Err(KafkaError::MessageProduction(RDKafkaErrorCode::MessageTimedOut));
+                return Err(KafkaError::MessageProduction(RDKafkaErrorCode::MessageTimedOut).into());
             }
         }
-        self.deliveries().failure.take().map_or(Ok(()), Err)
+        match self.deliveries().failure.take() {
+            None => Ok(()),
+            Some((error, partition)) => Err(of_record(partition, "a topic")(error)),
+        }
     }
 
     fn raise_own_bounds(&mut self) {
@@ -346,7 +368,7 @@ impl Transactions {
             while self.producer.in_flight_count() > 0 && Instant::now() < deadline {
                 self.producer.poll(Duration::from_millis(1));
             }
-            match self.producer.abort_transaction(ABORT_STEP) {
+            match self.producer.abort_transaction(STEP) {
                 Err(KafkaError::Transaction(error)) if error.is_retriable() && Instant::now() < deadline => {
                     tracing::debug!(%error, "aborting goes on");
                 }
@@ -386,6 +408,25 @@ fn retrying(limit: Duration, mut call: impl FnMut() -> Result<(), KafkaError>) -
     }
 }
 
+/// What is wrong with a record itself is wrong again the next time; everything else may pass.
+fn of_record(partition: Partition, dataset: &str) -> impl FnOnce(KafkaError) -> Failure {
+    move |error| {
+        let for_good = matches!(
+            error.rdkafka_error_code(),
+            Some(
+                RDKafkaErrorCode::MessageSizeTooLarge
+                    | RDKafkaErrorCode::InvalidMessageSize
+                    | RDKafkaErrorCode::InvalidRecord
+            )
+        );
+        if for_good {
+            Failure::Unwritable(partition, format!("a record of {dataset}: {error}"))
+        } else {
+            Failure::Client(error)
+        }
+    }
+}
+
 /// Hands a record to the client; where its buffer is full, waits for the broker.
 fn send(producer: &BaseProducer<DeliveryContext>, mut record: BaseRecord<'_, [u8], [u8]>) -> Result<(), KafkaError> {
     loop {
@@ -398,13 +439,6 @@ fn send(producer: &BaseProducer<DeliveryContext>, mut record: BaseRecord<'_, [u8
             Err((error, _)) => return Err(error),
         }
     }
-}
-
-fn encode<T: Contract>(schemas: &Schemas, dataset: &str, value: &T, buffer: &mut Vec<u8>) -> Result<(), KafkaError> {
-    schemas.encode(dataset, value, buffer).map_err(|error| {
-        tracing::error!(%error, dataset, "a record does not fit its schema");
-        KafkaError::Canceled
-    })
 }
 
 fn due_bytes(due: &stream::Due) -> Vec<u8> {

@@ -94,12 +94,23 @@ pub enum HaltReason {
     /// A stored state can't be read.
     #[error("the stored state of a key can't be decoded: {0}")]
     State(String),
-    /// A state can't be written: it is too large, or does not fit its schema.
+    /// A record can't be written: it is too large, or does not fit its schema.
     #[error(
-        "the state of a key can't be written to the changelog: {0}; nothing of the batch was written, and the partition \
-         goes on once a version runs that keeps less"
+        "what comes of its records can't be written: {0}; nothing of the batch was written, and the partition goes on once \
+         a version runs that writes less"
     )]
     Unwritable(String),
+    /// The broker does not say when it got a record, and time hangs on that.
+    #[error(
+        "partition {partition} of {dataset} carries the times of who wrote it, and time hangs on the broker's: set \
+         message.timestamp.type = LogAppendTime on the topic, as `vuelve topics create` does"
+    )]
+    NotBrokerTime {
+        /// Which input.
+        dataset: &'static str,
+        /// Which partition.
+        partition: Partition,
+    },
     /// A step broke the rule that a timer, once fired, is no longer due.
     #[error("invariant `timer_makes_progress` is broken: after {fired} firings a timer is still due at {due}")]
     NoProgress {

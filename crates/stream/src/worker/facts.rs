@@ -63,6 +63,13 @@ impl<S: Service> Worker<S> {
         }
     }
 
+    /// Fact: a partition can't go on, as the driver found. Where that was while it wrote a batch, nothing of it was written.
+    pub fn halted(&mut self, partition: Partition, reason: HaltReason) {
+        if self.parts.get(&partition).is_some_and(|part| part.phase != Phase::Halted) {
+            self.halt(partition, reason);
+        }
+    }
+
     /// Fact: the partition's view and header are restored.
     pub fn taken_over(&mut self, partition: Partition, takeover: Takeover) {
         let (topology, known) = (self.topology, self.settings.feature_level);

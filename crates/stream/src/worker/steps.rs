@@ -59,9 +59,9 @@ impl<S: Service> Worker<S> {
         let now = step.at.map_or(slot.entry.time, |at| at.max(slot.entry.time));
         let context = Context { key, now, stored_at: step.stored_at, trace: step.trace, revision };
         let effects = &mut self.effects;
-        effects.begin(&step.cause, step.trace.cloned());
+        effects.begin(partition, &step.cause, step.trace.cloned());
         let disposition = if self.checks_steps {
-            checked::<S>(&self.policy, &mut slot.entry.state, &step.cause, &context, effects)
+            checked::<S>(partition, &self.policy, &mut slot.entry.state, &step.cause, &context, effects)
         } else {
             S::step(&self.policy, &mut slot.entry.state, step.cause, &context, effects)
         };
@@ -113,6 +113,7 @@ impl<S: Service> Worker<S> {
 
 /// Takes the step twice and panics where it is not what a service promises (see [`Worker::check_steps`]).
 fn checked<S: Service>(
+    partition: Partition,
     policy: &S::Policy,
     state: &mut S::State,
     cause: &Cause<S::Input, S::Completion>,
@@ -122,7 +123,7 @@ fn checked<S: Service>(
     let before = state.clone();
     let mut again = before.clone();
     let mut effects_again = Effects::default();
-    effects_again.begin(cause, context.trace.cloned());
+    effects_again.begin(partition, cause, context.trace.cloned());
     let disposition = S::step(policy, state, cause.clone(), context, effects);
     let disposition_again = S::step(policy, &mut again, cause.clone(), context, &mut effects_again);
     assert!(

@@ -70,6 +70,27 @@ fn a_log_that_ends_before_what_was_processed_halts_the_partition() {
 }
 
 #[test]
+fn what_can_not_be_written_halts_the_partition_that_it_came_of_and_the_others_go_on() {
+    let mut hand = Hand::<Marked>::owning(live(), &[0, 1]);
+    hand.order(0, "a", "1 note");
+    hand.order(1, "b", "1 note");
+    hand.worker.finish();
+    let batch = loop {
+        match hand.worker.poll(hand.now_ms).unwrap() {
+            stream::Decision::Commit(batch) => break batch,
+            decision => hand.carry_out(decision),
+        }
+    };
+    let came_of: Vec<_> = batch.outputs.iter().map(|emitted| (emitted.output.key.clone(), emitted.partition)).collect();
+    assert_eq!(came_of, [("a".to_owned(), 0), ("b".to_owned(), 1)]);
+    hand.worker.aborted();
+    hand.worker.halted(0, HaltReason::Unwritable("a record of test.told: too large".to_owned()));
+    hand.after_ms(1000);
+    assert_eq!(hand.told(), [told("b", "noted", 1)]);
+    one_goes_on(&mut hand);
+}
+
+#[test]
 fn a_header_of_a_higher_feature_level_halts_the_partition() {
     let mut hand = Hand::<Marked>::new(live());
     hand.worker.assigned(0);

@@ -126,10 +126,13 @@ impl WorkerReport for Report {
         self.metrics.halted.record(0, &of_partition(service, partition));
     }
 
+    fn given_up(&self, service: &'static str, partition: Partition) {
+        self.metrics.halted.record(0, &of_partition(service, partition));
+    }
+
     fn halted(&self, service: &'static str, partition: Partition, reason: &HaltReason) {
         tracing::error!(service, partition, %reason, "a partition stands still");
         self.metrics.halted.record(1, &of_partition(service, partition));
-        self.condition.not_met(format!("partition {partition} stands still: {reason}"));
     }
 }
 
