@@ -4,6 +4,7 @@ pub mod admin;
 pub mod clickstream;
 pub mod expected;
 pub mod installation;
+pub mod newer;
 pub mod result;
 
 use std::path::{Path, PathBuf};
