@@ -12,22 +12,6 @@ use rdkafka::{ClientConfig, TopicPartitionList};
 
 use crate::KafkaFailure;
 
-/// The client settings that an operator may pass through: transport, identity, nothing that touches correctness.
-pub const SECURITY_KEYS: [&str; 12] = [
-    "security.protocol",
-    "sasl.mechanism",
-    "sasl.username",
-    "sasl.password",
-    "ssl.ca.location",
-    "ssl.certificate.location",
-    "ssl.key.location",
-    "ssl.key.password",
-    "ssl.endpoint.identification.algorithm",
-    "client.rack",
-    "socket.timeout.ms",
-    "broker.address.family",
-];
-
 /// The largest record that is sent: what any producer could write to a topic, and the headers of a dead letter.
 const MAX_RECORD_BYTES: usize = (1 << 20) + (64 << 10);
 
@@ -40,7 +24,7 @@ pub struct Cluster {
     pub prefix: String,
     /// The number of partitions of every customer topic.
     pub partitions: i32,
-    /// Further settings, of [`SECURITY_KEYS`].
+    /// Further settings: transport, identity, tuning. What exactly-once rests on is set after them.
     pub security: BTreeMap<String, String>,
     /// A dead process's open transaction is ended by the broker after this.
     pub transaction_timeout: Duration,

@@ -17,7 +17,7 @@ mod worker;
 
 pub use admin::{Follower, ReadRecord, is_changelog_header};
 pub use append::{Appender, Header, NewRecord};
-pub use clients::{Cluster, SECURITY_KEYS};
+pub use clients::Cluster;
 pub use dead_letters::{LetterHead, REDRIVES_HEADER, redrive_record};
 pub use error::KafkaFailure;
 pub use registry::{Registry, RegistryError};

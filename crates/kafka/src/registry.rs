@@ -1,38 +1,67 @@
 //! The schema registry, by its Confluent-compatible API.
+//!
+//! Wanted properties:
+//! - only the registry's own word that there is no such schema is taken for it: a proxy's page, a wrong path, a missing
+//!   right or a redirect says nothing about schemas, and passes;
+//! - its password is shown nowhere.
 
+use std::fmt;
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use schemas::Schemas;
 use serde::Deserialize;
 
 /// Answers larger than this are no schema of ours.
 const MAX_ANSWER_BYTES: u64 = 4 << 20;
 
+/// How much of an answer is repeated where it is none.
+const MAX_TOLD_CHARS: usize = 300;
+
+/// The numbers of Confluent's API that are for good, by what was asked. (409: our schema does not fit those before it; 42201
+/// to 42203: the schema, its version or its level is not valid.)
+const REGISTERING: &[u32] = &[409, 42201, 42202, 42203];
+/// (40401: no such subject; 40403: the subject has no such schema.)
+const LOOKING_UP: &[u32] = &[NO_SUBJECT, NO_SCHEMA, 42201];
+const LEARNING: &[u32] = &[NO_SCHEMA];
+const NO_SUBJECT: u32 = 40401;
+const NO_SCHEMA: u32 = 40403;
+
 /// A Confluent-compatible schema registry.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Registry {
     agent: ureq::Agent,
     url: String,
+    /// The header by which it knows us, if it asks for one.
+    authorization: Option<String>,
+}
+
+/// Without the password.
+impl fmt::Debug for Registry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Registry").field("url", &self.url).finish_non_exhaustive()
+    }
 }
 
 /// Why the registry did not do as asked.
 #[derive(Debug, thiserror::Error)]
 pub enum RegistryError {
-    /// No answer, or a passing failure.
-    #[error("the schema registry at {url} does not answer: {reason}")]
+    /// No answer, or none that a registry gives: try again.
+    #[error("the schema registry at {url} {reason}")]
     Unavailable {
         /// Its address.
         url: String,
         /// What happened.
         reason: String,
     },
-    /// It has another schema for the subject, and ours does not fit it.
-    #[error("the schema registry refuses the schema of {subject} (HTTP {status}): {reason}")]
+    /// The registry says for good that it can't be had: there is no such schema, or ours does not fit those before it.
+    #[error("the schema registry refuses {subject} ({code}): {reason}")]
     Refused {
         /// Which subject, or schema.
         subject: String,
-        /// The HTTP status.
-        status: u16,
+        /// Confluent's number for it.
+        code: u32,
         /// What it said.
         reason: String,
     },
@@ -69,6 +98,23 @@ struct SchemaAnswer {
     schema: String,
 }
 
+/// What the registry says where it refuses.
+#[derive(Deserialize)]
+struct Refusal {
+    error_code: u32,
+    #[serde(default)]
+    message: String,
+}
+
+/// What is asked of it, and which refusals of that are for good.
+struct Question<'a> {
+    method: &'a str,
+    path: String,
+    body: Option<&'a serde_json::Value>,
+    subject: &'a str,
+    for_good: &'a [u32],
+}
+
 impl Registry {
     /// The registry at a URL such as `http://127.0.0.1:8081` (its path, as in `/apis/ccompat/v7`, included).
     pub fn new(url: &str, timeout: Duration) -> Self {
@@ -78,7 +124,14 @@ impl Registry {
             .max_redirects(0)
             .build()
             .new_agent();
-        Self { agent, url: url.trim_end_matches('/').to_owned() }
+        Self { agent, url: url.trim_end_matches('/').to_owned(), authorization: None }
+    }
+
+    /// The same, for a user with a password (HTTP Basic).
+    #[must_use]
+    pub fn with_login(mut self, user: &str, password: &str) -> Self {
+        self.authorization = Some(format!("Basic {}", STANDARD.encode(format!("{user}:{password}"))));
+        self
     }
 
     /// Registers every contract under `<topic>-value` where `register` says so, else looks it up; binds what is written
@@ -86,80 +139,119 @@ impl Registry {
     pub fn bind(&self, prefix: &str, schemas: &Schemas, register: bool) -> Result<(), RegistryError> {
         for (dataset, _, text) in schemas::contracts() {
             let subject = format!("{}-value", schemas::topic_name(prefix, dataset));
-            let body = serde_json::json!({ "schemaType": "AVRO", "schema": text });
-            if register {
-                // Before the first version, so that no later one can break a reader.
-                let compatibility = serde_json::json!({ "compatibility": "FULL_TRANSITIVE" });
-                self.call("PUT", &format!("/config/{subject}"), Some(&compatibility), &subject)?;
-                let answer: IdAnswer =
-                    self.call_for("POST", &format!("/subjects/{subject}/versions"), Some(&body), &subject)?;
-                schemas.bind(dataset, answer.id);
-            } else {
-                let found: Result<IdAnswer, _> =
-                    self.call_for("POST", &format!("/subjects/{subject}"), Some(&body), &subject);
-                let answer = found.map_err(|error| match error {
-                    RegistryError::Refused { status: 404, subject, .. } => RegistryError::NotRegistered { subject },
-                    other => other,
-                })?;
-                schemas.bind(dataset, answer.id);
-            }
+            let schema = serde_json::json!({ "schemaType": "AVRO", "schema": text });
+            let answer = if register { self.register(&subject, &schema) } else { self.look_up(&subject, &schema) };
+            schemas.bind(dataset, answer?.id);
         }
         Ok(())
+    }
+
+    fn register(&self, subject: &str, schema: &serde_json::Value) -> Result<IdAnswer, RegistryError> {
+        // Before the first version, so that no later one can break a reader.
+        let compatibility = serde_json::json!({ "compatibility": "FULL_TRANSITIVE" });
+        self.call(&Question {
+            method: "PUT",
+            path: format!("/config/{subject}"),
+            body: Some(&compatibility),
+            subject,
+            for_good: REGISTERING,
+        })?;
+        self.call_for(&Question {
+            method: "POST",
+            path: format!("/subjects/{subject}/versions"),
+            body: Some(schema),
+            subject,
+            for_good: REGISTERING,
+        })
+    }
+
+    fn look_up(&self, subject: &str, schema: &serde_json::Value) -> Result<IdAnswer, RegistryError> {
+        let question = Question {
+            method: "POST",
+            path: format!("/subjects/{subject}"),
+            body: Some(schema),
+            subject,
+            for_good: LOOKING_UP,
+        };
+        self.call_for(&question).map_err(|error| match error {
+            RegistryError::Refused { code: NO_SUBJECT | NO_SCHEMA, subject, .. } => {
+                RegistryError::NotRegistered { subject }
+            }
+            other => other,
+        })
     }
 
     /// Fetches the schema behind an id that a record names, and remembers it.
     pub fn learn(&self, schemas: &Schemas, id: u32) -> Result<(), RegistryError> {
         let subject = format!("schema {id}");
-        let answer: SchemaAnswer = self.call_for("GET", &format!("/schemas/ids/{id}"), None, &subject)?;
+        let question = Question {
+            method: "GET",
+            path: format!("/schemas/ids/{id}"),
+            body: None,
+            subject: &subject,
+            for_good: LEARNING,
+        };
+        let answer: SchemaAnswer = self.call_for(&question)?;
         schemas
             .learn(id, &answer.schema)
             .map_err(|error| RegistryError::Unreadable { subject, reason: error.to_string() })
     }
 
-    fn call_for<T: for<'de> Deserialize<'de>>(
-        &self,
-        method: &str,
-        path: &str,
-        body: Option<&serde_json::Value>,
-        subject: &str,
-    ) -> Result<T, RegistryError> {
-        let text = self.call(method, path, body, subject)?;
+    fn call_for<T: for<'de> Deserialize<'de>>(&self, question: &Question<'_>) -> Result<T, RegistryError> {
+        let text = self.call(question)?;
+        // Whoever answers something else is no registry, whatever the status: a proxy's page, a log-in form.
         serde_json::from_str(&text)
-            .map_err(|error| RegistryError::Unreadable { subject: subject.to_owned(), reason: error.to_string() })
+            .map_err(|_| self.unavailable(format!("gives no answer of a registry: {}", told(&text))))
     }
 
-    fn call(
-        &self,
-        method: &str,
-        path: &str,
-        body: Option<&serde_json::Value>,
-        subject: &str,
-    ) -> Result<String, RegistryError> {
-        let unavailable = |reason: String| RegistryError::Unavailable { url: self.url.clone(), reason };
-        let url = format!("{}{path}", self.url);
-        let response = match (method, body) {
-            ("PUT", Some(body)) => self.agent.put(&url).content_type(CONTENT_TYPE).send(body.to_string()),
-            (_, Some(body)) => self.agent.post(&url).content_type(CONTENT_TYPE).send(body.to_string()),
-            (_, None) => self.agent.get(&url).call(),
+    fn call(&self, question: &Question<'_>) -> Result<String, RegistryError> {
+        let away = |error: ureq::Error| self.unavailable(format!("does not answer: {error}"));
+        let url = format!("{}{}", self.url, question.path);
+        let response = match (question.method, question.body) {
+            ("PUT", Some(body)) => self.known(self.agent.put(&url)).content_type(CONTENT_TYPE).send(body.to_string()),
+            (_, Some(body)) => self.known(self.agent.post(&url)).content_type(CONTENT_TYPE).send(body.to_string()),
+            (_, None) => self.known(self.agent.get(&url)).call(),
         };
-        let mut response = response.map_err(|error| unavailable(error.to_string()))?;
+        let mut response = response.map_err(away)?;
         let status = response.status().as_u16();
-        let text = response
-            .body_mut()
-            .with_config()
-            .limit(MAX_ANSWER_BYTES)
-            .read_to_string()
-            .map_err(|error| unavailable(error.to_string()))?;
-        match status {
-            200..=299 => Ok(text),
-            408 | 429 | 500..=599 => Err(unavailable(format!("HTTP {status}"))),
-            _ => Err(RegistryError::Refused {
-                subject: subject.to_owned(),
-                status,
-                reason: text.chars().take(300).collect(),
-            }),
+        let text = response.body_mut().with_config().limit(MAX_ANSWER_BYTES).read_to_string().map_err(away)?;
+        if (200..=299).contains(&status) {
+            return Ok(text);
+        }
+        match serde_json::from_str(&text) {
+            Ok(Refusal { error_code: code, message }) if question.for_good.contains(&code) => {
+                Err(RegistryError::Refused { subject: question.subject.to_owned(), code, reason: told(&message) })
+            }
+            _ => Err(self.unavailable(format!("answers HTTP {status}{}: {}", advice(status), told(&text)))),
         }
     }
+
+    /// A request that says who asks.
+    fn known<Body>(&self, request: ureq::RequestBuilder<Body>) -> ureq::RequestBuilder<Body> {
+        match &self.authorization {
+            Some(authorization) => request.header("authorization", authorization),
+            None => request,
+        }
+    }
+
+    fn unavailable(&self, reason: String) -> RegistryError {
+        RegistryError::Unavailable { url: self.url.clone(), reason }
+    }
+}
+
+/// What to do about a status.
+fn advice(status: u16) -> &'static str {
+    match status {
+        401 | 403 => " (kafka.registry_user and its password say who asks)",
+        300..=399 => " (it sends us elsewhere: kafka.registry_url must be its own address)",
+        404 => " (kafka.registry_url must lead to the API, path included)",
+        _ => "",
+    }
+}
+
+/// The beginning of what was said, in one line.
+fn told(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ").chars().take(MAX_TOLD_CHARS).collect()
 }
 
 const CONTENT_TYPE: &str = "application/vnd.schemaregistry.v1+json";

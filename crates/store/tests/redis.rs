@@ -411,7 +411,17 @@ fn a_view_of_another_layout_is_no_view_and_is_rebuilt() {
 }
 
 #[test]
-fn a_password_comes_from_the_url_or_a_file_is_read_anew_and_is_never_shown() {
+fn a_redis_with_requirepass_takes_the_password_without_a_user() {
+    let server = testkit::Redis::start().unwrap();
+    server.command(&["CONFIG", "SET", "requirepass", "one-secret"]).unwrap();
+    let mut with_password = impatient(server.url());
+    assert!(Redis::new(with_password.clone()).unwrap().check().is_err());
+    with_password.password = Some("one-secret".into());
+    Redis::new(with_password).unwrap().check().unwrap();
+}
+
+#[test]
+fn a_password_comes_from_the_url_or_the_options_or_a_file_that_is_read_anew_and_is_never_shown() {
     let server = own_server(&[]);
     server.command(&["ACL", "SETUSER", "vuelve", "on", ">first-secret", "~*", "+@all"]).unwrap();
     server.command(&["ACL", "SETUSER", "default", "off"]).unwrap();
@@ -431,6 +441,16 @@ fn a_password_comes_from_the_url_or_a_file_is_read_anew_and_is_never_shown() {
     assert!(empty.to_string().contains("is empty"), "{empty}");
     std::fs::write(file.path(), "first-secret\n").unwrap();
     store.check().unwrap();
+
+    // As the configuration has them: beside the URL.
+    let mut beside = by_url.clone();
+    beside.url = at("");
+    (beside.user, beside.password) = (Some("vuelve".into()), Some("first-secret".into()));
+    Redis::new(beside.clone()).unwrap().check().unwrap();
+    assert!(!format!("{beside:?} {:?}", Redis::new(beside.clone()).unwrap()).contains("secret"));
+    beside.password = Some("wrong-secret".into());
+    let refused = Redis::new(beside).unwrap().check().unwrap_err();
+    assert!(matches!(&refused, StoreError::Unusable(why) if !why.contains("secret")), "{refused}");
 
     for wrong in [at("vuelve:wrong-secret@"), at("")] {
         let mut options = by_url.clone();

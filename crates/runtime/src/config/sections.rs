@@ -145,6 +145,13 @@ fn check_kafka(config: &Config, findings: &mut Findings<'_>) {
     if !["http", "https"].contains(&kafka.registry_url.scheme().as_str()) {
         findings.add("kafka.registry_url", "is not reached by http or https");
     }
+    // A password alone is taken by nobody: HTTP Basic has both.
+    if kafka.registry_user.is_some() != kafka.registry_password.is_some() {
+        findings.add("kafka.registry_user", "goes with kafka.registry_password_file: give both, or neither");
+    }
+    if kafka.registry_user.as_ref().is_some_and(|user| user.contains(':')) {
+        findings.add("kafka.registry_user", "holds a `:`, which HTTP Basic can't tell from the password");
+    }
     if !(1..=100_000).contains(&kafka.max_batch_records) {
         findings.add("kafka.max_batch_records", "is out of bounds: from 1 to 100000");
     }
@@ -171,6 +178,9 @@ fn check_store(config: &Config, findings: &mut Findings<'_>) {
     let store: &StoreOptions = config.get();
     if !["redis", "rediss", "unix"].contains(&store.url.scheme().as_str()) {
         findings.add("store.url", "is no Redis address: it begins with redis:// or rediss://");
+    }
+    if store.user.is_some() && store.password.is_none() {
+        findings.add("store.user", "goes with store.password_file: Redis asks a user for a password");
     }
     if !(1..=64).contains(&store.connections) {
         findings.add("store.connections", "is out of bounds: from 1 to 64");

@@ -6,11 +6,15 @@ use std::time::Duration;
 
 use ::redis::{Client, ConnectionInfo, IntoConnectionInfo, ProtocolVersion};
 
-/// Where Redis is, whose keys these are, and how long to wait. Its `Debug` form hides the URL's password.
+/// Where Redis is, whose keys these are, and how long to wait. Its `Debug` form hides passwords.
 #[derive(Clone)]
 pub struct RedisOptions {
     /// `redis://[user[:password]@]host[:port][/database]`, `rediss://…` for TLS, `unix:///path` for a socket.
     pub url: String,
+    /// Who logs in, where the URL does not say it.
+    pub user: Option<String>,
+    /// The password, where it is neither in the URL nor in a file. Never shown.
+    pub password: Option<String>,
     /// A file that holds the password (instead of one in the URL); read at each connection, so that it may be rotated.
     pub password_file: Option<PathBuf>,
     /// A file with the authority's certificates (PEM) by which a `rediss://` server is checked; by default the system's.
@@ -67,6 +71,8 @@ impl RedisOptions {
     pub fn new(url: impl Into<String>, prefix: impl Into<String>, service: impl Into<String>) -> Self {
         Self {
             url: url.into(),
+            user: None,
+            password: None,
             password_file: None,
             ca_file: None,
             prefix: prefix.into(),
@@ -118,7 +124,13 @@ impl RedisOptions {
             })
         })?;
         let tcp = info.tcp_settings().clone().set_nodelay(true);
-        let redis = info.redis_settings().clone().set_protocol(ProtocolVersion::RESP2);
+        let mut redis = info.redis_settings().clone().set_protocol(ProtocolVersion::RESP2);
+        if let Some(user) = &self.user {
+            redis = redis.set_username(user);
+        }
+        if let Some(password) = &self.password {
+            redis = redis.set_password(password);
+        }
         Ok(info.set_tcp_settings(tcp).set_redis_settings(redis))
     }
 }

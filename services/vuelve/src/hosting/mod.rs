@@ -49,6 +49,7 @@ impl Installation {
         let kafka: &KafkaOptions = config.get();
         let servers: Vec<&str> = kafka.bootstrap_servers.iter().map(runtime::config::HostPort::as_str).collect();
         let properties = kafka.properties.expose().map(|(key, value)| (key.to_owned(), value.to_owned()));
+        let registry = Registry::new(kafka.registry_url.as_str(), kafka.request_timeout.as_std());
         Self {
             cluster: Cluster {
                 bootstrap_servers: servers.join(","),
@@ -58,7 +59,10 @@ impl Installation {
                 transaction_timeout: kafka.transaction_timeout.as_std(),
                 session_timeout: kafka.session_timeout.as_std(),
             },
-            registry: Registry::new(kafka.registry_url.as_str(), kafka.request_timeout.as_std()),
+            registry: match (&kafka.registry_user, &kafka.registry_password) {
+                (Some(user), Some(password)) => registry.with_login(user, password.expose()),
+                _ => registry,
+            },
             schemas: Schemas::new(),
             replay: installation.mode == Mode::Replay,
             slot: slot.to_owned(),

@@ -78,6 +78,8 @@ fn open_store(config: &Config, service: &str) -> anyhow::Result<(Box<dyn StateSt
         StoreKind::Redis => {
             let prefix = config.get::<InstallationOptions>().prefix.as_str();
             let mut redis = RedisOptions::new(options.url.as_str(), prefix, service);
+            redis.user.clone_from(&options.user);
+            redis.password = options.password.as_ref().map(|password| password.expose().to_owned());
             redis.response_timeout = options.request_timeout.as_std();
             redis.lookup_connections = usize::from(options.connections);
             let mut redis = Redis::new(redis)?;
