@@ -3,7 +3,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 CARGO ?= cargo
 
-.PHONY: help demo check test format lint tidy fast-tests tests parts
+.PHONY: help demo check test format lint tidy fast-tests tests parts bench
 
 help: ## What can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -32,3 +32,7 @@ parts: ## Installs and fetches the real parts that the tests run: Kafka, the reg
 
 tests: parts
 	$(CARGO) test --workspace
+
+bench: ## How fast it is, beside plain Kafka clients; BENCH_FLAGS="--events 100000" and others (--help) go to it
+	$(CARGO) build --release -p vuelve
+	$(CARGO) bench -p vuelve-tests --bench pipeline -- $(BENCH_FLAGS)

@@ -1,0 +1,101 @@
+//! How fast is the pipeline, beside what plain Kafka clients reach in the same minutes on the same broker?
+//!
+//! Wanted properties:
+//! - every figure stands beside its ceiling: the least that any program of the kind has to do, measured in the same round;
+//! - the same events in every run: made up by a seed, never by chance;
+//! - a run that lost or doubled a record has no score: what came out is counted, and compared with what follows from the
+//!   input by another computation;
+//! - what is measured runs as it does in production: a process of its own, built for release, on Apache Kafka and the
+//!   default settings.
+//!
+//! `make bench` runs it.
+
+mod calls;
+mod ceilings;
+mod door;
+mod event;
+mod expected;
+mod installation;
+mod journeys;
+mod kafka_clients;
+mod options;
+mod report;
+mod sample;
+mod usage;
+mod workload;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+use tests::installation::State;
+
+use crate::expected::Tally;
+use crate::installation::Parts;
+use crate::options::Options;
+use crate::report::{Report, Row};
+use crate::sample::Sample;
+use crate::workload::Workload;
+
+fn main() -> ExitCode {
+    match run(Options::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("bench: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(options: Options) -> anyhow::Result<()> {
+    let mut report = Report::new(&options);
+    eprintln!("making up {} events", options.events);
+    let workload = Workload::new(&options);
+    let expected = expected::decisions(workload.for_journeys());
+    eprintln!("starting Apache Kafka, the schema registry and Redis");
+    let parts = Parts::start(&options)?;
+    let bench = Bench { options, workload, expected, parts };
+    bench.measure(&mut report)?;
+    print!("{report}");
+    eprintln!("written to {}", report.save()?.display());
+    Ok(())
+}
+
+/// What all rows share.
+struct Bench {
+    options: Options,
+    workload: Workload,
+    /// What journeys have to decide on the workload.
+    expected: Tally,
+    parts: Parts,
+}
+
+impl Bench {
+    /// Round by round, so that what else the machine does falls on a row and its ceiling alike. The first round does not
+    /// count: a young broker is slow, since Java compiles only what it has found to be hot.
+    fn measure(&self, report: &mut Report) -> anyhow::Result<()> {
+        let wanted = |row: &Row| self.options.only.is_none_or(|part| part == row.part());
+        for round in 0..=self.options.runs {
+            for row in Row::ALL.into_iter().filter(wanted) {
+                let sample = self.run(row, round)?;
+                let count =
+                    if round == 0 { "warming up".to_owned() } else { format!("{round} of {}", self.options.runs) };
+                eprintln!("{count}: {}: {:.0} events/s", row.name(), sample.rate());
+                if round > 0 {
+                    report.add(row, sample);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn run(&self, row: Row, round: u32) -> anyhow::Result<Sample> {
+        let Self { options, workload, expected, parts } = self;
+        match row {
+            Row::Produce => ceilings::produce(parts, workload, round),
+            Row::Door => door::door(parts, workload, options, round),
+            Row::Transactions => ceilings::transactions(parts, workload, round),
+            Row::JourneysMemory => journeys::journeys(parts, workload, expected, State::Memory, round),
+            Row::JourneysRedis => journeys::journeys(parts, workload, expected, State::Redis, round),
+        }
+    }
+}
