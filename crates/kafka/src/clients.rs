@@ -89,9 +89,9 @@ impl Cluster {
         config
     }
 
-    /// A member of a service's group in a stable slot; its client id says which process it is. It reads nothing.
-    pub(crate) fn group_consumer(&self, group_id: &str, slot_id: &str, client_id: &str) -> ClientConfig {
-        let mut config = self.base(client_id);
+    /// A member of a service's group: a stable slot. It reads nothing.
+    pub(crate) fn group_consumer(&self, group_id: &str, slot_id: &str) -> ClientConfig {
+        let mut config = self.base(slot_id);
         config
             .set("group.id", group_id)
             .set("group.instance.id", slot_id)

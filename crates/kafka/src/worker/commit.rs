@@ -57,7 +57,11 @@ impl<S: Service> Driver<'_, S> {
         };
         let began = Instant::now();
         self.claimed_at = began;
-        match self.transactions.commit(batch, &group, &mut self.spans) {
+        let outcome = self.transactions.commit(batch, &group, &mut self.spans);
+        if began.elapsed() > self.options.cluster.session_timeout / 2 {
+            self.disturbed_at = Some(Instant::now());
+        }
+        match outcome {
             Outcome::Committed(headers) => {
                 self.store_changes(batch, &headers)?;
                 self.worker.committed();

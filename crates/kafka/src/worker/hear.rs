@@ -10,7 +10,7 @@ use schemas::{Mark, Schemas};
 use stream::{Clock, HaltReason, Input, Partition, RecordRef, Service, TimeMode, Worker};
 
 use super::inputs::Heard;
-use super::restore::{header_bytes, now_ms, slot_of};
+use super::restore::{header_bytes, now_ms};
 use super::spans::Spans;
 use super::tables::Broadcast;
 use super::transaction::TRACE_HEADER;
@@ -20,6 +20,8 @@ use crate::{KafkaFailure, Registry};
 
 /// At most so many records are told before the worker decides and everything else is looked at.
 const HEARD_AT_ONCE: usize = 10_000;
+/// For so long after a disturbance a process takes it for its own echo that its slot was joined again.
+const DISTURBED: Duration = Duration::from_mins(1);
 /// After so many it is asked whether it wants more.
 const HEARD_BETWEEN_LOOKS: usize = 500;
 
@@ -80,17 +82,10 @@ impl<S: Service> Driver<'_, S> {
         }
     }
 
-    /// Our slot was joined once more, and the client is of no use any more. By another process: then it is the other's. By
-    /// ourselves (a broker that stood still answers a request to join after the client has asked again): then we join anew.
+    /// Our slot was joined once more, and the client is of no use any more. By ourselves, if the broker was silent a while
+    /// ago: it then answers a request to join that the client has repeated meanwhile. Else by another process.
     fn fenced(&mut self) -> Result<(), KafkaFailure> {
-        let members = match self.restorer.members() {
-            Err(failure) if failure.is_passing() => {
-                self.is_away(&failure);
-                return Ok(());
-            }
-            members => members?,
-        };
-        if members.iter().any(|member| *member != self.member && slot_of(member) == slot_of(&self.member)) {
+        if self.disturbed_at.is_none_or(|at| at.elapsed() > DISTURBED) {
             return Err(KafkaFailure::SlotTaken { service: self.topology.service, slot: self.options.slot.clone() });
         }
         tracing::warn!(service = self.topology.service, "the group is joined anew");
@@ -136,6 +131,7 @@ impl<S: Service> Driver<'_, S> {
             tracing::warn!(service = self.topology.service, error = %chain(failure), "paused");
         }
         self.away = true;
+        self.disturbed_at = Some(Instant::now());
         self.report.ready(false, &failure.to_string());
     }
 

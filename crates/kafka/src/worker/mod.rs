@@ -27,7 +27,7 @@ use stream::{Decision, Partition, Service, StateStore, StorePosition, Topology, 
 use inputs::Inputs;
 pub use options::{Act, Done, NoShell, Shell, WorkerOptions, WorkerReport};
 use rebalance::{GroupContext, Rebalance};
-use restore::{PROCESS_MARK, Restorer, now_ms, slot_of};
+use restore::{Restorer, now_ms};
 use spans::Spans;
 use tables::Broadcasts;
 pub(crate) use transaction::HEADER_KEY;
@@ -79,8 +79,9 @@ struct Driver<'a, S: Service> {
     /// Says which partitions are ours, and reads nothing.
     group: BaseConsumer<GroupContext>,
     group_id: String,
-    /// Our slot and this process: the client id in the group.
-    member: String,
+    slot_id: String,
+    /// When the broker was last silent for a while, or the group did without us.
+    disturbed_at: Option<Instant>,
     inputs: Inputs,
     broadcasts: Broadcasts,
     restorer: Restorer,
@@ -119,17 +120,17 @@ impl<'a, S: Service> Driver<'a, S> {
             transactional_id: slot_id.clone(),
             ..options.settings.clone()
         };
-        let member = format!("{slot_id}{PROCESS_MARK}{}", uuid::Uuid::new_v4().simple());
         let worker = Worker::new(settings, schemas.clone(), policy);
         Ok(Self {
-            group: member_of(cluster, &group_id, &member)?,
+            group: member_of(cluster, &group_id, &slot_id)?,
             inputs: Inputs::new(cluster, &slot_id, topology)?,
             broadcasts: Broadcasts::new(cluster, &slot_id, topology)?,
             restorer: Restorer::new(options, topology.service, topology.changelog, &group_id)?,
             transactions: retry(stopped, report, || Transactions::begin(cluster, topology, schemas, &slot_id))?,
             spans: Spans::of(topology, &group_id),
             group_id,
-            member,
+            slot_id,
+            disturbed_at: None,
             positions: HashMap::new(),
             halted: BTreeMap::new(),
             claimed_at: Instant::now(),
@@ -179,7 +180,7 @@ impl<'a, S: Service> Driver<'a, S> {
     /// Joins the group with a new client, under the same slot.
     fn join(&mut self) -> Result<(), KafkaFailure> {
         self.group.context().close();
-        self.group = member_of(&self.options.cluster, &self.group_id, &self.member)?;
+        self.group = member_of(&self.options.cluster, &self.group_id, &self.slot_id)?;
         self.subscribe()
     }
 
@@ -244,6 +245,9 @@ impl<'a, S: Service> Driver<'a, S> {
                 self.tell_readiness();
             }
             Rebalance::Revoked { partitions, lost } => {
+                if lost {
+                    self.disturbed_at = Some(Instant::now());
+                }
                 if !lost && let Err(failure) = self.finish(&partitions) {
                     tracing::warn!(error = %chain(&failure), "the last batch is given up; it will be done again");
                     self.start_over()?;
@@ -316,9 +320,8 @@ impl<'a, S: Service> Driver<'a, S> {
 }
 
 /// A client that is a member of the group.
-fn member_of(cluster: &Cluster, group_id: &str, member: &str) -> Result<BaseConsumer<GroupContext>, KafkaFailure> {
-    let config = cluster.group_consumer(group_id, slot_of(member), member);
-    create(&config, GroupContext::default(), "the group's consumer")
+fn member_of(cluster: &Cluster, group_id: &str, slot_id: &str) -> Result<BaseConsumer<GroupContext>, KafkaFailure> {
+    create(&cluster.group_consumer(group_id, slot_id), GroupContext::default(), "the group's consumer")
 }
 
 /// Tries again what failed in passing, with a growing pause, until it succeeds or the process stops.

@@ -27,8 +27,6 @@ use crate::{KafkaFailure, Registry};
 /// How many changes a rebuild writes at a time.
 const FILL_RECORDS: usize = 5_000;
 const POLL: Duration = Duration::from_millis(20);
-/// Between a slot and its process in the client id of a member of the group.
-pub(super) const PROCESS_MARK: char = '@';
 
 /// Reads changelogs and watermarks for one worker.
 pub(super) struct Restorer {
@@ -295,18 +293,13 @@ impl Restorer {
         Ok(writer.filter(|writer| !writer.is_empty()))
     }
 
-    /// Whether a slot is a live member of the service's group.
+    /// Whether a slot is a live member of the service's group: its client id is its transactional id.
     fn is_member(&self, slot_id: &str) -> Result<bool, KafkaFailure> {
-        Ok(self.members()?.iter().any(|client_id| slot_of(client_id) == slot_id))
-    }
-
-    /// The client ids of the service's group: a slot each, and which process has it.
-    pub(super) fn members(&self) -> Result<Vec<String>, KafkaFailure> {
         let groups = self
             .committed
             .fetch_group_list(Some(&self.group_id), self.timeout)
             .map_err(|source| KafkaFailure::of(format!("asking for the members of {}", self.group_id), source))?;
-        Ok(groups.groups().iter().flat_map(GroupInfo::members).map(|member| member.client_id().to_owned()).collect())
+        Ok(groups.groups().iter().flat_map(GroupInfo::members).any(|member| member.client_id() == slot_id))
     }
 
     /// Reads the committed records of a partition from `from` to its end as of now.
@@ -354,11 +347,6 @@ fn stopped() -> KafkaFailure {
 
 fn new_view() -> Target {
     Target::Rebuild(uuid::Uuid::new_v4().simple().to_string())
-}
-
-/// The slot of a member of the group, of its client id.
-pub(super) fn slot_of(client_id: &str) -> &str {
-    client_id.split_once(PROCESS_MARK).map_or(client_id, |(slot_id, _)| slot_id)
 }
 
 /// Changes wait here until their header comes.
