@@ -7,6 +7,11 @@ use stream::{Decoded, Key, Poison, RecordRef};
 
 use crate::topology;
 
+/// Ids of messages are kept in the state, many of them: a longer one is refused.
+const MAX_MESSAGE_ID_BYTES: usize = 255;
+/// A longer reason is cut off.
+const MAX_REASON_BYTES: usize = 255;
+
 /// What an input's record asks for.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Input {
@@ -56,11 +61,22 @@ fn request(schemas: &Schemas, record: &RecordRef<'_>, key: Key) -> Result<Decode
     same_customer(&key, &request.customer_id)?;
     let at = Timestamp::from_millis(request.requested_at);
     let input = match request.action {
+        RequestAction::Request if request.message_id.len() > MAX_MESSAGE_ID_BYTES => {
+            return Err(poison("message_id_too_long", "the message's id has more than 255 bytes"));
+        }
         RequestAction::Request => Input::Request(Box::new(request)),
-        RequestAction::Cancel => Input::Cancel(Cancel { run_id: request.run_id, reason: request.reason }),
+        RequestAction::Cancel => {
+            Input::Cancel(Cancel { run_id: request.run_id, reason: request.reason.map(shortened) })
+        }
         RequestAction::Other => Input::Unknown,
     };
     Ok(Decoded { key, at, input })
+}
+
+/// A claimed message keeps it until it ends.
+fn shortened(mut reason: String) -> String {
+    reason.truncate(reason.floor_char_boundary(MAX_REASON_BYTES));
+    reason
 }
 
 fn command(schemas: &Schemas, record: &RecordRef<'_>, key: Key) -> Result<Decoded<Input>, Poison> {

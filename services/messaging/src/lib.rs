@@ -37,7 +37,7 @@ use stream::{Cause, Context, Decoded, Disposition, Poison, RecordRef, Service, T
 pub use action::{Attempt, Completion, Email, Reason, Refusal, RefusalKind};
 pub use channel::Channel;
 pub use input::{Cancel, Input, Unsubscribe};
-pub use options::{Mode, Settings};
+pub use options::{MAX_WAITING_BYTES, Mode, Settings};
 pub use output::Output;
 pub use policy::Policy;
 pub use retry::Retry;

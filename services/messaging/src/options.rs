@@ -5,6 +5,9 @@ use serde::Deserialize;
 
 use crate::retry::Retry;
 
+/// With more, a customer's state could become larger than a record may be, and her partition would stand still.
+pub const MAX_WAITING_BYTES: u32 = 512 * 1024;
+
 /// How messages are decided on.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -21,6 +24,9 @@ pub struct Settings {
     pub remember_outcomes: HumanDuration,
     /// More messages of one customer than this do not wait at the same time (50); the next one fails.
     pub waiting_per_customer: u16,
+    /// Messages of one customer that wait at the same time have no more bytes than this together (256 KiB, at most
+    /// [`MAX_WAITING_BYTES`]); one that would go beyond it fails. They lie in one record.
+    pub waiting_bytes_per_customer: u32,
     /// A longer context is refused (64 KiB).
     pub context_bytes: u32,
 }
@@ -53,6 +59,7 @@ impl Default for Settings {
             retry: Retry::default(),
             remember_outcomes: HumanDuration::from_hours(14 * 24),
             waiting_per_customer: 50,
+            waiting_bytes_per_customer: 256 * 1024,
             context_bytes: 64 * 1024,
         }
     }

@@ -50,13 +50,28 @@ fn accept(
     context: &Context<'_>,
     effects: &mut Effects,
 ) -> Option<Ending> {
-    supersede(policy, state, message, context, effects);
-    match policy.settings.mode {
-        Mode::Replay => Some(Ending::new(Outcome::Sent, context.now)),
-        Mode::SendingReplay => None,
-        Mode::Live => (state.messages.len() >= usize::from(policy.settings.waiting_per_customer))
-            .then(|| Ending::new(Outcome::Failed, context.now).because("too_many_waiting")),
+    let waits = policy.settings.mode != Mode::Replay;
+    if waits && !has_place(policy, state, message) {
+        return Some(Ending::new(Outcome::Failed, context.now).because("too_many_waiting"));
     }
+    supersede(policy, state, message, context, effects);
+    (!waits).then(|| Ending::new(Outcome::Sent, context.now))
+}
+
+/// Whether the message can wait beside those that go on to. All of them lie in one record, so their bytes are bounded in
+/// every mode.
+fn has_place(policy: &Policy, state: &MessagingState, message: &PendingMessage) -> bool {
+    let settings = &policy.settings;
+    let leaves_at_request = settings.mode.leaves_at_request();
+    let stays =
+        |waiting: &&PendingMessage| leaves_at_request || waiting.is_claimed() || waiting.run_id != message.run_id;
+    let (mut count, mut size_bytes) = (0, message.size_bytes());
+    for waiting in state.messages.iter().filter(stays) {
+        count += 1;
+        size_bytes += waiting.size_bytes();
+    }
+    let few = leaves_at_request || count < usize::from(settings.waiting_per_customer);
+    few && size_bytes <= settings.waiting_bytes_per_customer as usize
 }
 
 fn is_known(state: &MessagingState, message_id: &str) -> bool {

@@ -4,6 +4,7 @@
 //! - a message is in `messages` from its request until its one final outcome, and then in `finals` until it is forgotten;
 //! - `due()` names everything that it waits for, so that nothing waits for ever;
 //! - the state ends (equals its default) once nothing waits and nothing has to be remembered;
+//! - whatever is asked for, it is smaller than a record may be: a text that it keeps is bounded, or counted in what may wait;
 //! - nothing personal is shown by `Debug`.
 //!
 //! The fields are those of `schemas/messaging/messaging_state.avsc`, in its order.
@@ -144,7 +145,32 @@ impl fmt::Debug for ContextJson {
     }
 }
 
+/// What a message takes in a record beside its texts: numbers, lengths, and the withdrawal that it may get yet.
+const REST_BYTES: usize = 400;
+
 impl PendingMessage {
+    /// How many bytes of a record it takes, at most.
+    pub(crate) fn size_bytes(&self) -> usize {
+        let Recipient { email, phone, first_name, last_name, locale, time_zone } = &self.recipient;
+        let recipient = [email, phone, first_name, last_name, locale, time_zone];
+        let texts = [
+            &self.message_id,
+            &self.shop,
+            &self.journey,
+            &self.run_id,
+            &self.step,
+            &self.template,
+            &self.category,
+            &self.channel,
+            &self.address_hash,
+        ];
+        REST_BYTES
+            + texts.into_iter().map(String::len).sum::<usize>()
+            + recipient.into_iter().flatten().map(String::len).sum::<usize>()
+            + self.context_json.as_ref().map_or(0, |context| context.0.len())
+            + self.traceparent.as_ref().map_or(0, |trace| trace.len())
+    }
+
     /// The id of its latest claim: unique within the customer, because a claim's number is used once.
     pub fn claim_id(&self) -> ClaimId {
         format!("{}#{}", self.message_id, self.claims).into()

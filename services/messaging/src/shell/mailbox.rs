@@ -72,6 +72,7 @@ impl Mailbox {
         keep: usize,
     ) -> Result<Self, Vec<OptionProblem>> {
         let mut problems = Vec::new();
+        options.check_decisions(&mut problems);
         let composer = Composer::new(options, keys, base_url, &mut problems);
         if !problems.is_empty() {
             return Err(problems);

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use domain::HumanDuration;
 use serde::Deserialize;
 
-use crate::options::Settings;
+use crate::options::{MAX_WAITING_BYTES, Settings};
 
 /// `[messaging]`
 #[derive(Clone, Debug, Deserialize)]
@@ -142,6 +142,16 @@ pub struct OptionProblem {
 impl OptionProblem {
     pub(super) fn new(key: impl Into<String>, problem: impl Into<String>) -> Self {
         Self { key: key.into(), problem: problem.into() }
+    }
+}
+
+impl MessagingOptions {
+    /// What is wrong with how messages are decided on.
+    pub(super) fn check_decisions(&self, problems: &mut Vec<OptionProblem>) {
+        if self.decisions.waiting_bytes_per_customer > MAX_WAITING_BYTES {
+            let problem = format!("at most {MAX_WAITING_BYTES}: what waits of a customer has to fit a record");
+            problems.push(OptionProblem::new("messaging.decisions.waiting_bytes_per_customer", problem));
+        }
     }
 }
 

@@ -48,6 +48,7 @@ impl SmtpChannel {
     ) -> Result<Self, Vec<OptionProblem>> {
         let mut problems = Vec::new();
         let smtp = &options.smtp;
+        options.check_decisions(&mut problems);
         smtp.check(&mut problems);
         let composer = Composer::new(options, keys, base_url, &mut problems);
         let connections = Connections::new(smtp, &mut problems);

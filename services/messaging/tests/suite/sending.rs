@@ -358,6 +358,7 @@ fn everything_that_is_wrong_with_the_settings_is_told_at_once() {
         max_concurrent: 0,
         ..SmtpOptions::default()
     };
+    options.decisions.waiting_bytes_per_customer = messaging::MAX_WAITING_BYTES + 1;
     let bad = ShopOptions { reply_to: Some("me at home".to_owned()), ..ShopOptions::default() };
     options.shops.insert("main".to_owned(), bad);
     let problems = SmtpChannel::new(&options, keys(), "events.shop.example.com", Arc::new(Still)).unwrap_err();
@@ -368,6 +369,7 @@ fn everything_that_is_wrong_with_the_settings_is_told_at_once() {
         "messaging.smtp.password_file",
         "messaging.smtp.max_concurrent",
         "links.base_url",
+        "messaging.decisions.waiting_bytes_per_customer",
     ] {
         assert!(keys.contains(&key), "{key}: {problems:?}");
     }

@@ -184,6 +184,42 @@ fn one_customer_does_not_have_any_number_of_messages_waiting() {
 }
 
 #[test]
+fn large_messages_of_one_customer_wait_only_as_far_as_they_fit_a_record() {
+    let mut bench = Bench::new();
+    let large = |id: &str, bytes: usize| MessageRequest { context_json: Some(" ".repeat(bytes)), ..request(id, 0) };
+    for number in 1..=4 {
+        bench.send(&large(&format!("m-{number}"), 63 * 1024));
+    }
+    assert_eq!(bench.outcomes(), []);
+    bench.send(&large("too-large", 4 * 1024));
+    assert_eq!(bench.outcomes(), ended_because("too-large", Outcome::Failed, "too_many_waiting"));
+    bench.send(&large("small", 16));
+    assert_eq!(bench.outcomes(), []);
+    let claimed = bench.claim_one();
+    bench.complete(&claimed, at(1), Attempt::Sent);
+    assert_eq!(bench.outcomes(), ended("m-1", Outcome::Sent));
+    bench.send(&large("another", 4 * 1024));
+    assert_eq!(bench.outcomes(), [], "there is place again");
+}
+
+#[test]
+fn a_later_message_of_the_run_needs_no_place_beside_the_one_that_it_replaces_and_takes_it_only_if_it_can_wait() {
+    let mut bench = Bench::new();
+    let large = |id: &str, run: &str, bytes: usize| MessageRequest {
+        context_json: Some(" ".repeat(bytes)),
+        run_id: run.to_owned(),
+        ..request(id, 0)
+    };
+    for (id, run) in [("m-1", "one"), ("m-2", "two"), ("m-3", "three"), ("m-4", "four")] {
+        bench.send(&large(id, run, 60 * 1024));
+    }
+    bench.send(&large("m-5", "one", 64 * 1024));
+    assert_eq!(bench.outcomes(), ended_because("m-1", Outcome::Superseded, "by m-5"));
+    bench.send(&MessageRequest { step: " ".repeat(32 * 1024), ..large("m-6", "two", 64 * 1024) });
+    assert_eq!(bench.outcomes(), ended_because("m-6", Outcome::Failed, "too_many_waiting"));
+}
+
+#[test]
 fn a_context_that_is_too_large_is_not_rendered() {
     let mut bench = Bench::new();
     bench.send(&MessageRequest { context_json: Some(" ".repeat(65_537)), ..request("m-1", 0) });
@@ -210,9 +246,11 @@ fn records_that_say_nothing_usable_are_dead_letters() {
     let bytes = encode("messaging.requests", &request("m-1", 0));
     bench.driver.input("messaging.requests", "somebody-else", &bytes, at(0));
     bench.driver.input("messaging.requests", "", &bytes, at(0));
+    let endless = encode("messaging.requests", &request(&"m".repeat(256), 0));
+    bench.driver.input("messaging.requests", CUSTOMER, &endless, at(0));
     bench.driver.input("messaging.requests", CUSTOMER, b"not framed", at(0));
     bench.driver.input_traced("messaging.requests", CUSTOMER, None, at(0), None);
     let reasons: Vec<&str> = bench.driver.dead_letters().iter().map(|letter| letter.poison.reason).collect();
-    assert_eq!(reasons, ["key_mismatch", "no_key", "malformed", "no_value"]);
+    assert_eq!(reasons, ["key_mismatch", "no_key", "message_id_too_long", "malformed", "no_value"]);
     assert_eq!(bench.outcomes(), []);
 }
