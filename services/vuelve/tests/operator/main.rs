@@ -4,5 +4,6 @@
 mod applying;
 mod letters;
 mod lookups;
+mod panics;
 mod shop;
 mod why;
