@@ -1,13 +1,14 @@
 //! Definitions as records: put on their topic, and waited for until every partition has them.
 
 use std::collections::{BTreeSet, HashMap};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use anyhow::{Context, bail};
+use anyhow::bail;
 use definitions::{Definitions, Kind, record_key};
-use kafka::{Appender, Follower, NewRecord, ReadRecord, is_changelog_header};
-use schemas::{ChangelogHeader, ChangelogRecord, Definition, DefinitionStatus, Schemas};
+use kafka::{Appender, NewRecord};
+use schemas::{ChangelogHeader, Definition, DefinitionStatus};
 
+use crate::headers;
 use crate::hosting::Installation;
 
 const DATASET: &str = "platform.definitions";
@@ -99,121 +100,15 @@ pub fn records(definitions: &Definitions, applied_at: i64) -> Vec<Definition> {
     definitions.documents.iter().map(record).collect()
 }
 
-/// The last header of each changelog partition, followed from the beginning.
-#[derive(Debug)]
-pub struct Headers {
-    follower: Follower,
-    book: HeaderBook,
-}
-
-impl Headers {
-    /// Of these services' changelogs.
-    pub fn follow(installation: &Installation, services: &[&'static str], timeout: Duration) -> anyhow::Result<Self> {
-        let book = HeaderBook::new(installation, services);
-        let topics: Vec<String> = book.topics().map(str::to_owned).collect();
-        Ok(Self { follower: Follower::new(&installation.cluster, &topics, timeout)?, book })
-    }
-
-    /// Reads what is there, and returns once nothing came for `quiet`.
-    pub fn catch_up(&mut self, quiet: Duration) -> anyhow::Result<()> {
-        while let Some(record) = self.follower.next(quiet)? {
-            self.book.hear(&record)?;
-        }
-        Ok(())
-    }
-
-    /// The last header of a service's partition.
-    pub fn of(&self, service: &'static str, partition: i32) -> Option<&ChangelogHeader> {
-        self.book.of(service, partition)
-    }
-
-    /// All of them.
-    pub fn book(&self) -> &HeaderBook {
-        &self.book
-    }
-
-    /// The last stable offsets of a topic.
-    pub fn stable_ends(&self, topic: &str, partitions: i32) -> anyhow::Result<Vec<i64>> {
-        Ok(self.follower.stable_ends(topic, partitions)?)
-    }
-}
-
-/// The last header of each changelog partition, of the records that were heard.
-#[derive(Debug)]
-pub struct HeaderBook {
-    schemas: Schemas,
-    services: HashMap<String, &'static str>,
-    last: HashMap<(&'static str, i32), ChangelogHeader>,
-}
-
-impl HeaderBook {
-    /// Of these services' changelogs; nothing was heard yet.
-    pub fn new(installation: &Installation, services: &[&'static str]) -> Self {
-        let topic = |service: &str| installation.cluster.topic(&format!("{service}.changelog"));
-        Self {
-            schemas: installation.schemas.clone(),
-            services: services.iter().map(|service| (topic(service), *service)).collect(),
-            last: HashMap::new(),
-        }
-    }
-
-    /// The changelogs, in full.
-    pub fn topics(&self) -> impl Iterator<Item = &str> {
-        self.services.keys().map(String::as_str)
-    }
-
-    /// Notes a record; whether it was one of these changelogs'.
-    pub fn hear(&mut self, record: &ReadRecord) -> anyhow::Result<bool> {
-        let Some(service) = self.services.get(&record.topic).copied() else { return Ok(false) };
-        if let Some(value) = record.value.as_ref().filter(|_| is_changelog_header(record)) {
-            let header = header_of(&self.schemas, service, value)
-                .with_context(|| format!("{}[{}]@{}", record.topic, record.partition, record.offset))?;
-            self.last.insert((service, record.partition), header);
-        }
-        Ok(true)
-    }
-
-    /// The last header of a service's partition.
-    pub fn of(&self, service: &'static str, partition: i32) -> Option<&ChangelogHeader> {
-        self.last.get(&(service, partition))
-    }
-}
-
-fn header_of(schemas: &Schemas, service: &str, value: &[u8]) -> anyhow::Result<ChangelogHeader> {
-    let header = match service {
-        "ingestion" => schemas.decode::<ChangelogRecord<ingestion::ResolverState>>(value)?.header,
-        "journeys" => schemas.decode::<ChangelogRecord<journeys::JourneysState>>(value)?.header,
-        "messaging" => schemas.decode::<ChangelogRecord<messaging::MessagingState>>(value)?.header,
-        other => bail!("{other} keeps no changelog"),
-    };
-    header.context("a header's record has no header")
-}
-
 /// Waits until every partition of the services that follow the definitions has passed `offset`.
 pub fn wait_until_in_force(installation: &Installation, offset: i64, timeout: Duration) -> anyhow::Result<()> {
-    let deadline = Instant::now() + timeout;
-    let mut headers = Headers::follow(installation, &FOLLOWERS, timeout)?;
-    loop {
-        headers.catch_up(Duration::from_millis(200))?;
-        let mut behind = Vec::new();
-        for service in FOLLOWERS {
-            for partition in 0..installation.cluster.partitions {
-                let passed = headers.of(service, partition).is_some_and(|header| {
-                    header.tables.iter().any(|table| table.dataset == DATASET && table.next_offset >= offset)
-                });
-                if !passed {
-                    behind.push(format!("{service}[{partition}]"));
-                }
-            }
-        }
-        if behind.is_empty() {
-            return Ok(());
-        }
-        if Instant::now() > deadline {
-            bail!(
-                "after {timeout:?} these have not taken up the definitions: {}; are the services running?",
-                behind.join(", ")
-            );
-        }
+    let passed = |header: &ChangelogHeader| {
+        header.tables.iter().any(|table| table.dataset == DATASET && table.next_offset >= offset)
+    };
+    let behind = headers::wait_until_all(installation, &FOLLOWERS, timeout, passed)?;
+    if behind.is_empty() {
+        return Ok(());
     }
+    let behind = behind.join(", ");
+    bail!("after {timeout:?} these have not taken up the definitions: {behind}; are the services running?")
 }

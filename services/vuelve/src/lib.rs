@@ -4,6 +4,7 @@ pub mod definition_topic;
 pub mod demo;
 pub mod embedded;
 pub mod folders;
+pub mod headers;
 pub mod hosting;
 pub mod letters;
 pub mod replay;

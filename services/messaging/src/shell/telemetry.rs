@@ -96,13 +96,60 @@ fn result(attempt: &Attempt) -> &'static str {
     }
 }
 
-/// The span that a W3C `traceparent` names.
+/// A `traceparent` of version 00; later versions begin alike.
+const TRACEPARENT_BYTES: usize = 55;
+
+/// The span that a W3C `traceparent` names. What is not one to the letter names none: it came with a record.
 fn remote(traceparent: &str) -> Option<SpanContext> {
-    let mut parts = traceparent.trim().split('-');
-    let (_version, trace, span, flags) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
-    let flags = TraceFlags::new(u8::from_str_radix(flags, 16).ok()? & 1);
-    let trace = TraceId::from_hex(trace).ok()?;
-    let span = SpanId::from_hex(span).ok()?;
+    let (known, more) = traceparent.split_at_checked(TRACEPARENT_BYTES)?;
+    let mut parts = known.split('-');
+    let (version, trace, span, flags) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
+    let is_hex =
+        |part: &str, length| part.len() == length && part.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+    let fits = is_hex(version, 2) && is_hex(trace, 32) && is_hex(span, 16) && is_hex(flags, 2);
+    let ends = more.is_empty() || version != "00" && more.starts_with('-');
+    if !fits || !ends || version == "ff" {
+        return None;
+    }
+    let flags = TraceFlags::new(u8::from_str_radix(flags, 16).ok()?) & TraceFlags::SAMPLED;
+    let (trace, span) = (TraceId::from_hex(trace).ok()?, SpanId::from_hex(span).ok()?);
     let context = SpanContext::new(trace, span, flags, true, TraceState::default());
     context.is_valid().then_some(context)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_traceparent_is_read_only_where_it_is_one_to_the_letter() {
+        let trace = "4bf92f3577b34da6a3ce929d0e0e4736";
+        for (text, sampled) in [
+            (format!("00-{trace}-00f067aa0ba902b7-01"), true),
+            (format!("00-{trace}-00f067aa0ba902b7-02"), false),
+            (format!("01-{trace}-00f067aa0ba902b7-03-and-more"), true),
+        ] {
+            let context = remote(&text).unwrap_or_else(|| panic!("{text}"));
+            assert_eq!((context.trace_id().to_string().as_str(), context.is_sampled()), (trace, sampled), "{text}");
+        }
+        for refused in [
+            String::new(),
+            "-".repeat(55),
+            format!("00-{trace}-00f067aa0ba902b7-01-more"),
+            format!("01-{trace}-00f067aa0ba902b7-01more"),
+            format!("ff-{trace}-00f067aa0ba902b7-01"),
+            format!("0-{trace}-00f067aa0ba902b7-001"),
+            format!("zz-{trace}-00f067aa0ba902b7-01"),
+            format!(" 00-{trace}-00f067aa0ba902b7-01"),
+            format!("00-{trace}-00f067aa0ba902b7-+1"),
+            format!("00-+{}-00f067aa0ba902b7-01", &trace[1..]),
+            format!("00-{}-00f067aa0ba902b7-01", trace.to_uppercase()),
+            format!("00-{trace}-0000000000000000-01"),
+            format!("00-{}-00f067aa0ba902b7-01", "0".repeat(32)),
+            format!("00-{}é-00f067aa0ba902b7-01", &trace[2..]),
+            format!("00-{trace}-00f067aa0ba902b7-0é"),
+        ] {
+            assert!(remote(&refused).is_none(), "{refused}");
+        }
+    }
 }

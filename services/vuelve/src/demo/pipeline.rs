@@ -15,7 +15,7 @@ use runtime::host::StopToken;
 use schemas::{Contract, JourneyDecision, StorefrontEvent};
 
 use super::simulator::ShopCall;
-use crate::definition_topic::HeaderBook;
+use crate::headers::HeaderBook;
 use crate::hosting::Installation;
 use crate::replay::{Move, OpenMessages, Sender, time_of_journeys};
 use crate::written;
@@ -188,7 +188,7 @@ impl Pipeline {
 
     fn read<T: Contract>(&self, record: &ReadRecord) -> anyhow::Result<Option<T>> {
         let place = || format!("{}[{}]@{}", record.topic, record.partition, record.offset);
-        record.value.as_ref().map(|value| self.installation.schemas.decode(value)).transpose().with_context(place)
+        record.value.as_ref().map(|value| self.installation.read(value)).transpose().with_context(place)
     }
 }
 

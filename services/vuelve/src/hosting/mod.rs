@@ -104,6 +104,12 @@ impl Installation {
         }
     }
 
+    /// The same where nothing may be missing: what can't be read is an error.
+    pub fn read<T: schemas::Contract>(&self, value: &[u8]) -> anyhow::Result<T> {
+        self.learn(value)?;
+        Ok(self.schemas.decode(value)?)
+    }
+
     /// Fetches the writer's schema of a value, if it is new here.
     pub(crate) fn learn(&self, value: &[u8]) -> Result<(), kafka::RegistryError> {
         self.schemas.missing(value).map_or(Ok(()), |id| self.registry.learn(&self.schemas, id))

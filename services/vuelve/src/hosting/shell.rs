@@ -1,4 +1,7 @@
 //! Side effects away from the worker's thread: tasks that tell how they ended.
+//!
+//! Wanted property: whatever was begun is told of, a panic too. A claim of which nothing is told stays claimed for as long as
+//! this process lives, takes up its place, and a drain waits for it.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -7,7 +10,7 @@ use std::sync::mpsc;
 use std::time::Instant;
 
 use kafka::{Act, Done, Shell};
-use messaging::{Completion, Email, Messaging};
+use messaging::{Attempt, Completion, Email, Messaging};
 use stream::{ClaimId, Key, Partition};
 use tokio::runtime::Handle;
 
@@ -43,7 +46,14 @@ impl Shell<Messaging> for SideEffects {
     fn perform(&mut self, act: Act<Messaging>) {
         let (channel, tell) = (Arc::clone(&self.channel), self.tell.clone());
         self.tokio.spawn(async move {
-            let completion = channel.send(act.action, act.claimed_at).await;
+            // By the customer's time: the step takes the later of this and of hers.
+            let at = act.action.due_at;
+            let sending = tokio::spawn(async move { channel.send(act.action, act.claimed_at).await });
+            // What the panic says may name the customer, and is not repeated.
+            let completion = sending.await.unwrap_or_else(|_| {
+                tracing::error!(claim = %act.claim, "the channel panicked: nobody knows whether this message left");
+                Completion::new(at, Attempt::Uncertain("channel_panicked".to_owned()))
+            });
             // The worker is gone: whoever takes over finds the claim.
             let _ = tell.send((act.partition, act.key, act.claim, completion));
         });

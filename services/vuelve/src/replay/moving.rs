@@ -6,7 +6,7 @@ use domain::Timestamp;
 use kafka::{Appender, NewRecord};
 use schemas::{Mark, MarkEntry, OutputBound};
 
-use crate::definition_topic::HeaderBook;
+use crate::headers::HeaderBook;
 use crate::hosting::Installation;
 
 const EVENTS: &str = "storefront.events";

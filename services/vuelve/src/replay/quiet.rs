@@ -12,12 +12,15 @@ use stream::{Service, Topology};
 
 use super::moving::Move;
 use super::open_messages::OpenMessages;
-use crate::definition_topic::Headers;
+use crate::headers::Headers;
 use crate::hosting::Installation;
 
 const SERVICES: [&str; 3] = ["ingestion", "journeys", "messaging"];
 const EVENTS: &str = "storefront.events";
 const QUIET: Duration = Duration::from_millis(300);
+/// After so long it looks how far all have come, however much comes. What was not read yet makes them seem to be further behind,
+/// never further on.
+const AT_MOST: Duration = Duration::from_secs(1);
 
 /// Watches an installation in replay.
 #[derive(Debug)]
@@ -43,7 +46,7 @@ impl Watch {
         let (mut left_before, mut moved) = (u64::MAX, Instant::now());
         let mut calm = 0;
         loop {
-            self.headers.catch_up(QUIET)?;
+            self.headers.catch_up(QUIET, AT_MOST)?;
             let (left, behind) = self.left()?;
             progress(left);
             if left != left_before {
@@ -94,7 +97,7 @@ impl Watch {
             if began.elapsed() > self.timeout {
                 bail!("after {:?} not all partitions of journeys have come to the replay's end", self.timeout);
             }
-            self.headers.catch_up(QUIET)?;
+            self.headers.catch_up(QUIET, AT_MOST)?;
         }
         self.until_processed(&mut progress)
     }
@@ -104,17 +107,16 @@ impl Watch {
         let cluster = &self.installation.cluster;
         let topics = ["messaging.requests", "messaging.outcomes"].map(|dataset| cluster.topic(dataset));
         let reader = Follower::new(cluster, &topics, self.timeout)?;
-        let schemas = &self.installation.schemas;
         let mut open = OpenMessages::default();
         let mut moved = Instant::now();
         loop {
             while let Some(record) = reader.next(QUIET)? {
                 let Some(value) = record.value else { continue };
                 if record.topic == topics[1] {
-                    open.ended(schemas.decode(&value)?);
+                    open.ended(self.installation.read(&value)?);
                     moved = Instant::now();
                 } else {
-                    open.requested(schemas.decode(&value)?);
+                    open.requested(self.installation.read(&value)?);
                 }
             }
             let left = open.len();

@@ -116,14 +116,14 @@ fn read<T: schemas::Contract>(
     let mut failure = None;
     kafka::read_topic(&installation.cluster, &installation.cluster.topic(dataset), timeout, |record| {
         let place = || format!("{}[{}]@{}", record.topic, record.partition, record.offset);
-        match record.value.as_ref().map(|value| installation.schemas.decode::<T>(value)) {
+        match record.value.as_ref().map(|value| installation.read::<T>(value)) {
             None => true,
             Some(Ok(value)) => {
                 each(value);
                 true
             }
             Some(Err(error)) => {
-                failure = Some(anyhow::Error::new(error).context(place()));
+                failure = Some(error.context(place()));
                 false
             }
         }

@@ -2,7 +2,9 @@
 #![allow(clippy::unwrap_used, reason = "a test may fail by it")]
 
 mod applying;
+mod headers;
 mod letters;
 mod lookups;
+mod panics;
 mod shop;
 mod why;

@@ -45,6 +45,11 @@ impl Channel for TakesAll {
 impl Shop {
     /// Opens a shop with one journey.
     pub(crate) async fn open(journey: &str) -> Self {
+        Self::open_with(journey, Arc::new(TakesAll)).await
+    }
+
+    /// Opens a shop with one journey, whose messages leave by `channel`.
+    pub(crate) async fn open_with(journey: &str, channel: Arc<dyn Channel>) -> Self {
         let embedded = Embedded::start(256 << 20, PARTITIONS, Vec::new()).await.unwrap();
         let config = &embedded.config;
         let installation = Installation::of(config, "0");
@@ -55,7 +60,7 @@ impl Shop {
         let lookups = hosting::add_journeys(&mut host, config, &installation).unwrap();
         let grpc = hosting::add_lookups(&mut host, config, &installation, lookups).await.unwrap();
         let settings = messaging::Settings::default();
-        hosting::add_messaging(&mut host, config, &installation, settings, Arc::new(TakesAll)).unwrap();
+        hosting::add_messaging(&mut host, config, &installation, settings, channel).unwrap();
         let (signals, hand) = Signals::by_hand();
         let running = tokio::spawn(host.run(hand));
 
