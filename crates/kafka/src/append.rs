@@ -5,6 +5,7 @@ use std::time::Duration;
 use rdkafka::error::KafkaError;
 use rdkafka::message::{Header as RdHeader, OwnedHeaders};
 use rdkafka::producer::{FutureProducer, FutureRecord, Producer};
+use rdkafka::types::RDKafkaErrorCode;
 use rdkafka::util::Timeout;
 
 use crate::KafkaFailure;
@@ -39,6 +40,7 @@ pub struct NewRecord {
 pub struct Appender {
     producer: FutureProducer<Logged>,
     timeout: Duration,
+    room_timeout: Duration,
 }
 
 impl std::fmt::Debug for Appender {
@@ -51,7 +53,29 @@ impl Appender {
     /// An appender that gives a record up after `timeout`.
     pub fn new(cluster: &Cluster, client_id: &str, timeout: Duration) -> Result<Self, KafkaFailure> {
         let config = cluster.idempotent_producer(client_id, timeout);
-        Ok(Self { producer: create(&config, Logged, "the producer")?, timeout })
+        Ok(Self { producer: create(&config, Logged, "the producer")?, timeout, room_timeout: timeout })
+    }
+
+    /// Where the client's buffer is full, waits for room only so long before it says [`KafkaFailure::Overloaded`]; by
+    /// default as long as for the broker.
+    #[must_use]
+    pub fn waiting_for_room(mut self, timeout: Duration) -> Self {
+        self.room_timeout = timeout;
+        self
+    }
+
+    /// Asks the broker for a topic's leaders; returns when it has answered. [`KafkaFailure::ProducerFailed`] says that this
+    /// appender will write nothing more. Waits up to `timeout`, on the thread of the caller.
+    pub fn check(&self, topic: &str, timeout: Duration) -> Result<(), KafkaFailure> {
+        if let Some((code, reason)) = self.producer.client().fatal_error() {
+            return Err(KafkaFailure::ProducerFailed(format!("{reason} ({code})")));
+        }
+        let failed = |source| KafkaFailure::of(format!("asking for the leaders of {topic}"), source);
+        let metadata = self.producer.client().fetch_metadata(Some(topic), timeout).map_err(failed)?;
+        match metadata.topics().first().and_then(rdkafka::metadata::MetadataTopic::error) {
+            Some(error) => Err(failed(KafkaError::MetadataFetch(error.into()))),
+            None => Ok(()),
+        }
     }
 
     /// Appends all, in order by key, and returns once the broker has them all; the first failure otherwise (of the
@@ -74,7 +98,7 @@ impl Appender {
     }
 
     async fn enqueue(&self, record: &NewRecord) -> Result<rdkafka::producer::DeliveryFuture, KafkaFailure> {
-        let deadline = tokio::time::Instant::now() + self.timeout;
+        let deadline = tokio::time::Instant::now() + self.room_timeout;
         loop {
             let mut future = FutureRecord::<[u8], [u8]>::to(&record.topic);
             future.partition = record.partition;
@@ -86,10 +110,10 @@ impl Appender {
             match self.producer.send_result(future) {
                 Ok(delivery) => return Ok(delivery),
                 // The client's own buffer is full: room comes as the broker acknowledges.
-                Err((KafkaError::MessageProduction(code), _))
-                    if code == rdkafka::types::RDKafkaErrorCode::QueueFull
-                        && tokio::time::Instant::now() < deadline =>
-                {
+                Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), _)) => {
+                    if tokio::time::Instant::now() >= deadline {
+                        return Err(KafkaFailure::Overloaded { what: format!("appending to {}", record.topic) });
+                    }
                     tokio::time::sleep(Duration::from_millis(2)).await;
                 }
                 Err((error, _)) => return Err(failed(&record.topic, error)),

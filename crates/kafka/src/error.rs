@@ -20,6 +20,15 @@ pub enum KafkaFailure {
         /// What the client said.
         source: KafkaError,
     },
+    /// The client's own buffer is full, because more was appended than the broker has acknowledged: come again in a moment.
+    #[error("{what}: too much waits for the broker")]
+    Overloaded {
+        /// What was tried.
+        what: String,
+    },
+    /// The producer has failed for good: only a new one can write.
+    #[error("the producer can write nothing more: {0}")]
+    ProducerFailed(String),
     /// The installation is not as it has to be; says what to do.
     #[error("{0}")]
     Installation(String),
@@ -91,7 +100,9 @@ impl KafkaFailure {
 
     /// Whether the same may succeed later.
     pub fn is_passing(&self) -> bool {
-        matches!(self, Self::Unavailable { .. } | Self::Store(stream::StoreError::Unavailable(_)))
-            || matches!(self, Self::Registry(error) if error.is_passing())
+        matches!(
+            self,
+            Self::Unavailable { .. } | Self::Overloaded { .. } | Self::Store(stream::StoreError::Unavailable(_))
+        ) || matches!(self, Self::Registry(error) if error.is_passing())
     }
 }

@@ -13,6 +13,8 @@ use base64::engine::general_purpose::STANDARD;
 use schemas::Schemas;
 use serde::Deserialize;
 
+use crate::http::http_client;
+
 /// Answers larger than this are no schema of ours.
 const MAX_ANSWER_BYTES: u64 = 4 << 20;
 
@@ -118,13 +120,7 @@ struct Question<'a> {
 impl Registry {
     /// The registry at a URL such as `http://127.0.0.1:8081` (its path, as in `/apis/ccompat/v7`, included).
     pub fn new(url: &str, timeout: Duration) -> Self {
-        let agent = ureq::Agent::config_builder()
-            .timeout_global(Some(timeout))
-            .http_status_as_error(false)
-            .max_redirects(0)
-            .build()
-            .new_agent();
-        Self { agent, url: url.trim_end_matches('/').to_owned(), authorization: None }
+        Self { agent: http_client(timeout), url: url.trim_end_matches('/').to_owned(), authorization: None }
     }
 
     /// The same, for a user with a password (HTTP Basic).

@@ -1,12 +1,13 @@
 //! Which services a process hosts.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use clap::ValueEnum;
-use runtime::config::Config;
+use runtime::config::{Config, Layout};
 use runtime::host::Host;
 
-use crate::hosting::{self, Channel, Installation};
+use crate::hosting::{self, Channel, Installation, Need};
 
 /// A service, or one role of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, ValueEnum)]
@@ -39,6 +40,32 @@ impl ServiceName {
     }
 }
 
+/// What services need beside a valid configuration.
+fn needs(services: &[ServiceName]) -> BTreeSet<Need> {
+    let of_one = |service: &ServiceName| match service {
+        ServiceName::Door | ServiceName::Ingestion => &[Need::WriteKeys, Need::LinkKeys, Need::AddressSecret][..],
+        ServiceName::Messaging => &[Need::LinkKeys, Need::AddressSecret, Need::Mail][..],
+        ServiceName::Resolver | ServiceName::Journeys => &[],
+    };
+    services.iter().flat_map(of_one).copied().collect()
+}
+
+/// The layout of a process that runs these services: what they need is told with everything else that is wrong.
+pub fn layout(services: &[ServiceName]) -> Layout {
+    let needs = needs(services);
+    hosting::layout().check(move |config, findings| needs.iter().for_each(|need| need.check(config, findings)))
+}
+
+/// The layout of somebody who looks at a configuration: beside what the services need, all that it names.
+pub fn layout_of_all(services: &[ServiceName]) -> Layout {
+    let needs = needs(services);
+    hosting::layout().check(move |config, findings| {
+        for need in needs.union(&Need::given(config)) {
+            need.check(config, findings);
+        }
+    })
+}
+
 /// Adds services to a host. Messages leave by `channel`, or else as the configuration says. Returns where the door
 /// listens, if there is one.
 pub async fn add(
@@ -54,10 +81,10 @@ pub async fn add(
         door = Some(hosting::add_door(host, config, installation).await?);
     }
     if wants(&[ServiceName::Resolver, ServiceName::Ingestion]) {
-        hosting::add_resolver(host, config, installation)?;
+        hosting::add_resolver(host, config, installation).await?;
     }
     if wants(&[ServiceName::Journeys]) {
-        let lookups = hosting::add_journeys(host, config, installation)?;
+        let lookups = hosting::add_journeys(host, config, installation).await?;
         hosting::add_lookups(host, config, installation, lookups).await?;
     }
     if wants(&[ServiceName::Messaging]) {
@@ -68,7 +95,7 @@ pub async fn add(
             let channel = hosting::channel(host, config, &settings)?;
             (settings, channel)
         };
-        hosting::add_messaging(host, config, installation, settings, channel)?;
+        hosting::add_messaging(host, config, installation, settings, channel).await?;
     }
     Ok(door)
 }

@@ -118,6 +118,72 @@ fn a_wrong_configuration_ends_with_two_and_all_that_is_wrong() {
 }
 
 #[test]
+fn what_a_service_needs_is_told_at_once_before_anything_is_bound() {
+    let folder = TempDir::new().unwrap();
+    std::fs::write(folder.path().join("keys"), "no key at all").unwrap();
+    let keys = format!("links.keys_file={}", folder.path().join("keys").display());
+    let settings = [
+        "kafka.bootstrap_servers=[\"127.0.0.1:1\"]",
+        "admin.listen=127.0.0.1:0",
+        "journeys.time_zone=Europe/Madird",
+        "messaging.claim_deadline=1h",
+        "messaging.smtp.from=nobody",
+        "ingestion.door.write_keys=[{ id = \"web\", shop = \"main\", key_file = \"/nowhere\" }]",
+        &keys,
+    ];
+    let set: Vec<&str> = settings.iter().flat_map(|setting| ["--set", setting]).collect();
+    let expected = [
+        "journeys.time_zone: `Europe/Madird` is not a time zone",
+        "messaging.claim_deadline: must be less than kafka.session_timeout",
+        "messaging.smtp.from: ",
+        "ingestion.door.write_keys: entry 0 (`web`): its key_file /nowhere can't be read",
+        "links.keys_file: ",
+        "links.address_secret_file: is not set",
+    ];
+    for command in [&["run", "door", "messaging"][..], &["config", "--for", "door", "--for", "messaging"]] {
+        let output = vuelve(&[command, &set].concat());
+        assert_eq!(output.status.code(), Some(2), "{}", err(&output));
+        for problem in expected {
+            assert!(err(&output).contains(problem), "{problem} is not told by {command:?}: {}", err(&output));
+        }
+        assert!(!err(&output).contains("the admin port is open"), "{}", err(&output));
+    }
+
+    // Who only looks is told of what is there; a service, of what it needs itself.
+    let told = err(&vuelve(&[&["config"], &set[..]].concat()));
+    assert!(told.contains("entry 0 (`web`)") && !told.contains("address_secret_file"), "{told}");
+    let told = err(&vuelve(&[&["run", "journeys"], &set[..]].concat()));
+    assert!(told.contains("has 2 problems"), "time zone and deadline alone: {told}");
+
+    let output = vuelve(&["run", "--all"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(err(&output).contains("store.kind: --all keeps the state in memory"), "{}", err(&output));
+    assert!(err(&output).contains("ingestion.door.write_keys: none is given"), "{}", err(&output));
+}
+
+#[cfg(not(feature = "tls"))]
+#[test]
+fn what_needs_tls_is_refused_by_a_build_that_has_none() {
+    let settings = [
+        "kafka.registry_url=https://registry:8081",
+        "kafka.properties={ \"security.protocol\" = \"sasl_ssl\", \"sasl.mechanism\" = \"SCRAM-SHA-512\" }",
+        "store.url=rediss://redis:6379",
+    ];
+    let set: Vec<&str> = settings.iter().flat_map(|setting| ["--set", setting]).collect();
+    let output = vuelve(&[&["config"], &set[..]].concat());
+    assert_eq!(output.status.code(), Some(2));
+    let told = err(&output);
+    for problem in [
+        "kafka.registry_url: begins with https://, and this build has no TLS: build it with `cargo build --release -p vuelve",
+        "`security.protocol` is SASL_SSL, and",
+        "`sasl.mechanism` is SCRAM-SHA-512, which comes with TLS, and",
+        "store.url: begins with rediss://, and",
+    ] {
+        assert!(told.contains(problem), "{problem}: {told}");
+    }
+}
+
+#[test]
 fn the_documented_defaults_are_a_file_to_begin_with() {
     let directory = TempDir::new().unwrap();
     let file = directory.path().join("vuelve.toml");

@@ -68,18 +68,16 @@ impl<S: Service> Driver<'_, S> {
             return self.fenced();
         }
         let Some(Err(error)) = heard else { return Ok(()) };
-        match error.rdkafka_error_code() {
-            // The partitions are lost, which the next poll tells; then the group is joined again.
-            Some(RDKafkaErrorCode::PollExceeded) => Ok(()),
-            _ => {
-                let failure = KafkaFailure::of("as a member of the group", error);
-                if failure.is_passing() {
-                    self.is_away(&failure);
-                    return Ok(());
-                }
-                Err(failure)
-            }
+        // The partitions are lost, which the next poll tells; then the group is joined again.
+        if error.rdkafka_error_code() == Some(RDKafkaErrorCode::PollExceeded) {
+            return Ok(());
         }
+        let failure = KafkaFailure::of("as a member of the group", error);
+        if !failure.is_passing() {
+            return Err(failure);
+        }
+        self.is_away(&failure);
+        Ok(())
     }
 
     /// Our slot was joined once more, and the client is of no use any more. By ourselves, if the broker was silent a while

@@ -4,7 +4,8 @@
 //! - 200 is answered only after the log has stored every record of the call, those of its bad events included;
 //! - a bad event costs only itself;
 //! - without an answer of the log within the deadline, the caller is told to come again;
-//! - it keeps no state between calls.
+//! - it keeps no state between calls;
+//! - who sends slowly takes no place from who has sent, and storefronts take none from people who unsubscribe.
 
 use std::fmt;
 use std::time::Duration;
@@ -46,8 +47,10 @@ pub struct Door<L> {
     pub(crate) metrics: Metrics,
     append_deadline: Duration,
     body_timeout: Duration,
+    room: body::Room,
     calls: Semaphore,
     max_calls: usize,
+    unsubscribes: Semaphore,
 }
 
 /// After mapping so much JSON a call lets others have their turn.
@@ -76,9 +79,16 @@ impl<L: EventLog> Door<L> {
             metrics: Metrics::new(),
             append_deadline: options.append_deadline.as_std(),
             body_timeout: options.body_timeout.as_std(),
+            room: body::Room::new(options.max_bodies, options.max_body_bytes),
             calls: Semaphore::new(max_calls),
             max_calls,
+            unsubscribes: Semaphore::new(options.max_unsubscribes.clamp(1, Semaphore::MAX_PERMITS)),
         }
+    }
+
+    /// How many bodies of calls are being read.
+    pub fn bodies_being_read(&self) -> usize {
+        self.room.being_read()
     }
 
     /// How many calls are being worked on.
@@ -91,9 +101,23 @@ impl<L: EventLog> Door<L> {
         self.calls.try_acquire().map_err(|_| Refused::Shed)
     }
 
-    /// Reads a request's body.
-    pub(crate) async fn body(&self, body: axum::body::Body, declared_bytes: Option<u64>) -> Result<Bytes, Refused> {
-        body::read(body, declared_bytes, self.body_timeout).await
+    /// The same for people who unsubscribe.
+    pub(crate) fn admit_unsubscribe(&self) -> Result<SemaphorePermit<'_>, Refused> {
+        self.unsubscribes.try_acquire().map_err(|_| Refused::Shed)
+    }
+
+    /// Reads a call's body.
+    pub(crate) async fn body(
+        &self,
+        body: axum::body::Body,
+        declared_bytes: Option<u64>,
+    ) -> Result<body::Whole<'_>, Refused> {
+        body::read(body, declared_bytes, self.body_timeout, &self.room).await
+    }
+
+    /// Reads as much of a body as tells which button was pressed.
+    pub(crate) async fn beginning(&self, body: axum::body::Body) -> Bytes {
+        body::beginning(body, self.body_timeout).await
     }
 
     /// Takes a call: everything in it is stored, or it is refused. `trace` makes the trace context of its records.

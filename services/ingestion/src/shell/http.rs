@@ -69,7 +69,6 @@ async fn take<L: EventLog>(door: &Door<L>, kind: CallKind, route: &str, request:
 }
 
 async fn try_take<L: EventLog>(door: &Door<L>, kind: CallKind, route: &str, request: Request) -> Result<(), Refused> {
-    let _place = door.admit()?;
     let (parts, body) = request.into_parts();
     let key = match credentials::in_head(&parts.headers, &parts.uri) {
         Some(key) => Some(door.secrets.write_keys.find(&key).ok_or(Refused::WrongKey)?),
@@ -77,6 +76,9 @@ async fn try_take<L: EventLog>(door: &Door<L>, kind: CallKind, route: &str, requ
     };
     let declared = parts.headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
     let body = door.body(body, declared).await?;
+    // Only now: a body that comes slowly would keep others out.
+    let _place = door.admit()?;
+    let body = body.into_bytes();
     let caller = trace::caller(&parts.headers);
     let trace = |span: &tracing::Span| trace::carried_on(span, caller.as_ref(), &parts.headers, door.host.as_ref());
     let redrives = parts.headers.get(REDRIVES_HEADER).and_then(|count| count.to_str().ok()?.parse().ok()).unwrap_or(0);

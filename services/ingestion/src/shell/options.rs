@@ -15,8 +15,16 @@ pub struct DoorOptions {
     pub append_deadline: HumanDuration,
     /// How long a client may take to send its body (default `15s`).
     pub body_timeout: HumanDuration,
-    /// How many calls are worked on at once; more are answered 503 at once (default 256).
+    /// How many calls are worked on at once, once their bodies are there; more are answered 503 at once (default 256).
     pub max_calls: usize,
+    /// How many bodies are read at once; more are answered 503 at once (default 2048). Fewer than connections, so that
+    /// storefronts leave some to people who unsubscribe.
+    pub max_bodies: usize,
+    /// How many bytes the bodies that are being read have together; one for which there is no room is answered 503 (default
+    /// 128 MiB). At least as much as one body may have.
+    pub max_body_bytes: usize,
+    /// How many people are unsubscribed at once, beside the calls; more are asked to try again (default 64).
+    pub max_unsubscribes: usize,
     /// The server under it.
     pub server: ServerOptions,
 }
@@ -61,6 +69,9 @@ impl Default for DoorOptions {
             append_deadline: HumanDuration::from_millis(5_000),
             body_timeout: HumanDuration::from_millis(15_000),
             max_calls: 256,
+            max_bodies: 2_048,
+            max_body_bytes: 128 << 20,
+            max_unsubscribes: 64,
             server: ServerOptions::default(),
         }
     }

@@ -55,9 +55,9 @@ async fn store<L: EventLog>(
     headers: &HeaderMap,
     body: Body,
 ) -> Result<(), Refused> {
-    let _place = door.admit()?;
     // What the body says only tells the mail program's button from the page's; whatever it is, the link is proof enough.
-    let body = door.body(body, None).await.unwrap_or_default();
+    let body = door.beginning(body).await;
+    let _place = door.admit_unsubscribe()?;
     let one_click = body.windows(ONE_CLICK.len()).any(|window| window == ONE_CLICK);
     let command = MessagingCommand {
         // A second click on the same link is the same command.

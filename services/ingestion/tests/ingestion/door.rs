@@ -261,6 +261,44 @@ async fn more_calls_than_may_be_worked_on_at_once_are_shed_with_503() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn bodies_that_come_slowly_take_no_place_from_calls_that_are_there() {
+    let door = Fixture::with(&DoorOptions { max_calls: 1, max_bodies: 3, ..DoorOptions::default() });
+    let (_silent, bodies): (Vec<_>, Vec<_>) =
+        (0..2).map(|_| http_body_util::Channel::<bytes::Bytes, std::convert::Infallible>::new(1)).unzip();
+    let mut bodies = bodies.into_iter().map(|body| door.post("/v1/track", Body::new(body)));
+    let slow = async { tokio::join!(bodies.next().unwrap(), bodies.next().unwrap()) };
+    let quick = async {
+        tokio::task::yield_now().await;
+        assert_eq!((door.bodies_being_read(), door.calls_under_way()), (2, 0));
+        door.post("/v1/track", track(1)).await.is_accepted();
+    };
+    let ((first, second), ()) = tokio::join!(slow, quick);
+    first.is_refused(408, "timeout", "");
+    second.is_refused(408, "timeout", "");
+    assert_eq!((door.bodies_being_read(), door.calls_under_way()), (0, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn bodies_that_are_being_read_are_bounded_by_their_number_and_by_their_bytes() {
+    let open = || http_body_util::Channel::<bytes::Bytes, std::convert::Infallible>::new(1);
+    let one = Fixture::with(&DoorOptions { max_bodies: 1, ..DoorOptions::default() });
+    let (_silent, body) = open();
+    let (slow, second) = tokio::join!(one.post("/v1/track", Body::new(body)), one.post("/v1/track", track(1)));
+    slow.is_refused(408, "timeout", "");
+    second.is_refused(503, "overloaded", "");
+    one.post("/v1/track", track(1)).await.is_accepted();
+
+    // Room for one body of the largest size, and that is taken.
+    let one = Fixture::with(&DoorOptions { max_body_bytes: 0, ..DoorOptions::default() });
+    let (mut slow, body) = open();
+    slow.send_data(bytes::Bytes::from(vec![b' '; 511_990])).await.unwrap();
+    let (slow, second) = tokio::join!(one.post("/v1/track", Body::new(body)), one.post("/v1/track", track(1)));
+    slow.is_refused(408, "timeout", "");
+    second.is_refused(503, "overloaded", "");
+    one.post("/v1/track", track(1)).await.is_accepted();
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_body_that_does_not_come_is_408() {
     let door = Fixture::new();
     let (_silent, body) = http_body_util::Channel::<bytes::Bytes, std::convert::Infallible>::new(1);

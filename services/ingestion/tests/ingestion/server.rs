@@ -116,8 +116,8 @@ async fn stopping_lets_a_call_under_way_end_and_takes_no_more() {
     let request = call(false);
     let (head, tail) = request.split_at(request.len() - 5);
     stream.write_all(head.as_bytes()).await.unwrap();
-    // The call is under way once the door waits for its body, which it does only after a place was taken.
-    wait_until(|| door.calls_under_way() == 1).await;
+    // The call is under way once the door waits for its body.
+    wait_until(|| door.bodies_being_read() == 1).await;
     server.stop.send(()).unwrap();
     stream.write_all(tail.as_bytes()).await.unwrap();
     assert!(rest(&mut stream).await.contains("success"), "and the connection is closed after it");

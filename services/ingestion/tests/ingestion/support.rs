@@ -120,6 +120,10 @@ impl Fixture {
         self.door.calls_under_way()
     }
 
+    pub(crate) fn bodies_being_read(&self) -> usize {
+        self.door.bodies_being_read()
+    }
+
     pub(crate) fn log_is(&self, mood: Mood) {
         *self.log.mood.lock().unwrap() = mood;
     }

@@ -2,7 +2,7 @@
 
 use axum::body::Body;
 use axum::http::Method;
-use ingestion::shell::LogError;
+use ingestion::shell::{DoorOptions, LogError};
 use links::{AddressHash, UnsubscribeToken};
 use schemas::{CommandKind, MessagingCommand};
 
@@ -107,6 +107,29 @@ async fn a_link_that_was_changed_or_cut_off_does_nothing_and_says_so() {
         }
     }
     assert_eq!(door.records(), []);
+}
+
+#[tokio::test(start_paused = true)]
+async fn people_get_off_the_list_while_storefronts_have_every_place() {
+    let options = DoorOptions { max_calls: 1, max_bodies: 1, max_unsubscribes: 1, ..DoorOptions::default() };
+    let door = Fixture::with(&options);
+    let (_silent, body) = http_body_util::Channel::<bytes::Bytes, std::convert::Infallible>::new(1);
+    let link = link();
+    let (slow, unsubscribed) = tokio::join!(
+        door.post("/v1/track", Body::new(body)),
+        open(&door, Method::POST, &link, "", "List-Unsubscribe=One-Click"),
+    );
+    slow.is_refused(408, "timeout", "");
+    assert_eq!(unsubscribed.status, 200);
+    assert_eq!(door.records()[0].dataset, "messaging.commands");
+
+    // And a body that does not end is no reason to keep her on it.
+    let (mut silent, body) = http_body_util::Channel::<bytes::Bytes, std::convert::Infallible>::new(1);
+    silent.send_data("List-Unsubscribe=One-Click".into()).await.unwrap();
+    let answer = door.send(request(Method::POST, &link).body(Body::new(body)).unwrap()).await;
+    assert_eq!(answer.status, 200);
+    let command: MessagingCommand = door.schemas.decode(&door.records()[0].value).unwrap();
+    assert_eq!(command.source, "one_click");
 }
 
 #[tokio::test]

@@ -1,3 +1,4 @@
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -81,7 +82,8 @@ Examples:
   vuelve deadletters redrive --partition 3 --offset 17               What would be done with this one?
   vuelve deadletters redrive --partition 3 --offset 17 --yes         Do it.
   vuelve deadletters redrive --all --topic messaging.requests --yes  All of one topic.
-  vuelve deadletters redrive --all --topic /v1/batch --yes --door http://127.0.0.1:8080 --write-key-file key"
+  vuelve deadletters redrive --all --topic /v1/batch --yes \
+    --door http://127.0.0.1:8080 --source web --write-key-file key           Events of the write key `web`."
 )]
 struct Redrive {
     /// The letter at this offset.
@@ -99,9 +101,12 @@ struct Redrive {
     #[arg(long)]
     yes: bool,
     /// The door, for events that came in through it.
-    #[arg(long, value_name = "URL", requires = "write_key_file")]
+    #[arg(long, value_name = "URL", requires_all = ["source", "write_key_file"])]
     door: Option<String>,
-    /// The file with the write key for that door.
+    /// The write key's id: only events that came in under it go through the door, the others are left.
+    #[arg(long, value_name = "ID", requires = "door")]
+    source: Option<String>,
+    /// The file with that write key.
     #[arg(long, value_name = "FILE", requires = "door")]
     write_key_file: Option<PathBuf>,
 }
@@ -150,10 +155,10 @@ impl List {
 
 impl Redrive {
     fn run(self, installation: &Installation, timeout: Duration) -> anyhow::Result<ExitCode> {
-        let door = match (&self.door, &self.write_key_file) {
-            (Some(url), Some(path)) => {
+        let door = match (&self.door, &self.source, &self.write_key_file) {
+            (Some(url), Some(source), Some(path)) => {
                 let key = std::fs::read_to_string(path).with_context(|| path.display().to_string())?;
-                Some(Door::new(url, key.trim()))
+                Some(Door::new(url, source, key.trim()))
             }
             _ => None,
         };
@@ -196,6 +201,8 @@ struct Sums {
     sends: bool,
     sent: u64,
     left: u64,
+    /// Of those left, the events of other write keys, by its id.
+    others: BTreeMap<String, u64>,
 }
 
 impl Sums {
@@ -214,18 +221,28 @@ impl Sums {
             Redriven::Topic(topic) => format!("{place} {verb} to {topic}{round}\n"),
             Redriven::Door(path) => format!("{place} {verb} through the door by {path}{round}\n"),
             Redriven::Left(why) => format!("{place} is left: {why}\n"),
+            Redriven::Others(source) => format!("{place} is left: it came in under the write key `{source}`\n"),
         };
-        if matches!(done, Redriven::Left(_)) {
-            self.left += 1;
-        } else {
-            self.sent += 1;
+        match done {
+            Redriven::Topic(_) | Redriven::Door(_) => self.sent += 1,
+            Redriven::Left(_) => self.left += 1,
+            Redriven::Others(source) => {
+                self.left += 1;
+                *self.others.entry(source.clone()).or_default() += 1;
+            }
         }
         super::print(&line)
     }
 
     fn finish(&self) -> anyhow::Result<()> {
         let what = if self.sends { "sent again" } else { "would be sent again; nothing was done (--yes does it)" };
-        super::print(&format!("{} {what}, {} left\n", self.sent, self.left))
+        super::print(&format!("{} {what}, {} left\n", self.sent, self.left))?;
+        for (source, count) in &self.others {
+            super::print(&format!(
+                "{count} of those left came in under the write key `{source}`: give --source {source} and the file with its key\n"
+            ))?;
+        }
+        Ok(())
     }
 }
 

@@ -16,7 +16,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
-use runtime::config::{Config, Problems, Sources};
+use runtime::config::{Config, Layout, Problems, Sources};
 use schemas::DefinitionStatus;
 
 /// Turns a shop's stream of clicks, carts and orders into the next right thing for each customer.
@@ -102,7 +102,12 @@ impl Cli {
 impl Global {
     /// The configuration, or everything that is wrong with it.
     pub(crate) fn load(&self) -> Result<Config, Problems> {
-        vuelve::hosting::layout().load(&Sources::of_this_process(self.config.clone(), self.set.clone()))
+        self.load_as(&vuelve::hosting::layout())
+    }
+
+    /// The same by another layout, which checks more.
+    pub(crate) fn load_as(&self, layout: &Layout) -> Result<Config, Problems> {
+        layout.load(&Sources::of_this_process(self.config.clone(), self.set.clone()))
     }
 }
 

@@ -36,14 +36,14 @@ const PATIENCE: Duration = Duration::from_mins(1);
 
 impl Run {
     pub(crate) fn run(self, global: &Global) -> anyhow::Result<ExitCode> {
-        let config = global.load()?;
         let services = if self.all { ServiceName::ALL.to_vec() } else { self.services };
-        if self.all {
-            anyhow::ensure!(
-                config.get::<StoreOptions>().kind == StoreKind::Memory,
-                "--all keeps the state in memory: set store.kind=memory (going on with Redis later needs no migration)"
-            );
-        }
+        let config = global.load_as(&services::layout(&services).check(move |config, findings| {
+            if self.all && config.get::<StoreOptions>().kind != StoreKind::Memory {
+                let problem =
+                    "--all keeps the state in memory: set it to memory (going on with Redis later needs no migration)";
+                findings.add("store.kind", problem);
+            }
+        }))?;
         let name = match &services[..] {
             [service] => format!("vuelve-{}", service.word()),
             _ => "vuelve".to_owned(),

@@ -8,7 +8,7 @@ use std::time::Instant;
 use domain::Timestamp;
 use messaging::shell::{Clock, Mailbox, MessagingOptions, SmtpChannel};
 use messaging::{Attempt, Completion, Email};
-use runtime::config::{Config, KafkaOptions};
+use runtime::config::Config;
 use runtime::host::Host;
 
 use super::{Channel, LinkOptions, Sections};
@@ -79,15 +79,8 @@ pub fn channel(host: &mut Host, config: &Config, settings: &messaging::Settings)
     }
     let options: &MessagingOptions = config.get();
     let base_url = &config.get::<LinkOptions>().base_url;
-    let mut lines = Vec::new();
-    if options.claim_deadline >= config.get::<KafkaOptions>().session_timeout {
-        lines.push(
-            "messaging.claim_deadline: it must be less than kafka.session_timeout, after which another worker may take over"
-                .to_owned(),
-        );
-    }
     match SmtpChannel::new(options, Sections::keys(config)?, base_url, Arc::new(SystemClock)) {
-        Ok(channel) if lines.is_empty() => {
+        Ok(channel) => {
             let channel = Arc::new(channel);
             let closing = Arc::clone(&channel);
             host.observer("mail connections", move |stop| async move {
@@ -97,9 +90,8 @@ pub fn channel(host: &mut Host, config: &Config, settings: &messaging::Settings)
             });
             Ok(channel)
         }
-        Ok(_) => anyhow::bail!(lines.join("\n")),
         Err(problems) => {
-            lines.extend(problems.iter().map(ToString::to_string));
+            let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
             anyhow::bail!(lines.join("\n"))
         }
     }

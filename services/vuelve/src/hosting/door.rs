@@ -7,10 +7,16 @@ use ingestion::shell::{Door, DoorSecrets, EventLog, Host as DoorHost, LogError, 
 use kafka::{Appender, Header, KafkaFailure, NewRecord};
 use runtime::config::Config;
 use runtime::host::Host;
+use runtime::readiness::Condition;
 use tokio::net::TcpListener;
 
 use super::sections::IngestionOptions;
 use super::{Installation, Sections};
+
+/// How long a call waits for room in the producer before it is told to come again: long enough for a burst.
+const ROOM_TIMEOUT: Duration = Duration::from_millis(250);
+/// How often the broker is asked whether it answers.
+const ASK_EVERY: Duration = Duration::from_secs(2);
 
 /// The door's log: an idempotent producer.
 struct KafkaLog {
@@ -36,6 +42,7 @@ impl EventLog for KafkaLog {
             .collect();
         match self.appender.append(&records).await {
             Ok(_) => Ok(()),
+            Err(KafkaFailure::Overloaded { .. }) => Err(LogError::Overloaded),
             Err(failure @ KafkaFailure::Unavailable { .. }) => {
                 tracing::warn!(error = %failure, "records were not acknowledged");
                 Err(LogError::Unavailable)
@@ -83,16 +90,97 @@ pub async fn add_door(
         .await
         .with_context(|| format!("ingestion.door.listen: {} can't be opened", options.listen))?;
     let address = listener.local_addr()?;
-    let appender = Appender::new(&installation.cluster, "vuelve-door", options.append_deadline.as_std())?;
+    let patience = options.append_deadline.as_std();
+    let appender = Appender::new(&installation.cluster, "vuelve-door", patience)?.waiting_for_room(ROOM_TIMEOUT);
+    let (asking, topic) = (appender.clone(), installation.cluster.topic(ingestion::RECEIVED));
+    let ask = move || asking.check(&topic, patience);
+    let condition = host.readiness().condition("the door");
     let log = KafkaLog { appender, installation: installation.clone() };
     let schemas = installation.schemas.clone();
     let door = Arc::new(Door::new(&options, secrets, schemas, log, Box::new(SystemHost { began: Instant::now() })));
     host.door("the door", move |stop| async move {
         tracing::info!(%address, "the door is open");
-        if !serve(listener, router(door), &options.server, async move { stop.stopped().await }).await {
+        let mut failed = None;
+        let shutdown = async {
+            tokio::select! {
+                () = stop.stopped() => {}
+                failure = watch(ask, &condition, ASK_EVERY) => failed = Some(failure),
+            }
+        };
+        if !serve(listener, router(door), &options.server, shutdown).await {
             tracing::warn!("some calls did not end in time");
         }
-        Ok(())
+        failed.map_or(Ok(()), |failure| Err(failure.into()))
     });
     Ok(address)
+}
+
+/// Asks again and again whether the log can be written to, and keeps the condition by the answers. Returns with the failure
+/// after which it never can by this producer.
+async fn watch(
+    ask: impl Fn() -> Result<(), KafkaFailure> + Send + Sync + 'static,
+    condition: &Condition,
+    every: Duration,
+) -> KafkaFailure {
+    let ask = Arc::new(ask);
+    loop {
+        let asking = Arc::clone(&ask);
+        match tokio::task::spawn_blocking(move || asking()).await {
+            Ok(Ok(())) => condition.met(),
+            Ok(Err(failure @ KafkaFailure::ProducerFailed(_))) => {
+                condition.not_met(failure.to_string());
+                return failure;
+            }
+            Ok(Err(failure)) => condition.not_met(failure.to_string()),
+            // It panicked, or the runtime ends.
+            Err(error) => condition.not_met(error.to_string()),
+        }
+        tokio::time::sleep(every).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test may fail by it")]
+
+    use runtime::config::Sources;
+    use runtime::readiness::Readiness;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn more_than_the_producer_holds_is_told_as_too_much_and_not_as_a_broker_that_is_away() {
+        let flags = vec!["kafka.bootstrap_servers=[\"127.0.0.1:1\"]".to_owned()];
+        let sources = Sources { file: None, environment: Vec::new(), flags };
+        let config = super::super::layout().load(&sources).unwrap();
+        let installation = Installation::of(&config, "0");
+        let appender = Appender::new(&installation.cluster, "test", Duration::from_secs(30)).unwrap();
+        let log = KafkaLog { appender: appender.waiting_for_room(Duration::ZERO), installation };
+        // 72 MB into a buffer of 64 MiB.
+        let value = vec![0; 900_000].into();
+        let record = LogRecord { dataset: ingestion::RECEIVED, key: None, value, headers: Vec::new() };
+        assert_eq!(log.append(vec![record; 80]).await, Err(LogError::Overloaded));
+    }
+
+    #[tokio::test]
+    async fn the_door_is_ready_while_its_broker_answers_and_ends_when_its_producer_has_failed_for_good() {
+        let readiness = Readiness::new();
+        let condition = readiness.condition("the door");
+        // What readiness says at each question, which tells what came of the answer before.
+        let said = Arc::new(parking_lot::Mutex::new(Vec::new()));
+        let (seen, saying) = (readiness.clone(), Arc::clone(&said));
+        let ask = move || {
+            let mut said = saying.lock();
+            said.push(seen.report().missing());
+            match said.len() {
+                1 | 3 => Ok(()),
+                2 => Err(KafkaFailure::Overloaded { what: "asking".to_owned() }),
+                _ => Err(KafkaFailure::ProducerFailed("fenced".to_owned())),
+            }
+        };
+        let failure = watch(ask, &condition, Duration::from_millis(1)).await;
+        assert!(failure.to_string().contains("nothing more: fenced"), "{failure}");
+        assert_eq!(*said.lock(), ["the door: starting", "", "the door: asking: too much waits for the broker", ""]);
+        assert!(!readiness.report().is_ready());
+    }
 }

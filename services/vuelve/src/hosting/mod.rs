@@ -2,12 +2,14 @@
 //!
 //! Wanted properties:
 //! - a service knows nothing of this: it is handed its log, its store and its settings;
-//! - every part starts with what it needs checked (topics, schemas, store), or says what is missing and what to do.
+//! - every part starts with what it needs checked (topics, schemas, store), or says what is missing and what to do; what the
+//!   configuration itself names (keys, secrets, a mail server) is looked at before anything is bound.
 
 mod channels;
 mod door;
 mod lookup_words;
 mod lookups;
+mod needs;
 mod report;
 mod sections;
 mod shell;
@@ -23,7 +25,8 @@ use schemas::Schemas;
 pub use channels::{channel, messaging_settings};
 pub use door::add_door;
 pub use lookups::add_lookups;
-pub use sections::{LinkOptions, Sections, layout};
+pub use needs::Need;
+pub use sections::{Fault, LinkOptions, Sections, layout};
 pub use shell::{Channel, SideEffects};
 pub use worker::{add_journeys, add_messaging, add_resolver};
 

@@ -3,13 +3,12 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use anyhow::Context;
 use domain::HumanDuration;
 use ingestion::ResolverPolicy;
 use ingestion::shell::DoorOptions;
 use links::{KeyRing, Secret};
 use messaging::shell::MessagingOptions;
-use runtime::config::{Config, Layout};
+use runtime::config::{Config, Findings, KafkaOptions, Layout, StoreKind, StoreOptions};
 use serde::Deserialize;
 
 /// `[links]`: what signs links and hashes addresses. Door and messaging have the same.
@@ -64,43 +63,114 @@ pub fn layout() -> Layout {
         .section::<JourneysOptions>("journeys")
         .section::<LinkOptions>("links")
         .section::<MessagingOptions>("messaging")
+        .check(check_time_zones)
+        .check(check_claim_deadline)
+        .check(check_tls)
+}
+
+fn check_time_zones(config: &Config, findings: &mut Findings<'_>) {
+    let options: &JourneysOptions = config.get();
+    let of_shops =
+        options.shop_time_zones.iter().map(|(shop, name)| (format!("journeys.shop_time_zones.{shop}"), name));
+    for (key, name) in std::iter::once(("journeys.time_zone".to_owned(), &options.time_zone)).chain(of_shops) {
+        if let Err(fault) = time_zone(key, name) {
+            findings.add(&fault.key, fault.problem);
+        }
+    }
+}
+
+fn check_claim_deadline(config: &Config, findings: &mut Findings<'_>) {
+    if config.get::<MessagingOptions>().claim_deadline >= config.get::<KafkaOptions>().session_timeout {
+        let problem = "must be less than kafka.session_timeout, after which another worker may take over";
+        findings.add("messaging.claim_deadline", problem);
+    }
+}
+
+/// What a build without TLS can't do is told here, and not by a library at the first connection.
+fn check_tls(config: &Config, findings: &mut Findings<'_>) {
+    const BUILD: &str = "this build has no TLS: build it with `cargo build --release -p vuelve --features tls`";
+    if cfg!(feature = "tls") {
+        return;
+    }
+    let kafka: &KafkaOptions = config.get();
+    if kafka.registry_url.scheme() == "https" {
+        findings.add("kafka.registry_url", format!("begins with https://, and {BUILD}"));
+    }
+    let property = |name: &str| kafka.properties.get(name).unwrap_or_default().to_ascii_uppercase();
+    let protocol = property("security.protocol");
+    if protocol.contains("SSL") {
+        findings.add("kafka.properties", format!("`security.protocol` is {protocol}, and {BUILD}"));
+    }
+    for name in ["sasl.mechanism", "sasl.mechanisms"] {
+        let mechanism = property(name);
+        if mechanism.starts_with("SCRAM") || mechanism == "OAUTHBEARER" {
+            findings.add("kafka.properties", format!("`{name}` is {mechanism}, which comes with TLS, and {BUILD}"));
+        }
+    }
+    let store: &StoreOptions = config.get();
+    if store.kind == StoreKind::Redis && store.url.scheme() == "rediss" {
+        findings.add("store.url", format!("begins with rediss://, and {BUILD}"));
+    }
+}
+
+/// What is wrong with a key that names something outside of the configuration.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{key}: {problem}")]
+pub struct Fault {
+    /// The key, `section.key`.
+    pub key: String,
+    /// What is wrong, and what to do.
+    pub problem: String,
+}
+
+fn fault(key: &str, problem: impl Into<String>) -> Fault {
+    Fault { key: key.to_owned(), problem: problem.into() }
+}
+
+fn time_zone(key: String, name: &str) -> Result<jiff::tz::TimeZone, Fault> {
+    let problem = || format!("`{name}` is not a time zone (IANA, such as Europe/Madrid)");
+    definitions::time_zone(name).ok_or_else(|| Fault { key, problem: problem() })
+}
+
+/// The file that a key names.
+fn file<'a>(key: &str, path: Option<&'a PathBuf>, holds: &str) -> Result<(&'a PathBuf, Vec<u8>), Fault> {
+    let path = path.ok_or_else(|| fault(key, format!("is not set: it names the file with {holds}")))?;
+    let bytes =
+        std::fs::read(path).map_err(|error| fault(key, format!("{} can't be read: {error}", path.display())))?;
+    Ok((path, bytes))
 }
 
 impl Sections {
     /// The signing keys.
-    pub fn keys(config: &Config) -> anyhow::Result<KeyRing> {
+    pub fn keys(config: &Config) -> Result<KeyRing, Fault> {
+        const KEY: &str = "links.keys_file";
         let path = config.get::<LinkOptions>().keys_file.as_ref();
-        let path = path.context("links.keys_file is not set: it names the file with the keys that sign links")?;
-        let text = std::fs::read_to_string(path).with_context(|| format!("links.keys_file: {}", path.display()))?;
-        KeyRing::parse(&text).with_context(|| format!("links.keys_file: {}", path.display()))
+        let (path, bytes) = file(KEY, path, "the keys that sign links")?;
+        let text = String::from_utf8(bytes).map_err(|_| fault(KEY, format!("{} is no text", path.display())))?;
+        KeyRing::parse(&text).map_err(|error| fault(KEY, format!("{}: {error}", path.display())))
     }
 
     /// The secret of address hashes.
-    pub fn address_secret(config: &Config) -> anyhow::Result<Secret> {
+    pub fn address_secret(config: &Config) -> Result<Secret, Fault> {
+        const KEY: &str = "links.address_secret_file";
         let path = config.get::<LinkOptions>().address_secret_file.as_ref();
-        let path =
-            path.context("links.address_secret_file is not set: it names the file with the secret of address hashes")?;
-        let bytes = std::fs::read(path).with_context(|| format!("links.address_secret_file: {}", path.display()))?;
-        let text = bytes.trim_ascii().to_vec();
-        Secret::new(text).with_context(|| format!("links.address_secret_file: {}", path.display()))
+        let (path, bytes) = file(KEY, path, "the secret of address hashes")?;
+        Secret::new(bytes.trim_ascii()).map_err(|error| fault(KEY, format!("{}: {error}", path.display())))
     }
 
     /// What journeys are walked with.
-    pub fn journeys(config: &Config, replay: bool) -> anyhow::Result<journeys::Settings> {
+    pub fn journeys(config: &Config, replay: bool) -> Result<journeys::Settings, Fault> {
         let options: &JourneysOptions = config.get();
-        let zone = |key: &str, name: &str| {
-            definitions::time_zone(name)
-                .with_context(|| format!("{key}: `{name}` is not a time zone (IANA, such as Europe/Madrid)"))
-        };
         let mut shop_time_zones = BTreeMap::new();
         for (shop, name) in &options.shop_time_zones {
-            shop_time_zones.insert(shop.clone(), zone(&format!("journeys.shop_time_zones.{shop}"), name)?);
+            let zone = time_zone(format!("journeys.shop_time_zones.{shop}"), name)?;
+            shop_time_zones.insert(shop.clone(), zone);
         }
         Ok(journeys::Settings {
             replay,
             late_limit: options.late_limit,
             open_from_history: replay,
-            time_zone: zone("journeys.time_zone", &options.time_zone)?,
+            time_zone: time_zone("journeys.time_zone".to_owned(), &options.time_zone)?,
             shop_time_zones,
             holdout_seed: options.holdout_seed.clone(),
         })

@@ -22,20 +22,24 @@ const BLOCKED_AFTER: Duration = Duration::from_millis(500);
 const TOMBSTONE_RETENTION: Duration = Duration::from_hours(24);
 
 /// Adds the resolver's worker.
-pub fn add_resolver(host: &mut Host, config: &Config, installation: &Installation) -> anyhow::Result<()> {
+pub async fn add_resolver(host: &mut Host, config: &Config, installation: &Installation) -> anyhow::Result<()> {
     let mut policy = config.get::<IngestionOptions>().resolver.clone();
     policy.partitions = installation.cluster.partitions;
-    add_worker::<Resolver>(host, config, installation, policy, NoShell).map(drop)
+    add_worker::<Resolver>(host, config, installation, policy, NoShell).await.map(drop)
 }
 
 /// Adds the worker of journeys; returns what its lookups read from.
-pub fn add_journeys(host: &mut Host, config: &Config, installation: &Installation) -> anyhow::Result<Arc<dyn Lookups>> {
+pub async fn add_journeys(
+    host: &mut Host,
+    config: &Config,
+    installation: &Installation,
+) -> anyhow::Result<Arc<dyn Lookups>> {
     let policy = journeys::Policy::new(Sections::journeys(config, installation.replay)?);
-    add_worker::<Journeys>(host, config, installation, policy, NoShell)
+    add_worker::<Journeys>(host, config, installation, policy, NoShell).await
 }
 
 /// Adds messaging's worker, which sends by `channel`.
-pub fn add_messaging(
+pub async fn add_messaging(
     host: &mut Host,
     config: &Config,
     installation: &Installation,
@@ -43,11 +47,11 @@ pub fn add_messaging(
     channel: Arc<dyn Channel>,
 ) -> anyhow::Result<Arc<dyn Lookups>> {
     let policy = messaging::Policy::new(settings, Sections::address_secret(config)?);
-    add_worker::<Messaging>(host, config, installation, policy, SideEffects::new(channel))
+    add_worker::<Messaging>(host, config, installation, policy, SideEffects::new(channel)).await
 }
 
 /// A worker on a thread of its own, with the store that the configuration names.
-fn add_worker<S: Service>(
+async fn add_worker<S: Service>(
     host: &mut Host,
     config: &Config,
     installation: &Installation,
@@ -59,7 +63,7 @@ fn add_worker<S: Service>(
     let report = Report::new(host.readiness().condition(&name));
     let options = worker_options(config, installation);
     let schemas = installation.schemas.clone();
-    let (mut store, lookups) = open_store(config, service)?;
+    let (mut store, lookups) = open_store(config, service).await?;
     host.thread(&name, move |stop| {
         run_worker::<S>(&options, &schemas, policy, store.as_mut(), &mut shell, &report, &|| stop.is_stopped())?;
         Ok(())
@@ -67,7 +71,7 @@ fn add_worker<S: Service>(
     Ok(lookups)
 }
 
-fn open_store(config: &Config, service: &str) -> anyhow::Result<(Box<dyn StateStore>, Arc<dyn Lookups>)> {
+async fn open_store(config: &Config, service: &str) -> anyhow::Result<(Box<dyn StateStore>, Arc<dyn Lookups>)> {
     let options: &StoreOptions = config.get();
     match options.kind {
         StoreKind::Memory => {
@@ -83,7 +87,8 @@ fn open_store(config: &Config, service: &str) -> anyhow::Result<(Box<dyn StateSt
             redis.response_timeout = options.request_timeout.as_std();
             redis.lookup_connections = usize::from(options.connections);
             let mut redis = Redis::new(redis)?;
-            redis.check()?;
+            // It waits for an answer, and not on a thread that others need.
+            let redis = tokio::task::spawn_blocking(move || redis.check().map(|_| redis)).await??;
             let lookups = redis.lookups();
             Ok((Box::new(redis), Arc::new(lookups)))
         }

@@ -14,9 +14,11 @@ pub const MAX_REDRIVES: u32 = 3;
 /// How long the door may take for one event.
 const DOOR_DEADLINE: Duration = Duration::from_secs(30);
 
-/// The door that takes events again, and under which key.
+/// The door that takes events again, and under which key. The key says whose they are, so it takes those alone that came
+/// in under it: another shop's would become this one's.
 #[derive(Clone)]
 pub struct Door {
+    source: String,
     agent: ureq::Agent,
     url: String,
     authorization: String,
@@ -25,21 +27,20 @@ pub struct Door {
 /// Without the key.
 impl std::fmt::Debug for Door {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Door").field("url", &self.url).finish_non_exhaustive()
+        f.debug_struct("Door").field("url", &self.url).field("source", &self.source).finish_non_exhaustive()
     }
 }
 
 impl Door {
-    /// The door at a URL such as `http://127.0.0.1:8080`.
-    pub fn new(url: &str, write_key: &str) -> Self {
-        let agent = ureq::Agent::config_builder()
-            .timeout_global(Some(DOOR_DEADLINE))
-            .http_status_as_error(false)
-            .max_redirects(0)
-            .build()
-            .into();
+    /// The door at a URL such as `http://127.0.0.1:8080`, for the events of `source`, the id of `write_key`.
+    pub fn new(url: &str, source: &str, write_key: &str) -> Self {
         let authorization = format!("Basic {}", STANDARD.encode(format!("{write_key}:")));
-        Self { agent, url: url.trim_end_matches('/').to_owned(), authorization }
+        Self {
+            source: source.to_owned(),
+            agent: kafka::http_client(DOOR_DEADLINE),
+            url: url.trim_end_matches('/').to_owned(),
+            authorization,
+        }
     }
 
     /// Posts an event where it came in before; one of a batch as a batch of its own.
@@ -73,6 +74,8 @@ pub enum Redriven {
     Door(String),
     /// It stays where it is, and why.
     Left(String),
+    /// It stays where it is: it came in under the write key of this id, and goes back under no other.
+    Others(String),
 }
 
 /// Sends letters again, or tells what it would do.
@@ -131,10 +134,13 @@ impl Redriver {
         let Some(door) = &self.door else {
             let source = head.source.as_deref().unwrap_or_default();
             return Ok(Redriven::Left(format!(
-                "it is an event of the door (write key `{source}`) and goes back through it: give --door URL and \
-                 --write-key-file FILE"
+                "it is an event of the door (write key `{source}`) and goes back through it: give --door URL, \
+                 --source {source} and --write-key-file FILE"
             )));
         };
+        if let Some(source) = head.source.as_ref().filter(|source| **source != door.source) {
+            return Ok(Redriven::Others(source.clone()));
+        }
         if self.appender.is_some() {
             let (door, head) = (door.clone(), head.clone());
             let value = letter.record.value.clone().unwrap_or_default();

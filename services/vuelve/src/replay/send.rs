@@ -78,11 +78,7 @@ pub(crate) struct Sender {
 impl Sender {
     /// To the door at this address.
     pub(crate) fn new(door: &str, write_key: &str) -> Self {
-        let agent = ureq::Agent::config_builder()
-            .timeout_global(Some(Duration::from_secs(30)))
-            .http_status_as_error(false)
-            .build()
-            .into();
+        let agent = kafka::http_client(Duration::from_secs(30));
         Self { agent, url: format!("{}/v1/batch", door.trim_end_matches('/')), write_key: write_key.to_owned() }
     }
 

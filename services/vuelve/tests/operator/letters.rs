@@ -82,7 +82,7 @@ async fn a_record_goes_back_with_its_bytes_and_headers_and_how_often_is_counted_
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_event_of_the_door_goes_back_through_the_door_under_a_write_key() {
+async fn an_event_of_the_door_goes_back_through_the_door_under_its_own_write_key_and_under_no_other() {
     let shop = Shop::open(JOURNEY).await;
     let bad = json!({ "type": "track", "event": "X" }).to_string();
     let batch =
@@ -100,8 +100,19 @@ async fn an_event_of_the_door_goes_back_through_the_door_under_a_write_key() {
     let key = folder.path().join("key");
     std::fs::write(&key, &shop.embedded.write_key).unwrap();
     let key = key.display().to_string();
-    let through = ["deadletters", "redrive", "--all", "--yes", "--door", &shop.door, "--write-key-file", &key];
-    let told = shop.vuelve(&through).await;
+    let all = ["deadletters", "redrive", "--all", "--yes", "--door", &shop.door, "--write-key-file", &key];
+    let told = shop.vuelve(&all).await;
+    assert_eq!(told.code, Some(2), "whose key is it? {}", told.out);
+    assert!(told.err.contains("--source <ID>"), "{}", told.err);
+
+    // Another shop's event does not become this one's.
+    let told = shop.vuelve(&[&all[..], &["--source", "other"]].concat()).await;
+    assert_eq!(told.code, Some(1), "{} {}", told.out, told.err);
+    let of_others = "0 sent again, 1 left\n1 of those left came in under the write key `demo`: give --source demo";
+    assert!(told.out.contains(of_others), "{}", told.out);
+    assert_eq!(list(&shop, 1).await.len(), 1);
+
+    let told = shop.vuelve(&[&all[..], &["--source", "demo"]].concat()).await;
     assert_eq!(told.code, Some(0), "{} {}", told.out, told.err);
     assert!(told.out.contains("sent through the door by /v1/batch\n1 sent again, 0 left\n"), "{}", told.out);
     assert!(!told.out.contains(&shop.embedded.write_key));
@@ -112,9 +123,7 @@ async fn an_event_of_the_door_goes_back_through_the_door_under_a_write_key() {
 
     std::fs::write(folder.path().join("wrong"), "a-key-that-nobody-has").unwrap();
     let wrong = folder.path().join("wrong").display().to_string();
-    let told = shop
-        .vuelve(&["deadletters", "redrive", "--all", "--yes", "--door", &shop.door, "--write-key-file", &wrong])
-        .await;
+    let told = shop.vuelve(&[&all[..all.len() - 1], &[&wrong, "--source", "demo"]].concat()).await;
     assert_eq!(told.code, Some(1));
     assert!(told.err.contains("refuses it (401)") && told.err.contains("could not be sent again"), "{}", told.err);
     shop.close().await;

@@ -56,11 +56,11 @@ impl Shop {
         installation.create(1, Duration::from_secs(10)).await.unwrap();
         let mut host = Host::new(config.get::<HostOptions>(), Readiness::new());
         let door = hosting::add_door(&mut host, config, &installation).await.unwrap();
-        hosting::add_resolver(&mut host, config, &installation).unwrap();
-        let lookups = hosting::add_journeys(&mut host, config, &installation).unwrap();
+        hosting::add_resolver(&mut host, config, &installation).await.unwrap();
+        let lookups = hosting::add_journeys(&mut host, config, &installation).await.unwrap();
         let grpc = hosting::add_lookups(&mut host, config, &installation, lookups).await.unwrap();
         let settings = messaging::Settings::default();
-        hosting::add_messaging(&mut host, config, &installation, settings, channel).unwrap();
+        hosting::add_messaging(&mut host, config, &installation, settings, channel).await.unwrap();
         let (signals, hand) = Signals::by_hand();
         let running = tokio::spawn(host.run(hand));
 
