@@ -106,6 +106,8 @@ fn sigterm_drains_the_process_which_ends_with_zero() {
 fn a_draining_process_says_so_and_a_second_signal_ends_it_at_once() {
     let mut process = Process::start("is stuck");
     let address = process.until("the admin port is open")["address"].as_str().unwrap().to_owned();
+    // Before its parts are started there is nothing to drain.
+    process.until("started");
     process.signal("-INT");
     process.until("draining");
     let ready = get(&address, "/readyz");
