@@ -10,7 +10,7 @@ use anyhow::{Context, ensure};
 use testkit::clients::{TopicRecord, produce_raw, read_topic, read_topic_raw};
 use testkit::{KafkaBroker, KafkaOptions, Process, Redis, SchemaRegistry, SmtpSink, free_port};
 
-use crate::{root, vuelve};
+use crate::{root, vuelve, write_definitions};
 
 /// Where the state is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -101,6 +101,26 @@ impl Installation {
         let installation = Self { kafka, registry, redis, folder, config, door };
         installation.command(&["topics", "create"])?;
         Ok(installation)
+    }
+
+    /// A shop that runs: one process of each service, live, with Redis and this mail server, and a cart recovery that reminds
+    /// after each of these waits. The processes: door, resolver, journeys, messaging.
+    pub fn start_shop(mail: &SmtpSink, waits: &[&str]) -> anyhow::Result<(Self, Vec<Process>)> {
+        let sections = smtp_sections(mail) + "[messaging]\nclaim_deadline = \"2s\"\n";
+        let installation = Self::start_with("live", State::Redis, &sections)?;
+        let services = installation.run_each(&["door", "resolver", "journeys", "messaging"], 0..1)?;
+        installation.wait_for_door(&services[0])?;
+        installation.apply(waits)?;
+        Ok((installation, services))
+    }
+
+    /// Puts a cart recovery in force that reminds after each of these waits; returns when every partition works by it.
+    pub fn apply(&self, waits: &[&str]) -> anyhow::Result<()> {
+        let folder = self.folder.path().join("definitions");
+        std::fs::create_dir_all(&folder)?;
+        write_definitions(&folder, waits)?;
+        self.command(&["apply", &folder.display().to_string(), "--wait"])?;
+        Ok(())
     }
 
     /// Runs a command of the tool to its end.

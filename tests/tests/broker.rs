@@ -4,8 +4,7 @@
 use std::time::Duration;
 
 use testkit::{Process, SmtpSink, wait_until};
-use tests::installation::{Installation, State, smtp_sections};
-use tests::write_definitions;
+use tests::installation::Installation;
 
 const LIMIT: Duration = Duration::from_mins(2);
 /// Longer than the sessions (3 s) and transactions (8 s) of a test's installation.
@@ -30,13 +29,7 @@ fn a_cart_is_left_and_reminded_of(installation: &Installation, mail: &SmtpSink, 
 #[test]
 fn after_a_broker_that_stood_still_or_was_killed_every_service_goes_on_by_itself() {
     let mail = SmtpSink::start().unwrap();
-    let sections = smtp_sections(&mail) + "[messaging]\nclaim_deadline = \"2s\"\n";
-    let installation = Installation::start_with("live", State::Redis, &sections).unwrap();
-    let services = installation.run_each(&["door", "resolver", "journeys", "messaging"], 0..1).unwrap();
-    installation.wait_for_door(&services[0]).unwrap();
-    let folder = tempfile::tempdir().unwrap();
-    write_definitions(folder.path(), &["1s"]).unwrap();
-    installation.command(&["apply", &folder.path().display().to_string(), "--wait"]).unwrap();
+    let (installation, services) = Installation::start_shop(&mail, &["1s"]).unwrap();
     a_cart_is_left_and_reminded_of(&installation, &mail, "before");
 
     installation.kafka.pause().unwrap();

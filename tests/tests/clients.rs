@@ -7,8 +7,8 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use testkit::clients::{Sdk, kcat, read_topic, read_topic_raw};
 use testkit::{Process, SmtpSink, wait_until};
-use tests::installation::{Installation, State, WRITE_KEY, smtp_sections, topic};
-use tests::{root, vuelve, write_definitions};
+use tests::installation::{Installation, WRITE_KEY, topic};
+use tests::{root, vuelve};
 
 const LIMIT: Duration = Duration::from_mins(2);
 
@@ -32,13 +32,8 @@ fn calls(sdk: Sdk) -> Vec<Value> {
 #[test]
 fn official_sdks_bring_a_left_cart_back_and_confluent_kafka_reads_every_topic() {
     let mail = SmtpSink::start().unwrap();
-    let sections = smtp_sections(&mail) + "[messaging]\nclaim_deadline = \"2s\"\n";
-    let installation = Installation::start_with("live", State::Redis, &sections).unwrap();
-    let services = installation.run_each(&["door", "resolver", "journeys", "messaging"], 0..1).unwrap();
-    installation.wait_for_door(&services[0]).unwrap();
+    let (installation, services) = Installation::start_shop(&mail, &["1s", "2s", "2s"]).unwrap();
     let folder = tempfile::tempdir().unwrap();
-    write_definitions(folder.path(), &["1s", "2s", "2s"]).unwrap();
-    installation.command(&["apply", &folder.path().display().to_string(), "--wait"]).unwrap();
 
     let sdks = [Sdk::SegmentPython, Sdk::SegmentNode];
     for sdk in sdks {

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use testkit::clients::kcat;
 use testkit::{SmtpBehaviour, SmtpRule, SmtpSink, wait_until};
+use tests::added;
 use tests::installation::{Installation, State, smtp_sections, topic};
-use tests::{added, write_definitions};
 
 const LIMIT: Duration = Duration::from_mins(2);
 
@@ -110,9 +110,7 @@ fn sigterm_while_a_mail_is_on_its_way_waits_for_its_answer_and_the_outcome_is_se
     let installation = Installation::start_with("live", State::Redis, &sections).unwrap();
     let services = installation.run_each(&["messaging", "door", "resolver", "journeys"], 0..1).unwrap();
     installation.wait_for_door(&services[1]).unwrap();
-    let folder = tempfile::tempdir().unwrap();
-    write_definitions(folder.path(), &["1s"]).unwrap();
-    installation.command(&["apply", &folder.path().display().to_string(), "--wait"]).unwrap();
+    installation.apply(&["1s"]).unwrap();
     installation.post("/v1/track", &[], &added("ana")).unwrap();
     // The server has it, and has not said so yet.
     mail.wait_for_messages(1, LIMIT).unwrap();

@@ -9,10 +9,10 @@ use std::time::{Duration, Instant};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use testkit::{Process, RedisOptions, SmtpSink, free_port, wait_until};
+use tests::added;
 use tests::admin::wait_for_readiness;
 use tests::installation::{Installation, State, smtp_sections, topic};
 use tests::newer::newer;
-use tests::{added, write_definitions};
 
 const LIMIT: Duration = Duration::from_mins(2);
 
@@ -35,9 +35,7 @@ fn while_redis_is_away_nothing_is_lost_and_readiness_says_so() {
     let resolver = installation.run_with(&["resolver"], 0, &[format!("admin.listen=127.0.0.1:{admin}")]).unwrap();
     let _others = installation.run_each(&["journeys", "messaging"], 0..1).unwrap();
     installation.wait_for_door(&door).unwrap();
-    let folder = tempfile::tempdir().unwrap();
-    write_definitions(folder.path(), &["1s"]).unwrap();
-    installation.command(&["apply", &folder.path().display().to_string(), "--wait"]).unwrap();
+    installation.apply(&["1s"]).unwrap();
     wait_for_readiness(admin, 200, LIMIT).unwrap();
 
     let redis = installation.redis.as_ref().unwrap();
@@ -211,9 +209,7 @@ fn a_temporary_refusal_is_tried_again_and_a_permanent_one_is_an_outcome_with_its
     let installation = Installation::start_with("live", State::Memory, &sections).unwrap();
     let all = installation.run(&["--all"], 0).unwrap();
     installation.wait_for_door(&all).unwrap();
-    let folder = tempfile::tempdir().unwrap();
-    write_definitions(folder.path(), &["1s"]).unwrap();
-    installation.command(&["apply", &folder.path().display().to_string(), "--wait"]).unwrap();
+    installation.apply(&["1s"]).unwrap();
     for user in ["later", "never"] {
         installation.post("/v1/track", &[], &added(user)).unwrap();
     }

@@ -4,8 +4,7 @@
 use std::time::Duration;
 
 use testkit::{SmtpSink, wait_until};
-use tests::installation::{Installation, State, smtp_sections};
-use tests::write_definitions;
+use tests::installation::Installation;
 
 const LIMIT: Duration = Duration::from_mins(2);
 
@@ -20,13 +19,7 @@ fn call(user: &str, event: &str, seconds_ago: i64) -> String {
 #[test]
 fn carts_that_were_left_and_bought_while_journeys_was_away_remind_nobody() {
     let mail = SmtpSink::start().unwrap();
-    let sections = smtp_sections(&mail) + "[messaging]\nclaim_deadline = \"2s\"\n";
-    let installation = Installation::start_with("live", State::Redis, &sections).unwrap();
-    let services = installation.run_each(&["door", "resolver", "journeys", "messaging"], 0..1).unwrap();
-    installation.wait_for_door(&services[0]).unwrap();
-    let folder = tempfile::tempdir().unwrap();
-    write_definitions(folder.path(), &["30s"]).unwrap();
-    installation.command(&["apply", &folder.path().display().to_string(), "--wait"]).unwrap();
+    let (installation, services) = Installation::start_shop(&mail, &["30s"]).unwrap();
 
     let journeys = &services[2];
     journeys.kill9().unwrap();

@@ -4,8 +4,8 @@
 use std::time::Duration;
 
 use testkit::{SmtpSink, wait_until};
+use tests::added;
 use tests::installation::{Installation, State, smtp_sections};
-use tests::{added, write_definitions};
 
 const LIMIT: Duration = Duration::from_mins(2);
 
@@ -16,9 +16,7 @@ fn the_one_click_link_of_the_first_reminder_stops_the_second_and_opening_it_does
     let installation = Installation::start_with("live", State::Memory, &sections).unwrap();
     let all = installation.run_with(&["--all"], 0, &[format!("links.base_url={}", installation.door())]).unwrap();
     installation.wait_for_door(&all).unwrap();
-    let folder = tempfile::tempdir().unwrap();
-    write_definitions(folder.path(), &["1s", "5s"]).unwrap();
-    installation.command(&["apply", &folder.path().display().to_string(), "--wait"]).unwrap();
+    installation.apply(&["1s", "5s"]).unwrap();
 
     // Somebody's scanner opens her link, and she herself clicks.
     installation.post("/v1/track", &[], &added("opens")).unwrap();

@@ -64,8 +64,8 @@ impl From<KafkaError> for Failure {
 struct Deliveries {
     /// By topic and partition: the last offset written; −1 where the broker did not say.
     last: Vec<(String, HashMap<Partition, i64>)>,
-    /// The first, and of which partition.
-    failure: Option<(KafkaError, Partition)>,
+    /// The first, and of which topic and partition.
+    failure: Option<(KafkaError, String, Partition)>,
 }
 
 #[derive(Debug, Default)]
@@ -88,7 +88,9 @@ impl ProducerContext for DeliveryContext {
         let mut deliveries = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         match result {
             Err((error, message)) => {
-                deliveries.failure.get_or_insert_with(|| (error.clone(), message.partition()));
+                deliveries
+                    .failure
+                    .get_or_insert_with(|| (error.clone(), message.topic().to_owned(), message.partition()));
             }
             Ok(message) => {
                 let index = deliveries.last.iter().position(|(topic, _)| topic == message.topic());
@@ -313,7 +315,7 @@ impl Transactions {
         }
         match self.deliveries().failure.take() {
             None => Ok(()),
-            Some((error, partition)) => Err(of_record(partition, "a topic")(error)),
+            Some((error, topic, partition)) => Err(of_record(partition, &topic)(error)),
         }
     }
 

@@ -75,12 +75,7 @@ fn what_can_not_be_written_halts_the_partition_that_it_came_of_and_the_others_go
     hand.order(0, "a", "1 note");
     hand.order(1, "b", "1 note");
     hand.worker.finish();
-    let batch = loop {
-        match hand.worker.poll(hand.now_ms).unwrap() {
-            stream::Decision::Commit(batch) => break batch,
-            decision => hand.carry_out(decision),
-        }
-    };
+    let batch = hand.next_commit();
     let came_of: Vec<_> = batch.outputs.iter().map(|emitted| (emitted.output.key.clone(), emitted.partition)).collect();
     assert_eq!(came_of, [("a".to_owned(), 0), ("b".to_owned(), 1)]);
     hand.worker.aborted();

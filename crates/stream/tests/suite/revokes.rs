@@ -15,16 +15,6 @@ fn until(hand: &mut Hand<Marked>, wanted: impl Fn(&Decision<Desk<Marked>>) -> bo
     }
 }
 
-fn busy() -> Hand<Marked> {
-    let mut hand = Hand::<Marked>::owning(live(), &[0, 1]);
-    for n in 0..3 {
-        hand.order(0, "a", &format!("{n} note"));
-        hand.order(1, "b", &format!("{n} note"));
-    }
-    hand.worker.finish();
-    hand
-}
-
 /// Partition 0 went in the middle; what partition 1 was told comes out once, and so it does for 0 when it is back.
 fn comes_out_once(hand: &mut Hand<Marked>) {
     hand.after_ms(1000);

@@ -1,33 +1,14 @@
 //! The driver lost track: every partition is taken over anew, and nothing is lost or done twice by it.
 
-use stream::{Batch, ClaimId, Decision, Key};
+use stream::{ClaimId, Decision, Key};
 
 use crate::shared::*;
-
-fn busy() -> Hand<Marked> {
-    let mut hand = Hand::<Marked>::owning(live(), &[0, 1]);
-    for n in 0..3 {
-        hand.order(0, "a", &format!("{n} note"));
-        hand.order(1, "b", &format!("{n} note"));
-    }
-    hand.worker.finish();
-    hand
-}
-
-fn commit_of(hand: &mut Hand<Marked>) -> Batch<Desk<Marked>> {
-    loop {
-        match hand.worker.poll(hand.now_ms).expect("a commit is to come") {
-            Decision::Commit(batch) => return *batch,
-            decision => hand.carry_out(decision),
-        }
-    }
-}
 
 #[test]
 fn after_a_commit_without_an_answer_the_worker_goes_on_whether_it_was_committed_or_not() {
     for committed in [true, false] {
         let mut hand = busy();
-        let batch = commit_of(&mut hand);
+        let batch = hand.next_commit();
         if committed {
             hand.write(batch);
         }
@@ -69,7 +50,7 @@ fn performing(committed: bool) -> Hand<Marked> {
     assert_eq!(hand.acts.len(), 1);
     hand.order(0, "a", "2 ask y");
     hand.worker.finish();
-    let batch = commit_of(&mut hand);
+    let batch = hand.next_commit();
     if committed {
         hand.write(batch);
     }
@@ -98,7 +79,7 @@ fn how_it_ended_is_remembered_if_it_was_told_before() {
     hand.told();
     hand.worker.completed(0, Key::from("a"), ClaimId::from("x"), "done".to_owned());
     hand.worker.finish();
-    let _lost = commit_of(&mut hand);
+    let _lost = hand.next_commit();
     hand.worker.start_over();
     hand.after_ms(1000);
     assert_eq!(hand.told(), [told("a", "x done", 1)]);

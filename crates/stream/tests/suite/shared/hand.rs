@@ -247,6 +247,16 @@ impl<W: Wiring> Hand<W> {
         Loaded { position, states: states.collect(), due }
     }
 
+    /// Decides on until a batch is to be committed, and hands it out unanswered.
+    pub fn next_commit(&mut self) -> Batch<Desk<W>> {
+        loop {
+            match self.worker.poll(self.now_ms).expect("a commit is to come") {
+                Decision::Commit(batch) => return *batch,
+                decision => self.carry_out(decision),
+            }
+        }
+    }
+
     pub fn commit(&mut self, batch: Batch<Desk<W>>) {
         if self.aborts > 0 {
             self.aborts -= 1;

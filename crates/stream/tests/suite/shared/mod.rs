@@ -34,6 +34,17 @@ pub fn live() -> WorkerSettings {
     }
 }
 
+/// A worker by hand that was told three records on each of two partitions, and is to close its batch.
+pub fn busy() -> Hand<Marked> {
+    let mut hand = Hand::<Marked>::owning(live(), &[0, 1]);
+    for n in 0..3 {
+        hand.order(0, "a", &format!("{n} note"));
+        hand.order(1, "b", &format!("{n} note"));
+    }
+    hand.worker.finish();
+    hand
+}
+
 /// Short words for what tests tell a driver most.
 pub trait Tells {
     fn order(&mut self, key: &str, text: &str);
