@@ -10,6 +10,7 @@
 //! Services add sections of their own ([`Layout::section`]); one layout serves every process of an installation, so that
 //! they can share one file.
 
+mod bounded;
 mod effective;
 mod layout;
 mod origin;
@@ -27,12 +28,13 @@ use std::any::{Any, TypeId, type_name};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+pub use bounded::read_text;
 pub use effective::Effective;
 pub use layout::{Findings, Layout};
 pub use origin::Origin;
 pub use problems::{Problem, Problems};
 pub use properties::ClientProperties;
-pub use secret::Secret;
+pub use secret::{MAX_SECRET_SIZE, Secret};
 pub use sections::{
     AdminOptions, GrpcOptions, HostOptions, InstallationOptions, KafkaOptions, LogFormat, Mode, StoreKind,
     StoreOptions, TelemetryOptions, layout,

@@ -2,6 +2,8 @@ use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
+use super::problems::shown;
+
 /// Where a value was written: what an error and the dump of the configuration point at.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Origin {
@@ -32,8 +34,8 @@ impl fmt::Display for Origin {
         match self {
             Self::Default => f.write_str("default"),
             Self::File { path, line } => write!(f, "{}:{line}", path.display()),
-            Self::Environment(name) => f.write_str(name),
-            Self::Flag(key) => write!(f, "--set {key}"),
+            Self::Environment(name) => f.write_str(&shown(name)),
+            Self::Flag(key) => write!(f, "--set {}", shown(key)),
         }
     }
 }

@@ -17,9 +17,9 @@ impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: ", self.origin)?;
         if !self.key.is_empty() {
-            write!(f, "{}: ", self.key)?;
+            write!(f, "{}: ", shown(&self.key))?;
         }
-        f.write_str(&self.message)
+        f.write_str(&escaped(self.message.chars()))
     }
 }
 
@@ -39,6 +39,20 @@ impl fmt::Display for Problems {
 }
 
 impl std::error::Error for Problems {}
+
+/// So much of a name is shown: no key of ours is longer.
+const SHOWN_CHARACTERS: usize = 64;
+
+/// A name as somebody wrote it, however long and odd, fit for a line on a terminal.
+pub(super) fn shown(name: &str) -> String {
+    let rest = if name.chars().nth(SHOWN_CHARACTERS).is_some() { "…" } else { "" };
+    escaped(name.chars().take(SHOWN_CHARACTERS)) + rest
+}
+
+/// A terminal must not obey what stands in a file.
+fn escaped(text: impl Iterator<Item = char>) -> String {
+    text.map(|c| if c.is_control() { c.escape_default().to_string() } else { c.to_string() }).collect()
+}
 
 /// The known word that was probably meant.
 pub(super) fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {

@@ -10,13 +10,11 @@ use std::fmt;
 use serde::de::value::{MapAccessDeserializer, StrDeserializer};
 use serde::de::{self, DeserializeSeed, Deserializer, IntoDeserializer, Visitor};
 
-use super::problems::hint;
-use super::secret::{SECRET, SECRET_FILE};
+use super::bounded::read_text;
+use super::problems::{hint, shown};
+use super::secret::{MAX_SECRET_SIZE, SECRET, SECRET_FILE};
 use super::sources::parse_inline;
 use super::tree::{Node, Value};
-
-/// A secret longer than this is a mistake in the path.
-const MAX_SECRET_BYTES: u64 = 64 * 1024;
 
 /// What was seen while a section was read.
 #[derive(Debug, Default)]
@@ -179,8 +177,8 @@ impl<'a> Reader<'a> {
         if let (Value::Text(text), super::Origin::Environment(_)) = (&self.node.value, &self.node.origin) {
             return Ok(text.clone());
         }
-        let key = self.path.join(".");
-        let variable = self.path.join("__").replace('.', "_").to_ascii_uppercase();
+        let key = shown(&self.path.join("."));
+        let variable = shown(&self.path.join("__").replace('.', "_").to_ascii_uppercase());
         Err(self.fail(format!(
             "a secret is not written here: name a file that holds it with `{key}_file`, or set VUELVE__{variable}"
         )))
@@ -214,11 +212,7 @@ impl<'a> Reader<'a> {
 }
 
 fn read_secret(path: &str) -> Result<String, String> {
-    let size = std::fs::metadata(path).map_err(|error| format!("{path}: {error}"))?.len();
-    if size > MAX_SECRET_BYTES {
-        return Err(format!("{path} is {size} bytes long; a secret has at most {MAX_SECRET_BYTES}"));
-    }
-    let text = std::fs::read_to_string(path).map_err(|error| format!("{path}: {error}"))?;
+    let text = read_text(path.as_ref(), MAX_SECRET_SIZE).map_err(|problem| format!("{path} {problem}"))?;
     match text.trim_end_matches(['\r', '\n']) {
         "" => Err(format!("{path} is empty; a secret is expected in it")),
         secret => Ok(secret.to_owned()),

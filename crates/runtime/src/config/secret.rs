@@ -2,6 +2,11 @@ use std::fmt;
 
 use serde::{Deserialize, Deserializer};
 
+use super::size::ByteSize;
+
+/// A file with a secret that is longer than this is some other file.
+pub const MAX_SECRET_SIZE: ByteSize = ByteSize::from_bytes(64 << 10);
+
 /// The name under which a [`Secret`] asks to be read, so that the reader knows where it may come from.
 pub(super) const SECRET: &str = "$vuelve::Secret";
 /// The same for the path of a file that holds one.

@@ -6,14 +6,16 @@ use std::sync::Arc;
 
 use toml::de::{DeTable, DeValue};
 
+use super::bounded::read_text;
 use super::origin::Origin;
 use super::problems::Problem;
+use super::size::ByteSize;
 use super::tree::{Node, Table, Value};
 
 /// What an environment variable of the configuration begins with.
 const PREFIX: &str = "VUELVE__";
-/// More than any configuration; keeps a wrong `--config` from being read for minutes.
-const MAX_FILE_BYTES: u64 = 1 << 20;
+/// More than any configuration; keeps a wrong `--config` from being read for ever.
+const MAX_FILE_SIZE: ByteSize = ByteSize::from_bytes(1 << 20);
 
 /// Where the configuration is read from, beside the defaults: each layer goes over the one before.
 #[derive(Clone, Debug, Default)]
@@ -59,12 +61,8 @@ impl Sources {
 fn read_file(path: &Path) -> Result<Node, Vec<Problem>> {
     let name: Arc<Path> = Arc::from(path);
     let problem =
-        |line, message| Problem { key: String::new(), origin: Origin::File { path: Arc::clone(&name), line }, message };
-    let size = std::fs::metadata(path).map_err(|error| vec![problem(1, format!("can't be read: {error}"))])?.len();
-    if size > MAX_FILE_BYTES {
-        return Err(vec![problem(1, format!("is {size} bytes long; a configuration has at most {MAX_FILE_BYTES}"))]);
-    }
-    let text = std::fs::read_to_string(path).map_err(|error| vec![problem(1, format!("can't be read: {error}"))])?;
+        |message| Problem { key: String::new(), origin: Origin::File { path: Arc::clone(&name), line: 1 }, message };
+    let text = read_text(path, MAX_FILE_SIZE).map_err(|message| vec![problem(message)])?;
     parse(&text, &|line| Origin::File { path: Arc::clone(&name), line })
 }
 

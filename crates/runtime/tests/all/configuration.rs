@@ -161,8 +161,44 @@ fn a_secret_is_taken_from_its_own_file_or_the_environment_and_from_nowhere_else(
         ]
     );
     assert!(given().flag("grpc.token=hunter2").problems()[0].contains("a secret is not written here"));
-    assert!(given().flag("grpc.token_file=/nonexistent").problems()[0].contains("/nonexistent: No such file"));
+    assert!(
+        given().flag("grpc.token_file=/nonexistent").problems()[0].contains("/nonexistent can't be read: No such file")
+    );
     assert!(given().flag("grpc.listen_file=/nonexistent").problems()[0].contains("unknown key"));
+}
+
+#[test]
+fn what_has_no_end_or_is_too_long_for_what_it_should_be_is_told_with_the_limit() {
+    let mut endless = given();
+    endless.sources.file = Some("/dev/zero".into());
+    assert_eq!(endless.problems(), ["/dev/zero:1: is longer than the 1MiB that are read of it"]);
+    let told = "--set grpc.token_file: grpc.token_file: /dev/zero is longer than the 64KiB that are read of it";
+    assert_eq!(given().flag("grpc.token_file=/dev/zero").problems(), [told]);
+
+    let large = given();
+    let path = large.write("token", &"x".repeat(5 << 20));
+    let problems = large.flag(&format!("grpc.token_file={}", path.display())).problems();
+    assert_eq!(problems.len(), 1, "{problems:#?}");
+    assert!(problems[0].ends_with("token is longer than the 64KiB that are read of it"), "{problems:#?}");
+}
+
+#[test]
+fn a_key_is_shown_shortened_and_without_what_a_terminal_would_obey() {
+    let long = "k".repeat(1_000_000);
+    let given = given()
+        .file(&format!("[kafka]\n\"{long}\" = 1\n\"\\u001b[2J\" = 1\n"))
+        .variable(&format!("VUELVE__KAFKA__{}", long.to_uppercase()), "1")
+        .flag(&format!("kafka.{long}=1"))
+        .flag(&long);
+    for problem in given.problems() {
+        assert!(problem.chars().count() < 700 && !problem.contains(char::is_control), "{problem}");
+    }
+    let told = given.problems();
+    assert!(told.iter().any(|problem| problem.contains(": kafka.\\u{1b}[2J: unknown key; ")), "{told:#?}");
+    assert!(
+        told.iter().any(|problem| problem.starts_with("--set kafka.kkkk") && problem.contains("kkk…: ")),
+        "{told:#?}"
+    );
 }
 
 #[test]
