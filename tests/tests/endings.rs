@@ -1,7 +1,7 @@
 //! How a worker ends: asked to, in the middle of a batch or of a mail; or dead, in the middle of a transaction.
 #![allow(clippy::unwrap_used, reason = "a test may fail by it")]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -66,6 +66,46 @@ fn a_worker_killed_in_a_transaction_holds_up_its_successor_in_another_slot_no_lo
     each_is_resolved_once(&installation, &["ana".to_owned(), "before".to_owned()]);
     installation.post("/v1/track", &[], &added("after")).unwrap();
     each_is_resolved_once(&installation, &["after".to_owned(), "ana".to_owned(), "before".to_owned()]);
+}
+
+/// It waits for mails on all its partitions when a second process comes; it is killed before it has given any back, and
+/// comes back within its session: the group is stable by then, and counts some partitions as nobody's.
+#[test]
+fn a_worker_killed_while_it_gives_partitions_back_leaves_none_to_nobody() {
+    let mail = SmtpSink::start().unwrap();
+    mail.add_rule(SmtpRule::new("*", SmtpBehaviour::Delay { delay_ms: 20_000 })).unwrap();
+    let (installation, services) = Installation::start_shop(&mail, &["1s"]).unwrap();
+    let dies = &services[3];
+    dies.wait_for_log("readiness: met", LIMIT).unwrap();
+    let customers: Vec<String> = (0..16).map(|number| format!("customer-{number}")).collect();
+    for customer in &customers {
+        installation.post("/v1/track", &[], &added(customer)).unwrap();
+    }
+    mail.wait_for_messages(customers.len(), LIMIT).unwrap();
+    let second = installation.run(&["messaging"], 1).unwrap();
+    second.wait_for_log("readiness: met", LIMIT).unwrap();
+    dies.kill9().unwrap();
+    dies.restart().unwrap();
+    each_has_an_outcome(&installation, customers.len());
+
+    let more: Vec<String> = (0..16).map(|number| format!("late-{number}")).collect();
+    mail.clear_rules().unwrap();
+    for customer in &more {
+        installation.post("/v1/track", &[], &added(customer)).unwrap();
+    }
+    each_has_an_outcome(&installation, customers.len() + more.len());
+}
+
+/// Waits until so many messages have ended; each did so once.
+fn each_has_an_outcome(installation: &Installation, messages: usize) {
+    wait_until(LIMIT, &format!("the outcomes of {messages} messages"), || {
+        let outcomes = installation.records("messaging.outcomes").unwrap();
+        let ended: BTreeSet<_> =
+            outcomes.iter().map(|outcome| outcome.value["message_id"].as_str().unwrap().to_owned()).collect();
+        assert_eq!(ended.len(), outcomes.len(), "one outcome each");
+        (ended.len() == messages).then_some(())
+    })
+    .unwrap();
 }
 
 #[test]

@@ -53,7 +53,8 @@ pub enum KafkaFailure {
 
 impl KafkaFailure {
     /// Sorts what a client call said into what can be tried again and what can't. A cluster has many ways to be busy with
-    /// itself (elections, restarts, moves), so what is not known to be for good is taken to pass.
+    /// itself (elections, restarts, moves), so what is not known to be for good is taken to pass; so is a partition that
+    /// nobody knows, as a broker that starts anew says of those that are not led yet.
     pub(crate) fn of(what: impl Into<String>, source: KafkaError) -> Self {
         use rdkafka::types::RDKafkaErrorCode as Code;
         let for_good = matches!(
@@ -67,8 +68,6 @@ impl KafkaFailure {
                     | Code::TopicAuthorizationFailed
                     | Code::TransactionalIdAuthorizationFailed
                     | Code::UnknownTopic
-                    | Code::UnknownPartition
-                    | Code::UnknownTopicOrPartition
                     | Code::TopicAlreadyExists
                     | Code::InvalidTopic
                     | Code::InvalidPartitions

@@ -3,7 +3,6 @@
 use std::collections::HashMap;
 use std::time::Instant;
 
-use rdkafka::consumer::Consumer;
 use stream::{Applied, Batch, HaltReason, LoadRequest, Loaded, Partition, Service, StoreError};
 
 use super::hear::learn;
@@ -51,7 +50,7 @@ impl<S: Service> Driver<'_, S> {
     }
 
     pub(super) fn commit(&mut self, batch: &Batch<S>) -> Result<(), KafkaFailure> {
-        let Some(group) = self.group.group_metadata() else {
+        let Some(group) = self.group.metadata() else {
             self.worker.aborted();
             return Ok(());
         };

@@ -3,7 +3,6 @@
 use std::time::{Duration, Instant};
 
 use domain::Timestamp;
-use rdkafka::consumer::Consumer;
 use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::message::{BorrowedMessage, Message};
 use schemas::{Mark, Schemas};
@@ -63,11 +62,11 @@ impl<S: Service> Driver<'_, S> {
 
     /// Lets the group's client speak: of rebalances, which wait in its context, and of what went wrong.
     pub(super) fn hear_group(&mut self) -> Result<(), KafkaFailure> {
-        let heard = self.group.poll(Duration::ZERO);
-        if matches!(self.group.client().fatal_error(), Some((RDKafkaErrorCode::FencedInstanceId, _))) {
+        let error = self.group.poll();
+        if self.group.is_fenced() {
             return self.fenced();
         }
-        let Some(Err(error)) = heard else { return Ok(()) };
+        let Some(error) = error else { return Ok(()) };
         // The partitions are lost, which the next poll tells; then the group is joined again.
         if error.rdkafka_error_code() == Some(RDKafkaErrorCode::PollExceeded) {
             return Ok(());

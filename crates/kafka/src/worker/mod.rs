@@ -8,8 +8,8 @@
 mod commit;
 mod hear;
 mod inputs;
+mod membership;
 mod options;
-mod rebalance;
 mod restore;
 mod spans;
 mod tables;
@@ -19,14 +19,12 @@ mod transaction;
 use std::collections::{BTreeMap, HashMap};
 use std::time::{Duration, Instant};
 
-use rdkafka::TopicPartitionList;
-use rdkafka::consumer::{BaseConsumer, Consumer};
 use schemas::Schemas;
 use stream::{Decision, Partition, Service, StateStore, StorePosition, Topology, Worker, WorkerSettings};
 
 use inputs::Inputs;
+use membership::{Membership, Rebalance};
 pub use options::{Act, Done, NoShell, Shell, WorkerOptions, WorkerReport};
-use rebalance::{GroupContext, Rebalance};
 use restore::{Restorer, now_ms};
 use spans::Spans;
 use tables::Broadcasts;
@@ -34,7 +32,6 @@ pub(crate) use transaction::HEADER_KEY;
 use transaction::Transactions;
 
 use crate::KafkaFailure;
-use crate::clients::{Cluster, create};
 
 /// How long the loop waits for a record before it looks at everything else.
 const POLL: Duration = Duration::from_millis(5);
@@ -76,8 +73,7 @@ struct Driver<'a, S: Service> {
     shell: &'a mut dyn Shell<S>,
     report: &'a dyn WorkerReport,
     stopped: &'a dyn Fn() -> bool,
-    /// Says which partitions are ours, and reads nothing.
-    group: BaseConsumer<GroupContext>,
+    group: Membership,
     group_id: String,
     slot_id: String,
     /// When the broker was last silent for a while, or the group did without us.
@@ -122,7 +118,7 @@ impl<'a, S: Service> Driver<'a, S> {
         };
         let worker = Worker::new(settings, schemas.clone(), policy);
         Ok(Self {
-            group: member_of(cluster, &group_id, &slot_id)?,
+            group: Membership::new(cluster, &group_id, &slot_id, topology)?,
             inputs: Inputs::new(cluster, &slot_id, topology)?,
             broadcasts: Broadcasts::new(cluster, &slot_id, topology)?,
             restorer: Restorer::new(options, topology.service, topology.changelog, &group_id)?,
@@ -151,7 +147,7 @@ impl<'a, S: Service> Driver<'a, S> {
 
     fn run(&mut self) -> Result<(), KafkaFailure> {
         self.read_tables()?;
-        self.subscribe()?;
+        self.group.join()?;
         while !(self.stopped)() {
             match self.turn() {
                 Ok(()) => {}
@@ -170,23 +166,16 @@ impl<'a, S: Service> Driver<'a, S> {
         Ok(())
     }
 
-    fn subscribe(&self) -> Result<(), KafkaFailure> {
-        let primary = self.options.cluster.topic(self.topology.primary().dataset);
-        self.group
-            .subscribe(&[&primary])
-            .map_err(|source| KafkaFailure::of(format!("subscribing to {primary}"), source))
-    }
-
     /// Joins the group with a new client, under the same slot.
     fn join(&mut self) -> Result<(), KafkaFailure> {
-        self.group.context().close();
-        self.group = member_of(&self.options.cluster, &self.group_id, &self.slot_id)?;
-        self.subscribe()
+        self.group.close();
+        self.group = Membership::new(&self.options.cluster, &self.group_id, &self.slot_id, self.topology)?;
+        self.group.join()
     }
 
     /// One round: hear what happened, let the worker decide, do it.
     fn turn(&mut self) -> Result<(), KafkaFailure> {
-        while let Some(event) = self.group.context().next() {
+        while let Some(event) = self.group.next() {
             self.rebalance(event)?;
         }
         self.hear_broadcasts()?;
@@ -231,11 +220,9 @@ impl<'a, S: Service> Driver<'a, S> {
     }
 
     fn rebalance(&mut self, event: Rebalance) -> Result<(), KafkaFailure> {
-        // The group's client is told that it reads nothing: then there is nothing that it could read from a wrong place.
-        let nothing = TopicPartitionList::new();
         match event {
             Rebalance::Assigned(partitions) => {
-                self.group.incremental_assign(&nothing).map_err(|source| KafkaFailure::of("assigning", source))?;
+                self.group.taken()?;
                 // Whatever fails from here on is tried again by the takeover: an assignment is told only once.
                 self.bounds_are_old = true;
                 for partition in partitions {
@@ -254,7 +241,7 @@ impl<'a, S: Service> Driver<'a, S> {
                 }
                 // Whether or not the reader could be told: the group is answered.
                 let given_up = self.give_up(&partitions);
-                self.group.incremental_unassign(&nothing).map_err(|source| KafkaFailure::of("unassigning", source))?;
+                self.group.given_back()?;
                 given_up?;
             }
         }
@@ -314,14 +301,8 @@ impl<'a, S: Service> Driver<'a, S> {
     /// Leaves the group; the partitions are given back by the callback.
     fn close(mut self) {
         self.spans.give_up();
-        self.group.context().close();
-        self.group.unsubscribe();
+        self.group.leave();
     }
-}
-
-/// A client that is a member of the group.
-fn member_of(cluster: &Cluster, group_id: &str, slot_id: &str) -> Result<BaseConsumer<GroupContext>, KafkaFailure> {
-    create(&cluster.group_consumer(group_id, slot_id), GroupContext::default(), "the group's consumer")
 }
 
 /// Tries again what failed in passing, with a growing pause, until it succeeds or the process stops.

@@ -2,8 +2,6 @@
 
 use std::time::{Duration, Instant};
 
-use rdkafka::consumer::Consumer;
-use rdkafka::{Offset, TopicPartitionList};
 use stream::{Partition, Service, Takeover};
 
 use super::{Driver, restore};
@@ -16,7 +14,7 @@ impl<S: Service> Driver<'_, S> {
         let stopped = self.stopped;
         self.restorer.wait_until_stable(partition, &|| !stopped())?;
         // Before anything is changed: a log that lost its header begins nothing anew.
-        let known = self.has_committed_offset(partition)?;
+        let known = self.group.has_offset(partition)?;
         let had_view = self.store.position(partition)?.is_some_and(|position| position.header_offset >= 0);
         let restored = self.restore(partition, known || had_view)?;
         let (mut log_starts, mut log_ends) = (Vec::new(), Vec::new());
@@ -30,17 +28,6 @@ impl<S: Service> Driver<'_, S> {
         self.halted.remove(&partition);
         self.tell_readiness();
         Ok(())
-    }
-
-    /// Asks for the group's stable offset; whether there is one.
-    fn has_committed_offset(&self, partition: Partition) -> Result<bool, KafkaFailure> {
-        let topic = self.options.cluster.topic(self.topology.primary().dataset);
-        let mut list = TopicPartitionList::new();
-        list.add_partition(&topic, partition);
-        let list = self.group.committed_offsets(list, Duration::from_secs(5)).map_err(|source| {
-            KafkaFailure::of(format!("asking for the group's offset of {topic}[{partition}]"), source)
-        })?;
-        Ok(list.elements().iter().any(|element| matches!(element.offset(), Offset::Offset(_))))
     }
 
     /// `begun`: the partition has been processed before, so its changelog has a header.
