@@ -25,4 +25,4 @@ pub use http::http_client;
 pub use registry::{Registry, RegistryError};
 pub use section::{Progress, Section, read_section, read_topic};
 pub use topics::{TopicState, Topics};
-pub use worker::{Act, Done, NoShell, Shell, WorkerOptions, WorkerReport, run_worker};
+pub use worker::{Act, Done, NoShell, Shell, WorkerOptions, WorkerReport, boot_time, run_worker};

@@ -6,6 +6,7 @@ use std::time::Instant;
 use stream::{Applied, Batch, HaltReason, LoadRequest, Loaded, Partition, Service, StoreError};
 
 use super::hear::learn;
+use super::time::boot_time;
 use super::transaction::Outcome;
 use super::{BACKOFF, Driver, chain, pause, retry};
 use crate::KafkaFailure;
@@ -55,7 +56,7 @@ impl<S: Service> Driver<'_, S> {
             return Ok(());
         };
         let began = Instant::now();
-        self.claimed_at = began;
+        self.claimed_at = boot_time();
         let outcome = self.transactions.commit(batch, &group, &mut self.spans);
         if began.elapsed() > self.options.cluster.session_timeout / 2 {
             self.disturbed_at = Some(Instant::now());

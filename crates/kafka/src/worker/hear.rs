@@ -9,9 +9,10 @@ use schemas::{Mark, Schemas};
 use stream::{Clock, HaltReason, Input, Partition, RecordRef, Service, TimeMode, Worker};
 
 use super::inputs::Heard;
-use super::restore::{header_bytes, now_ms};
+use super::restore::header_bytes;
 use super::spans::Spans;
 use super::tables::Broadcast;
+use super::time::now_ms;
 use super::transaction::TRACE_HEADER;
 use super::{Driver, POLL, WorkerOptions, chain, retry};
 use crate::dead_letters::HeadersOf;

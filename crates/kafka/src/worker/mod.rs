@@ -14,20 +14,24 @@ mod restore;
 mod spans;
 mod tables;
 mod takeover;
+mod time;
 mod transaction;
 
 use std::collections::{BTreeMap, HashMap};
 use std::time::{Duration, Instant};
 
+use domain::BootTime;
 use schemas::Schemas;
 use stream::{Decision, Partition, Service, StateStore, StorePosition, Topology, Worker, WorkerSettings};
 
 use inputs::Inputs;
 use membership::{Membership, Rebalance};
 pub use options::{Act, Done, NoShell, Shell, WorkerOptions, WorkerReport};
-use restore::{Restorer, now_ms};
+use restore::Restorer;
 use spans::Spans;
 use tables::Broadcasts;
+pub use time::boot_time;
+use time::now_ms;
 pub(crate) use transaction::HEADER_KEY;
 use transaction::Transactions;
 
@@ -87,7 +91,7 @@ struct Driver<'a, S: Service> {
     /// Those that stand still, and why.
     halted: BTreeMap<Partition, String>,
     /// When the commit of the last batch began: what it claimed is as old as that.
-    claimed_at: Instant,
+    claimed_at: BootTime,
     asked_for_ends: Instant,
     /// The broker was said to be away, and has not answered since.
     away: bool,
@@ -129,7 +133,7 @@ impl<'a, S: Service> Driver<'a, S> {
             disturbed_at: None,
             positions: HashMap::new(),
             halted: BTreeMap::new(),
-            claimed_at: Instant::now(),
+            claimed_at: boot_time(),
             asked_for_ends: Instant::now(),
             away: false,
             tables_are_old: false,

@@ -1,5 +1,6 @@
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use domain::BootTime;
 use stream::{ClaimId, Counts, HaltReason, Key, Partition, Service, WorkerSettings};
 
 use crate::Registry;
@@ -35,8 +36,8 @@ pub struct Act<S: Service> {
     pub claim: ClaimId,
     /// What to do.
     pub action: S::Action,
-    /// When its commit began, on a clock that never goes back: too late and it is dropped.
-    pub claimed_at: Instant,
+    /// When its commit began: too late and it is dropped.
+    pub claimed_at: BootTime,
 }
 
 /// A side effect that ended.

@@ -20,6 +20,7 @@ use schemas::{ChangelogHeader, ChangelogRecord, Schemas};
 use stream::{Due, Key, Partition, Service, StateChange, StateStore, StorePosition};
 
 use super::hear::learn;
+use super::time::now_ms;
 use super::transaction::{DUE_HEADER, HEADER_KEY, WRITER_HEADER, due_from, initialised};
 use crate::clients::{Cluster, Logged, Polled, create, poll, reassign, unassign};
 use crate::{KafkaFailure, Registry};
@@ -448,11 +449,4 @@ pub(super) fn header_bytes<'a>(message: &'a rdkafka::message::BorrowedMessage<'_
 pub(super) fn header_text(message: &rdkafka::message::BorrowedMessage<'_>, name: &str) -> Option<String> {
     let bytes = header_bytes(message, name)?;
     Some(String::from_utf8_lossy(bytes).into_owned())
-}
-
-/// The wall clock, in milliseconds since 1970: the driver is where time enters the engine.
-#[allow(clippy::disallowed_methods, reason = "the driver owns time and hands it to the worker")]
-pub(super) fn now_ms() -> i64 {
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }

@@ -1,6 +1,6 @@
 //! A partition is ours: its view and header are restored, then the worker is told.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use stream::{Partition, Service, Takeover};
 

@@ -60,6 +60,7 @@ pub struct StoreOptions {
     pub connections: u16,
     pub request_timeout: HumanDuration,
     pub cache_bytes: ByteSize,
+    pub memory_bytes: ByteSize,
 }
 
 /// Where state is looked up.

@@ -130,7 +130,10 @@ impl Telemetry {
         W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
     {
         let wanted = EnvFilter::try_new(options.log_filter.as_str()).unwrap_or_else(|_| EnvFilter::new("info"));
-        let off_the_wire = filter::filter_fn(|metadata| *metadata.level() <= most_verbose(metadata.target()));
+        // The hints spare the question at each place that is more verbose.
+        let most = wanted.max_level_hint().unwrap_or(filter::LevelFilter::TRACE);
+        let off_the_wire = filter::filter_fn(|metadata| *metadata.level() <= most_verbose(metadata.target()))
+            .with_max_level_hint(most);
         let lines = tracing_subscriber::fmt::layer().with_writer(writer).with_ansi(false);
         let lines = match options.log_format {
             LogFormat::Json => lines.event_format(log::JsonLines).boxed(),
@@ -142,10 +145,13 @@ impl Telemetry {
             .with_threads(false)
             .with_tracked_inactivity(false)
             .with_error_events_to_status(false)
-            .with_filter(filter::filter_fn(|metadata| {
-                let is_wire = most_verbose(metadata.target()) < Level::TRACE;
-                metadata.is_span() && *metadata.level() <= Level::INFO && !is_wire
-            }));
+            .with_filter(
+                filter::filter_fn(|metadata| {
+                    let is_wire = most_verbose(metadata.target()) < Level::TRACE;
+                    metadata.is_span() && *metadata.level() <= Level::INFO && !is_wire
+                })
+                .with_max_level_hint(filter::LevelFilter::INFO),
+            );
         let lines = lines.with_filter(wanted).with_filter(off_the_wire);
         Box::new(tracing_subscriber::registry().with(spans).with(lines))
     }

@@ -1,10 +1,11 @@
 use std::fmt::Debug;
 
-use domain::Timestamp;
+use domain::{BootTime, Timestamp};
 
-/// The present, by the wall clock. The shell looks at no clock of its own but the one that never goes back, for the age of
-/// claims and for time-outs.
+/// The clocks of the shell. For time-outs it looks at one more, the runtime's.
 pub trait Clock: Debug + Send + Sync + 'static {
-    /// The present.
+    /// The present, by the wall clock.
     fn now(&self) -> Timestamp;
+    /// The present on the clock that claims are dated by.
+    fn boot_time(&self) -> BootTime;
 }

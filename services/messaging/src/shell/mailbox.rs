@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use domain::{Locale, Timestamp};
+use domain::{BootTime, Locale, Timestamp};
 use links::KeyRing;
 use parking_lot::Mutex;
 use tracing::Instrument as _;
@@ -87,11 +87,11 @@ impl Mailbox {
     }
 
     /// Renders a message and keeps it. A claim is never too old here: nothing leaves.
-    pub async fn send(&self, email: Email, claimed_at: std::time::Instant) -> Completion {
+    pub async fn send(&self, email: Email, claimed_at: BootTime) -> Completion {
         let span = span(&email, "mailbox");
         let attempt = self.keep_rendered(&Arc::new(email)).instrument(span.clone()).await;
         tell(&span, &attempt);
-        self.metrics.ended(&attempt, claimed_at.elapsed());
+        self.metrics.ended(&attempt, self.clock.boot_time().since(claimed_at));
         Completion::new(self.clock.now(), attempt)
     }
 

@@ -1,7 +1,7 @@
 //! Messaging's own I/O: the channels.
 //!
 //! A channel performs what was claimed and tells how it ended; it decides nothing. Whether a message may leave is decided
-//! in the step; the shell only drops what comes too late: a claim that is too old by the clock that never goes back, and a
+//! in the step; the shell only drops what comes too late: a claim that is too old by the boot-time clock, and a
 //! message that has expired by the wall clock.
 
 mod clock;

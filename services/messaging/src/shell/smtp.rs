@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use domain::BootTime;
 use lettre::Address;
 use links::KeyRing;
 use tokio::sync::Semaphore;
@@ -79,12 +80,11 @@ impl SmtpChannel {
     }
 
     /// Sends a message, unless its claim is too old or the message has expired, and tells how it ended.
-    pub async fn send(&self, email: Email, claimed_at: std::time::Instant) -> Completion {
+    pub async fn send(&self, email: Email, claimed_at: BootTime) -> Completion {
         let span = span(&email, "email");
-        let claimed_at = Instant::from_std(claimed_at);
         let attempt = self.attempt(&Arc::new(email), claimed_at).instrument(span.clone()).await;
         tell(&span, &attempt);
-        self.metrics.ended(&attempt, claimed_at.elapsed());
+        self.metrics.ended(&attempt, self.clock.boot_time().since(claimed_at));
         Completion::new(self.clock.now(), attempt)
     }
 
@@ -93,9 +93,9 @@ impl SmtpChannel {
         self.connections.close_all().await;
     }
 
-    async fn attempt(&self, email: &Arc<Email>, claimed_at: Instant) -> Attempt {
-        let deadline = claimed_at + self.claim_deadline;
-        if let Err(late) = self.in_time(email, deadline) {
+    async fn attempt(&self, email: &Arc<Email>, claimed_at: BootTime) -> Attempt {
+        let deadline = Instant::now() + self.claim_deadline.saturating_sub(self.clock.boot_time().since(claimed_at));
+        if let Err(late) = self.in_time(email, claimed_at) {
             return late;
         }
         let composed = match self.composer.compose(email).await {
@@ -112,12 +112,12 @@ impl SmtpChannel {
             Some(place) => sleep_until(place).await,
             None => return Attempt::Dropped,
         }
-        self.deliver(email, &message, deadline).await
+        self.deliver(email, &message, claimed_at).await
     }
 
     /// The claim is young and the message has not expired, or else why nothing is tried.
-    fn in_time(&self, email: &Email, deadline: Instant) -> Result<(), Attempt> {
-        if Instant::now() >= deadline {
+    fn in_time(&self, email: &Email, claimed_at: BootTime) -> Result<(), Attempt> {
+        if self.clock.boot_time().since(claimed_at) >= self.claim_deadline {
             Err(Attempt::Dropped)
         } else if self.clock.now() >= email.expires_at {
             Err(Attempt::Expired)
@@ -126,14 +126,14 @@ impl SmtpChannel {
         }
     }
 
-    async fn deliver(&self, email: &Email, message: &lettre::Message, deadline: Instant) -> Attempt {
+    async fn deliver(&self, email: &Email, message: &lettre::Message, claimed_at: BootTime) -> Attempt {
         let bytes = message.formatted();
         let mut connection = match self.connection(self.connections.get()).await {
             Ok(connection) => connection,
             Err(reason) => return Attempt::NotConnected(reason),
         };
         loop {
-            if let Err(late) = self.in_time(email, deadline) {
+            if let Err(late) = self.in_time(email, claimed_at) {
                 self.connections.give_back(connection).await;
                 return late;
             }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
-use domain::{HumanDuration, Timestamp};
+use domain::{BootTime, HumanDuration, Timestamp};
 use messaging::shell::Clock;
 
 /// The shop's time, as far as it was moved. Clones show the same.
@@ -27,6 +27,10 @@ impl ShopTime {
 impl Clock for ShopTime {
     fn now(&self) -> Timestamp {
         Timestamp::from_millis(self.millis.load(Ordering::Relaxed))
+    }
+
+    fn boot_time(&self) -> BootTime {
+        kafka::boot_time()
     }
 }
 

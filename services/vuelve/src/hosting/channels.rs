@@ -3,9 +3,8 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::Instant;
 
-use domain::Timestamp;
+use domain::{BootTime, Timestamp};
 use messaging::shell::{Clock, Mailbox, MessagingOptions, SmtpChannel};
 use messaging::{Attempt, Completion, Email};
 use runtime::config::Config;
@@ -20,7 +19,7 @@ impl Channel for SmtpChannel {
         Self::capacity(self)
     }
 
-    fn send(&self, email: Email, claimed_at: Instant) -> Sending<'_> {
+    fn send(&self, email: Email, claimed_at: BootTime) -> Sending<'_> {
         Box::pin(Self::send(self, email, claimed_at))
     }
 }
@@ -30,7 +29,7 @@ impl Channel for Mailbox {
         Self::capacity(self)
     }
 
-    fn send(&self, email: Email, claimed_at: Instant) -> Sending<'_> {
+    fn send(&self, email: Email, claimed_at: BootTime) -> Sending<'_> {
         Box::pin(Self::send(self, email, claimed_at))
     }
 }
@@ -44,13 +43,13 @@ impl Channel for NoChannel {
         0
     }
 
-    fn send(&self, email: Email, _claimed_at: Instant) -> Sending<'_> {
+    fn send(&self, email: Email, _claimed_at: BootTime) -> Sending<'_> {
         let at = email.due_at;
         Box::pin(async move { Completion::new(at, Attempt::Dropped) })
     }
 }
 
-/// The wall clock.
+/// The machine's clocks.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct SystemClock;
 
@@ -58,6 +57,10 @@ impl Clock for SystemClock {
     fn now(&self) -> Timestamp {
         let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
         Timestamp::from_millis(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
+    }
+
+    fn boot_time(&self) -> BootTime {
+        kafka::boot_time()
     }
 }
 

@@ -7,8 +7,8 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::mpsc;
-use std::time::Instant;
 
+use domain::BootTime;
 use kafka::{Act, Done, Shell};
 use messaging::{Attempt, Completion, Email, Messaging};
 use stream::{ClaimId, Key, Partition};
@@ -19,7 +19,7 @@ pub trait Channel: Send + Sync + 'static {
     /// How many messages it can send at once.
     fn capacity(&self) -> usize;
     /// Sends one, unless its claim is too old by the boot-time clock.
-    fn send(&self, email: Email, claimed_at: Instant) -> Pin<Box<dyn Future<Output = Completion> + Send + '_>>;
+    fn send(&self, email: Email, claimed_at: BootTime) -> Pin<Box<dyn Future<Output = Completion> + Send + '_>>;
 }
 
 /// Runs messaging's side effects as tasks.

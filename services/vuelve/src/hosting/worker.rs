@@ -75,7 +75,7 @@ async fn open_store(config: &Config, service: &str) -> anyhow::Result<(Box<dyn S
     let options: &StoreOptions = config.get();
     match options.kind {
         StoreKind::Memory => {
-            let memory = Memory::new();
+            let memory = Memory::with_limit(options.memory_bytes.as_usize());
             let lookups = memory.lookups();
             Ok((Box::new(memory), Arc::new(lookups)))
         }

@@ -3,8 +3,8 @@
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Instant;
 
+use domain::BootTime;
 use messaging::{Attempt, Completion, Email};
 use schemas::{MessageOutcome, Outcome};
 use vuelve::hosting::Channel;
@@ -31,7 +31,7 @@ impl Channel for PanicsOnce {
         1
     }
 
-    fn send(&self, email: Email, _claimed_at: Instant) -> Pin<Box<dyn Future<Output = Completion> + Send + '_>> {
+    fn send(&self, email: Email, _claimed_at: BootTime) -> Pin<Box<dyn Future<Output = Completion> + Send + '_>> {
         Box::pin(async move {
             assert!(self.panicked.swap(true, Ordering::Relaxed), "this message is too much");
             Completion::new(email.due_at, Attempt::Sent)

@@ -6,7 +6,7 @@ use std::process::{Command, Output};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use domain::Timestamp;
+use domain::{BootTime, Timestamp};
 use kafka::{Appender, Header, NewRecord};
 use messaging::{Attempt, Completion, Email};
 use runtime::config::HostOptions;
@@ -37,7 +37,7 @@ impl Channel for TakesAll {
         4
     }
 
-    fn send(&self, email: Email, _claimed_at: Instant) -> Pin<Box<dyn Future<Output = Completion> + Send + '_>> {
+    fn send(&self, email: Email, _claimed_at: BootTime) -> Pin<Box<dyn Future<Output = Completion> + Send + '_>> {
         Box::pin(async move { Completion::new(email.due_at, Attempt::Sent) })
     }
 }
@@ -141,7 +141,7 @@ impl Shop {
 
     pub(crate) async fn close(self) {
         self.signals.send(Signal::Terminate).await.unwrap();
-        assert_eq!(self.running.await.unwrap(), Exit::Drained);
+        assert_eq!(self.running.await.unwrap(), Exit::Drained(Some(Signal::Terminate)));
         self.embedded.broker.shutdown().await;
     }
 }
