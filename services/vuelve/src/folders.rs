@@ -1,21 +1,27 @@
 //! Folders of definitions, on the disk or built in.
 //!
 //! Wanted properties:
-//! - what is read is bounded in files, bytes and depth, and never leaves the folder through a link;
+//! - what is read is bounded in files, bytes and depth; links are followed, what they lead to is read once, and a
+//!   circle is refused;
+//! - what can't be read is an error, and nothing else takes its place;
 //! - a path is shown as the user would write it, so that an editor can jump to it.
 
+use std::cell::RefCell;
+use std::collections::HashSet;
 use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use definitions::{Definition, Definitions, Diagnostic, Document, Folder, Severity, SourceFile};
 use messaging::rendering::{self, Text};
+use runtime::config::{ByteSize, read_text};
 
 /// The presets that come with the binary: name, then each file's path and text.
 static PRESETS: &[(&str, &[(&str, &str)])] = include!(concat!(env!("OUT_DIR"), "/presets.rs"));
 
 /// What may stand in a folder of definitions; other files are left alone.
 const EXTENSIONS: [&str; 6] = ["yaml", "yml", "mjml", "html", "liquid", "txt"];
-const MAX_FILE_BYTES: u64 = 1 << 20;
+const MAX_FILE_SIZE: ByteSize = ByteSize::from_bytes(1 << 20);
 const MAX_FILES: usize = 2_000;
 const MAX_DEPTH: usize = 8;
 
@@ -42,14 +48,32 @@ fn told(diagnostics: &[Diagnostic]) -> String {
 /// Reads and checks a folder and what it extends: a folder beside it, or a preset that is built in.
 pub fn load(directory: &Path) -> Result<Definitions, LoadError> {
     let folder = read(directory)?;
-    let beside = |name: &str| {
-        let is_name = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte));
-        let neighbour = directory.join("..").join(name);
-        (is_name && neighbour.is_dir()).then(|| read(&neighbour).ok()).flatten().or_else(|| built_in(name))
+    let failure = RefCell::new(None);
+    let extended = |name: &str| match beside(directory, name) {
+        Ok(found) => found,
+        Err(error) => {
+            failure.replace(Some(error));
+            None
+        }
     };
-    let loaded = definitions::load(&folder, &beside).map_err(LoadError::Wrong)?;
+    let loaded = definitions::load(&folder, &extended);
+    if let Some(error) = failure.into_inner() {
+        return Err(error);
+    }
+    let loaded = loaded.map_err(LoadError::Wrong)?;
     let unusable: Vec<Diagnostic> = loaded.documents.iter().flat_map(unrenderable).collect();
     if unusable.is_empty() { Ok(loaded) } else { Err(LoadError::Wrong(unusable)) }
+}
+
+/// The folder that `extends` names: the one beside, whatever it is, or else a preset that is built in.
+fn beside(directory: &Path, name: &str) -> Result<Option<Folder>, LoadError> {
+    let is_name = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte));
+    let neighbour = directory.join("..").join(name);
+    match fs::symlink_metadata(&neighbour) {
+        Ok(_) if is_name => read(&neighbour).map(Some),
+        Err(error) if is_name && error.kind() != ErrorKind::NotFound => Err(unreadable(&neighbour, &error)),
+        _ => Ok(built_in(name)),
+    }
 }
 
 /// What messaging could not make a message of: a text that is no Liquid, a body that is no MJML, a loop without end.
@@ -95,46 +119,69 @@ pub fn read(directory: &Path) -> Result<Folder, LoadError> {
     }
     let name =
         canonical.file_name().map_or_else(|| "definitions".to_owned(), |name| name.to_string_lossy().into_owned());
-    let mut files = Vec::new();
     // `.` would only lengthen the paths that people read.
     let shown = if directory == Path::new(".") { Path::new("") } else { directory };
-    collect(&canonical, shown, 0, &mut files)?;
-    Ok(Folder { name, files })
+    let mut collection = Collection::default();
+    collection.add_folder(canonical, shown)?;
+    Ok(Folder { name, files: collection.files })
 }
 
-fn collect(directory: &Path, shown: &Path, depth: usize, files: &mut Vec<SourceFile>) -> Result<(), LoadError> {
-    if depth > MAX_DEPTH {
-        return Err(refused(shown, &format!("lies more than {MAX_DEPTH} folders deep")));
-    }
-    let entries = fs::read_dir(directory).and_then(Iterator::collect::<Result<Vec<_>, _>>);
-    let mut entries = entries.map_err(|error| unreadable(shown, &error))?;
-    entries.sort_by_key(fs::DirEntry::file_name);
-    for entry in entries {
-        let name = entry.file_name();
-        let (path, shown) = (entry.path(), shown.join(&name));
-        if name.to_string_lossy().starts_with('.') {
-            continue;
+/// What was found in a folder up to now.
+#[derive(Default)]
+struct Collection {
+    files: Vec<SourceFile>,
+    /// Files and folders by their own paths: a link may lead to what was read under another name.
+    read: HashSet<PathBuf>,
+    /// The folders that it stands in, by their own paths.
+    within: Vec<PathBuf>,
+}
+
+impl Collection {
+    fn add_folder(&mut self, canonical: PathBuf, shown: &Path) -> Result<(), LoadError> {
+        if self.within.contains(&canonical) {
+            return Err(refused(shown, "leads back to a folder that it lies in: take the link away"));
         }
-        let kind = entry.file_type().map_err(|error| unreadable(&shown, &error))?;
-        if kind.is_dir() {
-            collect(&path, &shown, depth + 1, files)?;
-        } else if kind.is_file() && is_ours(&path) {
-            if files.len() >= MAX_FILES {
-                return Err(refused(&shown, &format!("is one too many: a folder holds at most {MAX_FILES} files")));
+        if !self.read.insert(canonical.clone()) {
+            return Ok(());
+        }
+        if self.within.len() > MAX_DEPTH {
+            return Err(refused(shown, &format!("lies more than {MAX_DEPTH} folders deep")));
+        }
+        let entries = fs::read_dir(&canonical).and_then(Iterator::collect::<Result<Vec<_>, _>>);
+        let mut entries = entries.map_err(|error| unreadable(shown, &error))?;
+        entries.sort_by_key(fs::DirEntry::file_name);
+        self.within.push(canonical);
+        for entry in entries {
+            let name = entry.file_name();
+            // Also where Kubernetes keeps what the links of a mounted ConfigMap lead to: `..data` and the folder behind it.
+            if !name.to_string_lossy().starts_with('.') {
+                self.add(&entry.path(), &shown.join(&name))?;
             }
-            files.push(read_file(&path, &shown)?);
         }
+        self.within.pop();
+        Ok(())
     }
-    Ok(())
-}
 
-fn read_file(path: &Path, shown: &Path) -> Result<SourceFile, LoadError> {
-    let size = fs::metadata(path).map_err(|error| unreadable(shown, &error))?.len();
-    if size > MAX_FILE_BYTES {
-        return Err(refused(shown, &format!("is {size} bytes long; a definition has at most {MAX_FILE_BYTES}")));
+    fn add(&mut self, path: &Path, shown: &Path) -> Result<(), LoadError> {
+        let canonical = path.canonicalize().map_err(|error| unreadable(shown, &error))?;
+        if canonical.is_dir() {
+            return self.add_folder(canonical, shown);
+        }
+        if !is_ours(path) {
+            return Ok(());
+        }
+        if self.files.len() >= MAX_FILES {
+            return Err(refused(shown, &format!("is one too many: a folder holds at most {MAX_FILES} files")));
+        }
+        if !canonical.is_file() {
+            return Err(refused(shown, "is neither a file nor a folder"));
+        }
+        if self.read.insert(canonical) {
+            let text = read_text(path, MAX_FILE_SIZE).map_err(|problem| refused(shown, &problem))?;
+            self.files.push(SourceFile { path: shown.display().to_string(), text });
+        }
+        Ok(())
     }
-    let text = fs::read_to_string(path).map_err(|error| unreadable(shown, &error))?;
-    Ok(SourceFile { path: shown.display().to_string(), text })
 }
 
 fn is_ours(path: &Path) -> bool {
