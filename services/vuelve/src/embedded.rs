@@ -1,7 +1,9 @@
 //! An installation that lives and dies with this process: the embedded broker and registry, state in memory.
 
 use std::ffi::OsString;
-use std::os::unix::fs::PermissionsExt as _;
+use std::fs::{OpenOptions, Permissions};
+use std::io::Write as _;
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::Path;
 
 use anyhow::Context;
@@ -35,14 +37,16 @@ impl Embedded {
         })
         .await
         .context("the embedded broker can't be started")?;
-        let ours_alone = std::fs::Permissions::from_mode(0o700);
+        let ours_alone = Permissions::from_mode(0o700);
         let secrets = tempfile::Builder::new().permissions(ours_alone).tempdir();
         let secrets = secrets.context("no folder for temporary files")?;
         let secret = || format!("{}{}", uuid::Uuid::new_v4().simple(), uuid::Uuid::new_v4().simple());
         let write_key = secret();
         let write = |name: &str, text: String| -> anyhow::Result<String> {
             let path = secrets.path().join(name);
-            std::fs::write(&path, text).with_context(|| path.display().to_string())?;
+            let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path);
+            let written = file.and_then(|mut file| file.write_all(text.as_bytes()));
+            written.with_context(|| path.display().to_string())?;
             Ok(path.display().to_string())
         };
         let keys = write("link-keys", format!("k1:{}\n", secret()))?;
