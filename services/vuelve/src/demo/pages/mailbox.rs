@@ -1,5 +1,8 @@
 //! What was sent, and why.
 
+use std::sync::Arc;
+
+use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
@@ -88,10 +91,17 @@ pub(super) async fn list(State(pages): State<Pages>, headers: HeaderMap) -> Resp
     answer(StatusCode::OK, PAGE_POLICY, super::page(words, words.mailbox, true, &content))
 }
 
+/// The number in a path; also what is no text is only something that is not there.
+type Number = Result<Path<String>, PathRejection>;
+
+fn find(pages: &Pages, number: Number) -> Option<Arc<KeptMessage>> {
+    pages.mailbox.message(number.ok()?.parse().ok()?)
+}
+
 /// One message.
-pub(super) async fn message(State(pages): State<Pages>, Path(number): Path<String>, headers: HeaderMap) -> Response {
+pub(super) async fn message(State(pages): State<Pages>, number: Number, headers: HeaderMap) -> Response {
     let words = words_for(&headers);
-    let Some(message) = number.parse().ok().and_then(|number| pages.mailbox.message(number)) else {
+    let Some(message) = find(&pages, number) else {
         return missing(words);
     };
     let mut content = Html::new();
@@ -121,8 +131,8 @@ pub(super) async fn message(State(pages): State<Pages>, Path(number): Path<Strin
 }
 
 /// The message as a mail program would show it, for the frame.
-pub(super) async fn body(State(pages): State<Pages>, Path(number): Path<String>, headers: HeaderMap) -> Response {
-    match number.parse().ok().and_then(|number| pages.mailbox.message(number)) {
+pub(super) async fn body(State(pages): State<Pages>, number: Number, headers: HeaderMap) -> Response {
+    match find(&pages, number) {
         Some(message) => answer(StatusCode::OK, BODY_POLICY, Html::of_message(&message)),
         None => missing(words_for(&headers)),
     }

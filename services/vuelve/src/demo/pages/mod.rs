@@ -57,6 +57,7 @@ fn router(pages: Pages) -> Router {
         .route("/mailbox/{number}/body", get(mailbox::body))
         .route("/style.css", get(style))
         .fallback(not_found)
+        .method_not_allowed_fallback(only_read)
         .with_state(pages)
 }
 
@@ -105,10 +106,19 @@ async fn not_found(headers: HeaderMap) -> Response {
     missing(words_for(&headers))
 }
 
+async fn only_read(headers: HeaderMap) -> Response {
+    let words = words_for(&headers);
+    refused(StatusCode::METHOD_NOT_ALLOWED, words, words.only_read)
+}
+
 fn missing(words: &Words) -> Response {
+    refused(StatusCode::NOT_FOUND, words, words.not_here)
+}
+
+fn refused(status: StatusCode, words: &Words, why: &str) -> Response {
     let mut content = Html::new();
-    content.markup("<p>").text(words.not_here).markup("</p>");
-    answer(StatusCode::NOT_FOUND, PAGE_POLICY, page(words, "404", false, &content))
+    content.markup("<p>").text(why).markup("</p>");
+    answer(status, PAGE_POLICY, page(words, status.as_str(), false, &content))
 }
 
 async fn style() -> Response {
