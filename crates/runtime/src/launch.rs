@@ -1,7 +1,5 @@
 //! A process's life in one function: telemetry, ports, parts, run, flush.
 
-use std::process::ExitCode;
-
 use opentelemetry::global;
 
 use crate::admin::{Admin, bind};
@@ -11,11 +9,11 @@ use crate::metrics::observe_process;
 use crate::readiness::Readiness;
 use crate::telemetry::{Identity, Telemetry};
 
-/// Runs what `build` adds to the host until a signal or a failure ends it, and tells how it ended as an exit code.
+/// Runs what `build` adds to the host until a signal or a failure ends it, and tells how it ended.
 ///
 /// `service` is what traces and logs call this process. `build` runs within the async runtime, after telemetry started
 /// and before any part does; what it binds or refuses there ends the process before anything was processed.
-pub fn launch<F>(config: &Config, service: &str, build: F) -> anyhow::Result<ExitCode>
+pub fn launch<F>(config: &Config, service: &str, build: F) -> anyhow::Result<Exit>
 where
     F: AsyncFnOnce(&mut Host) -> anyhow::Result<()>,
 {
@@ -33,7 +31,7 @@ where
     }
     // Threads that did not end in time must not hold up the end.
     tokio.shutdown_background();
-    exit.map(ExitCode::from)
+    exit
 }
 
 async fn run<F>(config: &Config, telemetry: &Telemetry, build: F) -> anyhow::Result<Exit>
@@ -54,7 +52,7 @@ where
         // It may wait for a broker for long; nothing was started, so there is nothing to drain.
         signal = signals.next() => {
             tracing::info!(reason = signal.name(), "ended before it began");
-            return Ok(Exit::Drained);
+            return Ok(Exit::Drained(Some(signal)));
         }
     }
     Ok(host.run(signals).await)

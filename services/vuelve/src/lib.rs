@@ -1,4 +1,5 @@
 //! Vuelve: every service in one binary, and the command line tool.
+#![warn(clippy::print_stdout, clippy::print_stderr, reason = "they panic where nobody reads; `terminal` does not")]
 
 pub mod definition_topic;
 pub mod demo;
@@ -9,5 +10,6 @@ pub mod hosting;
 pub mod letters;
 pub mod replay;
 pub mod services;
+pub mod terminal;
 pub mod why;
 pub mod written;

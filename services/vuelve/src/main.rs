@@ -1,15 +1,17 @@
 //! `vuelve`, the one binary: `vuelve run` hosts services; everything else is a tool beside them.
+#![warn(clippy::print_stdout, clippy::print_stderr, reason = "they panic where nobody reads; `terminal` does not")]
 
 mod commands;
 
 use std::process::ExitCode;
 
 use clap::Parser;
+use vuelve::terminal::tell;
 
 fn main() -> ExitCode {
-    let outcome = commands::Cli::parse().run();
+    let outcome = commands::Cli::try_parse().map_or_else(|usage| commands::tell_usage(&usage), commands::Cli::run);
     outcome.unwrap_or_else(|error| {
-        eprintln!("vuelve: {error:#}");
+        tell(&format!("vuelve: {error:#}\n"));
         commands::exit_code(&error)
     })
 }

@@ -11,11 +11,11 @@ use super::signals::Signal;
 /// | 1 | a part failed, or ended by itself |
 /// | 2 | the command line or the configuration is wrong (nothing was started) |
 /// | 3 | the drain deadline passed before all parts had ended |
-/// | 130, 143 | a second signal, SIGINT or SIGTERM, ended it at once |
+/// | 129, 130, 143 | a second signal (SIGHUP, SIGINT or SIGTERM) ended it at once |
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Exit {
-    /// All parts ended as they were asked to.
-    Drained,
+    /// All parts ended as they were asked to: by this signal, or because the work is done.
+    Drained(Option<Signal>),
     /// These parts failed: name and reason, the first one first.
     Failed(Vec<(String, String)>),
     /// These parts had not ended when the drain deadline passed.
@@ -28,10 +28,19 @@ impl Exit {
     /// The process's exit code.
     pub const fn code(&self) -> u8 {
         match self {
-            Self::Drained => 0,
+            Self::Drained(_) => 0,
             Self::Failed(_) => 1,
             Self::TimedOut(_) => 3,
-            Self::Forced(signal) => 128 + signal.number(),
+            Self::Forced(signal) => signal.exit_code(),
+        }
+    }
+
+    /// The signal that ended it, if one did.
+    pub const fn signal(&self) -> Option<Signal> {
+        match self {
+            Self::Drained(signal) => *signal,
+            Self::Forced(signal) => Some(*signal),
+            Self::Failed(_) | Self::TimedOut(_) => None,
         }
     }
 }
@@ -45,7 +54,7 @@ impl From<Exit> for ExitCode {
 impl fmt::Display for Exit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Drained => f.write_str("all parts have ended"),
+            Self::Drained(_) => f.write_str("all parts have ended"),
             Self::Failed(parts) => {
                 f.write_str("ended by a failure")?;
                 parts.iter().try_for_each(|(name, reason)| write!(f, "; {name}: {reason}"))

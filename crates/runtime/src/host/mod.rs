@@ -87,11 +87,14 @@ impl Host {
         let Self { readiness, drain_deadline, unready_pause, parts } = self;
         let (report, reports) = mpsc::channel(parts.len().max(1));
         let running: Vec<Running> = parts.into_iter().map(|part| part.start(&report)).collect();
-        let mut drain = Drain { running, reports, failures: Vec::new(), began: false };
+        let mut drain = Drain { running, reports, failures: Vec::new(), signal: None, began: false };
         drop(report);
 
         let (reason, pause) = tokio::select! {
-            signal = signals.next() => (signal.name(), unready_pause),
+            signal = signals.next() => {
+                drain.signal = Some(signal);
+                (signal.name(), unready_pause)
+            }
             reason = drain.until_one_ends() => (reason, Duration::ZERO),
         };
         readiness.drain(reason);
@@ -101,7 +104,7 @@ impl Host {
             signal = signals.next() => Exit::Forced(signal),
             exit = drain.run(began + pause, began + pause + drain_deadline) => exit,
         };
-        if exit == Exit::Drained {
+        if matches!(exit, Exit::Drained(_)) {
             tracing::info!(seconds = began.elapsed().as_secs_f64(), "{exit}");
         } else {
             tracing::error!(code = exit.code(), "{exit}");
@@ -115,6 +118,8 @@ struct Drain {
     running: Vec<Running>,
     reports: mpsc::Receiver<Ended>,
     failures: Vec<(String, String)>,
+    /// By what it was asked to end.
+    signal: Option<Signal>,
     began: bool,
 }
 
@@ -143,7 +148,11 @@ impl Drain {
                 }
             }
         }
-        if self.failures.is_empty() { Exit::Drained } else { Exit::Failed(std::mem::take(&mut self.failures)) }
+        if self.failures.is_empty() {
+            Exit::Drained(self.signal)
+        } else {
+            Exit::Failed(std::mem::take(&mut self.failures))
+        }
     }
 
     /// A failure is worth more than a time-out: it is the cause that somebody looks for.

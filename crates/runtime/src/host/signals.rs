@@ -1,4 +1,4 @@
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal as Stream, SignalKind, signal};
 use tokio::sync::mpsc;
 
 /// A signal that asks a process to end.
@@ -8,6 +8,8 @@ pub enum Signal {
     Terminate,
     /// SIGINT: a person at the keyboard.
     Interrupt,
+    /// SIGHUP: the terminal was closed.
+    HangUp,
 }
 
 impl Signal {
@@ -16,13 +18,21 @@ impl Signal {
         match self {
             Self::Terminate => 15,
             Self::Interrupt => 2,
+            Self::HangUp => 1,
         }
     }
 
-    pub(crate) const fn name(self) -> &'static str {
+    /// What a process that it ended tells the shell.
+    pub const fn exit_code(self) -> u8 {
+        128 + self.number()
+    }
+
+    /// Its name.
+    pub const fn name(self) -> &'static str {
         match self {
             Self::Terminate => "SIGTERM",
             Self::Interrupt => "SIGINT",
+            Self::HangUp => "SIGHUP",
         }
     }
 }
@@ -38,12 +48,15 @@ impl Signals {
     pub fn of_this_process() -> std::io::Result<Self> {
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
+        // Who started it with `nohup` wants it to outlive the terminal.
+        let mut hang_up = if ignores_hang_up() { None } else { Some(signal(SignalKind::hangup())?) };
         let (sender, signals) = Self::by_hand();
         tokio::spawn(async move {
             loop {
                 let signal = tokio::select! {
                     Some(()) = terminate.recv() => Signal::Terminate,
                     Some(()) = interrupt.recv() => Signal::Interrupt,
+                    Some(()) = next(hang_up.as_mut()) => Signal::HangUp,
                     else => return,
                 };
                 if sender.send(signal).await.is_err() {
@@ -67,4 +80,18 @@ impl Signals {
             None => std::future::pending().await,
         }
     }
+}
+
+async fn next(signals: Option<&mut Stream>) -> Option<()> {
+    match signals {
+        Some(signals) => signals.recv().await,
+        None => None,
+    }
+}
+
+/// Whether whoever started the process had SIGHUP ignored, as the kernel has it: bit 0 of `SigIgn`.
+fn ignores_hang_up() -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).is_some_and(|mask| mask & 1 == 1)
 }

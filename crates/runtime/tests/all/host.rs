@@ -62,7 +62,7 @@ async fn on_sigterm_readiness_goes_off_then_doors_close_then_workers_finish_and_
     host.observer("admin", observer);
     host.task("worker", worker);
     host.door("door", door);
-    assert_eq!(host.run(sent(&[Signal::Terminate]).await).await, Exit::Drained);
+    assert_eq!(host.run(sent(&[Signal::Terminate]).await).await, Exit::Drained(Some(Signal::Terminate)));
     let expected = [
         "door asked to end, ready: false",
         "door ended",
@@ -86,7 +86,7 @@ async fn doors_stay_open_for_a_while_after_readiness_went_off() {
         anyhow::ensure!(unready_at.elapsed() >= Duration::from_secs(5), "closed too early");
         Ok(())
     });
-    assert_eq!(host.run(sent(&[Signal::Interrupt]).await).await, Exit::Drained);
+    assert_eq!(host.run(sent(&[Signal::Interrupt]).await).await, Exit::Drained(Some(Signal::Interrupt)));
 }
 
 #[tokio::test(start_paused = true)]
@@ -132,7 +132,7 @@ async fn when_the_work_is_done_everything_else_is_drained_and_the_exit_is_clean(
         Ok(())
     });
     host.main("replay", |_| async { Ok(()) });
-    assert_eq!(host.run(sent(&[]).await).await, Exit::Drained);
+    assert_eq!(host.run(sent(&[]).await).await, Exit::Drained(None));
     assert_eq!(diary.read(), ["worker drained"]);
 }
 
@@ -171,18 +171,20 @@ async fn a_blocked_thread_is_woken_to_end() {
     let running = tokio::spawn(host.run(signals));
     entered.notified().await;
     sender.send(Signal::Terminate).await.unwrap();
-    assert_eq!(running.await.unwrap(), Exit::Drained);
+    assert_eq!(running.await.unwrap(), Exit::Drained(Some(Signal::Terminate)));
     assert!(*waits.lock());
 }
 
 #[tokio::test]
 async fn every_way_to_end_has_its_exit_code() {
     let codes = [
-        (Exit::Drained, 0),
+        (Exit::Drained(None), 0),
+        (Exit::Drained(Some(Signal::Interrupt)), 0),
         (Exit::Failed(Vec::new()), 1),
         (Exit::TimedOut(Vec::new()), 3),
         (Exit::Forced(Signal::Interrupt), 130),
         (Exit::Forced(Signal::Terminate), 143),
+        (Exit::Forced(Signal::HangUp), 129),
     ];
     for (exit, code) in codes {
         assert_eq!(exit.code(), code, "{exit:?}");

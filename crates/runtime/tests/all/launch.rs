@@ -2,7 +2,7 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
-use std::process::{Child, ChildStderr, Command, ExitCode, Stdio};
+use std::process::{Child, ChildStderr, Command, Stdio};
 use std::time::Duration;
 
 use runtime::config::{Sources, layout};
@@ -16,7 +16,7 @@ fn the_process_itself() {
     let Ok(role) = std::env::var(ROLE) else { return };
     let flags = ["admin.listen=127.0.0.1:0", "host.drain_deadline=1m"].map(str::to_owned).to_vec();
     let config = layout().load(&Sources { flags, ..Sources::default() }).unwrap();
-    let code = runtime::launch(&config, "vuelve-test", async |host| {
+    let exit = runtime::launch(&config, "vuelve-test", async |host| {
         host.readiness().condition("broker").met();
         match role.as_str() {
             "drains" => host.thread("worker", |stop| {
@@ -28,9 +28,7 @@ fn the_process_itself() {
         }
         Ok(())
     });
-    let code = code.unwrap();
-    let number = (0..=u8::MAX).find(|number| ExitCode::from(*number) == code).unwrap();
-    std::process::exit(number.into());
+    std::process::exit(exit.unwrap().code().into());
 }
 
 struct Process {
@@ -40,7 +38,14 @@ struct Process {
 
 impl Process {
     fn start(role: &str) -> Self {
-        let mut child = Command::new(std::env::current_exe().unwrap())
+        Self::start_with("--default-signal=HUP", role)
+    }
+
+    /// `hang_up` says by a flag of `env` how SIGHUP is met at the start: whoever runs the tests may have it ignored.
+    fn start_with(hang_up: &str, role: &str) -> Self {
+        let mut child = Command::new("env")
+            .arg(hang_up)
+            .arg(std::env::current_exe().unwrap())
             .args(["--exact", "launch::the_process_itself"])
             .env(ROLE, role)
             .stdout(Stdio::null())
@@ -99,6 +104,25 @@ fn sigterm_drains_the_process_which_ends_with_zero() {
     process.signal("-TERM");
     assert_eq!(process.until("draining")["reason"], "SIGTERM");
     process.until("all parts have ended");
+    assert_eq!(process.exit_code(), Some(0));
+}
+
+#[test]
+fn a_closed_terminal_drains_the_process_as_sigterm_does() {
+    let mut process = Process::start("drains");
+    process.until("started");
+    process.signal("-HUP");
+    assert_eq!(process.until("draining")["reason"], "SIGHUP");
+    assert_eq!(process.exit_code(), Some(0));
+}
+
+#[test]
+fn what_was_started_with_nohup_outlives_its_terminal() {
+    let mut process = Process::start_with("--ignore-signal=HUP", "drains");
+    process.until("started");
+    process.signal("-HUP");
+    process.signal("-TERM");
+    assert_eq!(process.until("draining")["reason"], "SIGTERM");
     assert_eq!(process.exit_code(), Some(0));
 }
 

@@ -10,6 +10,7 @@ use schemas::{Definition, DefinitionStatus};
 use vuelve::definition_topic::{self, InForce};
 use vuelve::folders::{self, LoadError};
 use vuelve::hosting::Installation;
+use vuelve::terminal::print;
 
 use super::Global;
 use super::run::installation;
@@ -61,7 +62,7 @@ impl Apply {
         let changed: Vec<Definition> = changed.map(|(record, _)| record).collect();
         place.write(&changed, &self.wait)?;
         let as_they_were = changes.len() - changed.len();
-        super::print(&format!("{} definitions written, {as_they_were} are as they were\n", changed.len()))?;
+        print(&format!("{} definitions written, {as_they_were} are as they were\n", changed.len()))?;
         Ok(ExitCode::SUCCESS)
     }
 }
@@ -83,7 +84,7 @@ impl Control {
             ..Definition::default()
         };
         place.write(std::slice::from_ref(&record), &self.wait)?;
-        super::print(&format!("{} is {}\n", record.name, format!("{status:?}").to_lowercase()))?;
+        print(&format!("{} is {}\n", record.name, format!("{status:?}").to_lowercase()))?;
         Ok(ExitCode::SUCCESS)
     }
 

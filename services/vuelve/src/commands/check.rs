@@ -6,8 +6,7 @@ use clap::{Args, ValueEnum};
 use definitions::{Definitions, Diagnostic, Severity};
 use serde_json::json;
 use vuelve::folders::{self, LoadError};
-
-use super::print;
+use vuelve::terminal::{print, tell};
 
 /// Checks a folder of definitions: journeys, templates, messaging settings.
 ///
@@ -51,7 +50,7 @@ impl Check {
         };
         for diagnostic in &diagnostics {
             match self.format {
-                Format::Text => eprintln!("{diagnostic}"),
+                Format::Text => tell(&format!("{diagnostic}\n")),
                 Format::Json => print(&format!("{}\n", as_json(diagnostic)))?,
             }
         }
@@ -59,7 +58,7 @@ impl Check {
         if self.format == Format::Text {
             match &loaded {
                 Some(loaded) => print(&format!("{}: {}{counted}\n", self.directory.display(), summary(loaded)))?,
-                None => eprintln!("{}: not usable{counted}", self.directory.display()),
+                None => tell(&format!("{}: not usable{counted}\n", self.directory.display())),
             }
         }
         let failed = loaded.is_none() || (self.warnings_are_errors && !diagnostics.is_empty());

@@ -2,8 +2,9 @@ use std::process::ExitCode;
 
 use clap::{Args, CommandFactory};
 use clap_complete::Shell;
+use vuelve::terminal::print;
 
-use super::{Cli, print};
+use super::Cli;
 
 /// Writes a script that completes commands and flags in a shell.
 #[derive(Debug, Args)]

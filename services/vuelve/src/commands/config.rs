@@ -1,10 +1,10 @@
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
-
 use vuelve::services::{self, ServiceName};
+use vuelve::terminal::print;
 
-use super::{Global, print};
+use super::Global;
 
 /// Shows the configuration that is in force, and where each value was written.
 ///

@@ -13,6 +13,7 @@ use runtime::config::KafkaOptions;
 use serde_json::json;
 use vuelve::hosting::Installation;
 use vuelve::letters::{self, Door, Filter, Letter, Redriven, Redriver};
+use vuelve::terminal::print;
 use vuelve::written;
 
 use super::Global;
@@ -143,11 +144,11 @@ impl List {
         let json = self.format == Format::Json;
         let (letters, count) = letters::newest(installation, &filter, limit, json, timeout)?;
         for letter in &letters {
-            super::print(&if json { format!("{}\n", as_json(letter)) } else { as_text(letter) })?;
+            print(&if json { format!("{}\n", as_json(letter)) } else { as_text(letter) })?;
         }
         if !json {
             let more = if count > letters.len() as u64 { "; the newest are shown" } else { "" };
-            super::print(&format!("{count} dead letters{more}\n"))?;
+            print(&format!("{count} dead letters{more}\n"))?;
         }
         Ok(ExitCode::SUCCESS)
     }
@@ -156,10 +157,7 @@ impl List {
 impl Redrive {
     fn run(self, installation: &Installation, timeout: Duration) -> anyhow::Result<ExitCode> {
         let door = match (&self.door, &self.source, &self.write_key_file) {
-            (Some(url), Some(source), Some(path)) => {
-                let key = std::fs::read_to_string(path).with_context(|| path.display().to_string())?;
-                Some(Door::new(url, source, key.trim()))
-            }
+            (Some(url), Some(source), Some(path)) => Some(Door::new(url, source, &super::write_key(path)?)),
             _ => None,
         };
         let tokio = tokio::runtime::Runtime::new()?;
@@ -231,14 +229,14 @@ impl Sums {
                 *self.others.entry(source.clone()).or_default() += 1;
             }
         }
-        super::print(&line)
+        print(&line)
     }
 
     fn finish(&self) -> anyhow::Result<()> {
         let what = if self.sends { "sent again" } else { "would be sent again; nothing was done (--yes does it)" };
-        super::print(&format!("{} {what}, {} left\n", self.sent, self.left))?;
+        print(&format!("{} {what}, {} left\n", self.sent, self.left))?;
         for (source, count) in &self.others {
-            super::print(&format!(
+            print(&format!(
                 "{count} of those left came in under the write key `{source}`: give --source {source} and the file with its key\n"
             ))?;
         }

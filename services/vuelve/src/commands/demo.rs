@@ -80,6 +80,6 @@ impl Demo {
             demo.add(host, &embedded.config, &embedded, pages, began).await
         });
         tokio.block_on(embedded.broker.shutdown());
-        exit
+        exit.map(ExitCode::from)
     }
 }

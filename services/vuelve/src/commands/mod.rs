@@ -11,13 +11,15 @@ mod run;
 mod topics;
 mod why;
 
-use std::io::{ErrorKind, Write as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
-use runtime::config::{Config, Layout, Problems, Sources};
+use runtime::config::{Config, Layout, MAX_SECRET_SIZE, Problems, Sources, read_text};
 use schemas::DefinitionStatus;
+use vuelve::terminal;
+
+use self::replay::Interrupted;
 
 /// Turns a shop's stream of clicks, carts and orders into the next right thing for each customer.
 #[derive(Debug, Parser)]
@@ -38,7 +40,7 @@ Examples:
   vuelve config                         What is in force, and where was it written?
   vuelve completions bash               Complete commands in my shell.
 
-Exit codes: 0 well, 1 failed, 2 wrong command line or configuration, 3 drain deadline passed, 130/143 ended by a signal."
+Exit codes: 0 well, 1 failed, 2 wrong command line or configuration, 3 drain deadline passed, 129/130/143 ended by a signal."
 )]
 pub(crate) struct Cli {
     #[command(flatten)]
@@ -111,15 +113,26 @@ impl Global {
     }
 }
 
-/// Writes a result to standard output. A reader that has seen enough (`| head`) is no failure.
-pub(crate) fn print(text: &str) -> anyhow::Result<()> {
-    match std::io::stdout().write_all(text.as_bytes()) {
-        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(error.into()),
-        _ => Ok(()),
+/// Writes the help that was asked for, or what is wrong with the command line.
+pub(crate) fn tell_usage(usage: &clap::Error) -> anyhow::Result<ExitCode> {
+    let written = usage.print();
+    if !usage.use_stderr() {
+        terminal::taken(written)?;
     }
+    Ok(u8::try_from(usage.exit_code()).map_or(ExitCode::FAILURE, ExitCode::from))
+}
+
+/// The write key that a file holds.
+fn write_key(path: &Path) -> anyhow::Result<String> {
+    let text = read_text(path, MAX_SECRET_SIZE);
+    let text = text.map_err(|problem| anyhow::anyhow!("--write-key-file: {} {problem}", path.display()))?;
+    Ok(text.trim().to_owned())
 }
 
 /// What a command's failure is to the shell.
 pub(crate) fn exit_code(error: &anyhow::Error) -> ExitCode {
+    if let Some(interrupted) = error.downcast_ref::<Interrupted>() {
+        return ExitCode::from(interrupted.code());
+    }
     if error.is::<Problems>() { ExitCode::from(2) } else { ExitCode::FAILURE }
 }

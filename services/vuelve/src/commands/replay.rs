@@ -1,16 +1,17 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use anyhow::Context;
 use clap::Args;
 use domain::{HumanDuration, Timestamp};
 use runtime::config::{Config, InstallationOptions, KafkaOptions};
+use runtime::host::{Exit, Signal};
 use vuelve::embedded::Embedded;
 use vuelve::hosting::Installation;
 use vuelve::replay::{Format, Summary};
 use vuelve::services::{self, ServiceName};
+use vuelve::terminal::print;
 
 use super::Global;
 
@@ -64,6 +65,22 @@ pub(crate) struct Replay {
 /// The embedded broker keeps the whole replay in memory.
 const MEMORY_LIMIT_BYTES: usize = 4 << 30;
 
+/// A replay that did not come to its end, because the process was ended.
+#[derive(Debug, thiserror::Error)]
+#[error("the replay was ended{} before it was through; no result was written", by(.0))]
+pub(crate) struct Interrupted(pub(crate) Exit);
+
+fn by(exit: &Exit) -> String {
+    exit.signal().map_or_else(String::new, |signal| format!(" by {}", signal.name()))
+}
+
+impl Interrupted {
+    /// Its exit code. What was asked for was not done, so also an orderly end by a signal is not well.
+    pub(crate) fn code(&self) -> u8 {
+        self.0.signal().map_or(self.0.code(), Signal::exit_code)
+    }
+}
+
 impl Replay {
     pub(crate) fn run(self, global: &Global) -> anyhow::Result<ExitCode> {
         let replay = vuelve::replay::Replay {
@@ -76,26 +93,26 @@ impl Replay {
             timeout: self.patience.as_std(),
         };
         let summary = match &self.attach {
-            Some(door) => self.attached(&replay, door, &global.load()?)?,
+            Some(door) => self.attached(replay, door, &global.load()?)?,
             None => self.embedded(replay, global)?,
         };
-        println!("{}", serde_json::to_string_pretty(&summary)?);
+        print(&(serde_json::to_string_pretty(&summary)? + "\n"))?;
         Ok(ExitCode::SUCCESS)
     }
 
-    fn attached(&self, replay: &vuelve::replay::Replay, door: &str, config: &Config) -> anyhow::Result<Summary> {
-        let path = self.write_key_file.as_ref().context("--write-key-file is missing")?;
-        let write_key = std::fs::read_to_string(path).with_context(|| path.display().to_string())?;
+    fn attached(&self, replay: vuelve::replay::Replay, door: &str, config: &Config) -> anyhow::Result<Summary> {
+        let write_key = super::write_key(self.write_key_file.as_ref().context("--write-key-file is missing")?)?;
         let installation = Installation::of(config, "replay");
         anyhow::ensure!(
             installation.replay,
             "installation.mode is not `replay`: time can't be moved in a live installation"
         );
+        let (replay, patience) = (replay.prepare()?, self.patience.as_std());
         let tokio = tokio::runtime::Runtime::new()?;
         tokio.block_on(async {
             let timeout = config.get::<KafkaOptions>().request_timeout.as_std();
-            installation.check(false, timeout, replay.timeout).await?;
-            replay.run(&installation, door, write_key.trim()).await
+            installation.check(false, timeout, patience).await?;
+            replay.run(&installation, door, &write_key).await
         })
     }
 
@@ -106,28 +123,28 @@ impl Replay {
             "telemetry.log_filter=warn".to_owned(),
         ];
         flags.extend(global.set.iter().cloned());
+        let replay = replay.prepare()?;
         let tokio = tokio::runtime::Runtime::new()?;
         let embedded = tokio.block_on(Embedded::start(MEMORY_LIMIT_BYTES, self.partitions, flags))?;
-        let result = Arc::new(OnceLock::new());
-        let (told, write_key, config) = (Arc::clone(&result), embedded.write_key.clone(), &embedded.config);
-        runtime::launch(config, "vuelve replay", async |host| {
+        let (tell, told) = std::sync::mpsc::channel();
+        let (write_key, config) = (embedded.write_key.clone(), &embedded.config);
+        let exit = runtime::launch(config, "vuelve replay", async |host| {
             let slot = config.get::<InstallationOptions>().slot.resolve("").map_err(anyhow::Error::msg)?;
             let installation = Installation::of(config, &slot.to_string());
             installation.create(1, Duration::from_secs(10)).await?;
             let door = services::add(host, config, &installation, &ServiceName::ALL, None).await?;
             let door = format!("http://{}", door.context("the door did not open")?);
-            host.main("the replay", |_stop| async move {
-                let summary = replay.run(&installation, &door, &write_key).await;
-                let failure = summary.as_ref().err().map(|error| anyhow::anyhow!("{error:#}"));
-                let _ = told.set(summary);
-                failure.map_or(Ok(()), Err)
+            host.main("the replay", |stop| async move {
+                tokio::select! {
+                    // A failure is told by the command: the host has nothing to add to it.
+                    summary = replay.run(&installation, &door, &write_key) => drop(tell.send(summary)),
+                    () = stop.stopped() => {}
+                }
+                Ok(())
             });
             Ok(())
         })?;
         tokio.block_on(embedded.broker.shutdown());
-        match Arc::into_inner(result).and_then(OnceLock::into_inner) {
-            Some(summary) => summary,
-            None => anyhow::bail!("the replay was ended before it was through"),
-        }
+        told.try_recv().unwrap_or_else(|_| Err(Interrupted(exit).into()))
     }
 }

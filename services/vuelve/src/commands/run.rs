@@ -8,7 +8,7 @@ use vuelve::services::{self, ServiceName};
 
 use super::Global;
 
-/// Runs services in this process until SIGTERM or SIGINT; then drains them and ends.
+/// Runs services in this process until SIGTERM, SIGINT or SIGHUP; then drains them and ends.
 ///
 /// Each service is made to run as a process of its own; --all runs every one of them in this process, with the state in
 /// memory, rebuilt from the changelogs at the start. Topics and schemas have to be there: `vuelve topics create`.
@@ -55,6 +55,7 @@ impl Run {
             services::add(host, &config, &installation, &services, None).await?;
             Ok(())
         })
+        .map(ExitCode::from)
     }
 }
 

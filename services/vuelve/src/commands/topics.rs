@@ -3,6 +3,7 @@ use std::process::ExitCode;
 use clap::{Args, Subcommand};
 use kafka::Topics;
 use runtime::config::KafkaOptions;
+use vuelve::terminal::print;
 
 use super::Global;
 use super::run::installation;
@@ -41,15 +42,15 @@ impl TopicsCommand {
                 let tokio = tokio::runtime::Runtime::new()?;
                 let created = tokio.block_on(installation.create(replication, timeout))?;
                 for name in &created {
-                    super::print(&format!("created {name}\n"))?;
+                    print(&format!("created {name}\n"))?;
                 }
-                super::print(&format!("{} topics created; all schemas are registered\n", created.len()))?;
+                print(&format!("{} topics created; all schemas are registered\n", created.len()))?;
             }
             What::List => {
                 for state in Topics::new(&installation.cluster, timeout).list()? {
                     let found = state.partitions.map_or_else(|| "missing".to_owned(), |count| count.to_string());
                     let spec = state.spec;
-                    super::print(&format!(
+                    print(&format!(
                         "{:<44} {found:>8} partitions  {:<8} {:<10} {:?}: {}\n",
                         spec.name,
                         format!("{:?}", spec.cleanup).to_lowercase(),

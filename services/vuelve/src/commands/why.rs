@@ -2,6 +2,7 @@ use std::process::ExitCode;
 
 use clap::{Args, ValueEnum};
 use runtime::config::KafkaOptions;
+use vuelve::terminal::print;
 use vuelve::why;
 
 use super::Global;
@@ -55,8 +56,8 @@ impl Why {
             );
         };
         match self.format {
-            Format::Text => super::print(&why::text(&story))?,
-            Format::Json => super::print(&(serde_json::to_string_pretty(&story)? + "\n"))?,
+            Format::Text => print(&why::text(&story))?,
+            Format::Json => print(&(serde_json::to_string_pretty(&story)? + "\n"))?,
         }
         Ok(ExitCode::SUCCESS)
     }

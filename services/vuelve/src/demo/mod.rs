@@ -35,6 +35,7 @@ use self::story::Story;
 use crate::embedded::Embedded;
 use crate::hosting::{Channel, Installation, Sections};
 use crate::services::{self, ServiceName};
+use crate::terminal::print;
 use crate::{definition_topic, folders};
 
 /// What to show.
@@ -130,7 +131,7 @@ impl Demo {
 
     fn greet(&self, pages: &str, door: &str, kafka: &str) -> anyhow::Result<()> {
         let hour_seconds = 3_600.0 / f64::from(self.speed);
-        say(&format!(
+        print(&format!(
             "A shop with {} customers opens; one of its hours takes {hour_seconds:.1} s.\n  \
              status   {pages}/\n  mailbox  {pages}/mailbox\n  door     {door}  (where the shop sends its events)\n  \
              kafka    {kafka}  (the embedded broker, for kcat and others)\n\
@@ -214,19 +215,9 @@ impl Opened {
         }
         if self.read == 0 && !unread.is_empty() {
             let seconds = self.began.elapsed().as_secs_f64();
-            say(&format!("The first e-mail came {seconds:.1} s after the start: {}/mailbox/1\n", self.address))?;
+            print(&format!("The first e-mail came {seconds:.1} s after the start: {}/mailbox/1\n", self.address))?;
         }
         self.read = self.mailbox.total();
         Ok(())
-    }
-}
-
-/// Writes to standard output at once. Nobody has to read it.
-fn say(text: &str) -> anyhow::Result<()> {
-    use std::io::{ErrorKind, Write as _};
-    let mut out = std::io::stdout().lock();
-    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(error.into()),
-        _ => Ok(()),
     }
 }

@@ -1,15 +1,17 @@
 //! What a replay gives: every decision as a row, and the sums.
 
 use std::collections::{BTreeMap, HashMap};
-use std::fs::File;
-use std::io::BufWriter;
+use std::fs::Permissions;
+use std::io::{BufWriter, Write as _};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::time::Duration;
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use domain::Timestamp;
 use schemas::{Decision, JourneyDecision, MessageOutcome};
 use serde::Serialize;
+use tempfile::NamedTempFile;
 
 use crate::hosting::Installation;
 use crate::written::{self, word};
@@ -42,43 +44,85 @@ pub struct Summary {
     pub seconds: f64,
 }
 
-/// Reads decisions and outcomes, and writes both files.
-pub(super) fn write(
-    installation: &Installation,
-    directory: &Path,
-    mut summary: Summary,
-    timeout: Duration,
-) -> anyhow::Result<Summary> {
-    let mut outcomes: HashMap<String, MessageOutcome> = HashMap::new();
-    read(installation, "messaging.outcomes", timeout, |outcome: MessageOutcome| {
-        *summary.outcomes.entry(word(&outcome.outcome)).or_default() += 1;
-        outcomes.insert(outcome.message_id.clone(), outcome);
-    })?;
-    let mut rows = Vec::new();
-    let mut decisions: BTreeMap<String, BTreeMap<String, u64>> = BTreeMap::new();
-    read(installation, "journeys.decisions", timeout, |decision: JourneyDecision| {
-        let of_journey = decisions.entry(decision.journey.clone()).or_default();
-        let kind = word(&decision.decision);
-        *of_journey.entry(kind.clone()).or_default() += 1;
-        if let Some(step) = &decision.step {
-            *of_journey.entry(format!("{kind} {step}")).or_default() += 1;
-        }
-        rows.push(decision);
-    })?;
-    summary.decisions = decisions;
-    let mut rows: Vec<Row> = rows.into_iter().filter_map(|decision| row(decision, &outcomes)).collect();
-    rows.sort_unstable();
-    let path = directory.join("messages.csv");
-    let file = File::create(&path).with_context(|| path.display().to_string())?;
-    let mut csv = csv::Writer::from_writer(BufWriter::new(file));
-    for row in &rows {
-        csv.serialize(row).with_context(|| path.display().to_string())?;
+/// What a replay gave.
+#[derive(Debug)]
+pub(super) struct Report {
+    pub(super) summary: Summary,
+    rows: Vec<Row>,
+}
+
+impl Report {
+    /// Reads decisions and outcomes.
+    pub(super) fn collect(
+        installation: &Installation,
+        mut summary: Summary,
+        timeout: Duration,
+    ) -> anyhow::Result<Self> {
+        let mut outcomes: HashMap<String, MessageOutcome> = HashMap::new();
+        read(installation, "messaging.outcomes", timeout, |outcome: MessageOutcome| {
+            *summary.outcomes.entry(word(&outcome.outcome)).or_default() += 1;
+            outcomes.insert(outcome.message_id.clone(), outcome);
+        })?;
+        let mut rows = Vec::new();
+        let mut decisions: BTreeMap<String, BTreeMap<String, u64>> = BTreeMap::new();
+        read(installation, "journeys.decisions", timeout, |decision: JourneyDecision| {
+            let of_journey = decisions.entry(decision.journey.clone()).or_default();
+            let kind = word(&decision.decision);
+            *of_journey.entry(kind.clone()).or_default() += 1;
+            if let Some(step) = &decision.step {
+                *of_journey.entry(format!("{kind} {step}")).or_default() += 1;
+            }
+            rows.push(decision);
+        })?;
+        summary.decisions = decisions;
+        let mut rows: Vec<Row> = rows.into_iter().filter_map(|decision| row(decision, &outcomes)).collect();
+        rows.sort_unstable();
+        Ok(Self { summary, rows })
     }
-    csv.flush().with_context(|| path.display().to_string())?;
-    let path = directory.join("summary.json");
-    let text = serde_json::to_string_pretty(&summary)?;
-    std::fs::write(&path, text + "\n").with_context(|| path.display().to_string())?;
-    Ok(summary)
+
+    /// Writes both files. Each takes its name only when both are whole, so a failure leaves what was there.
+    pub(super) fn write(&self, folder: &Path) -> anyhow::Result<()> {
+        let mut messages = draft(folder)?;
+        let mut csv = csv::Writer::from_writer(BufWriter::new(&mut messages));
+        for row in &self.rows {
+            csv.serialize(row).with_context(|| told(folder, MESSAGES))?;
+        }
+        csv.flush().with_context(|| told(folder, MESSAGES))?;
+        drop(csv);
+        let mut summary = draft(folder)?;
+        let text = serde_json::to_string_pretty(&self.summary)? + "\n";
+        summary.write_all(text.as_bytes()).with_context(|| told(folder, SUMMARY))?;
+        messages.persist(folder.join(MESSAGES)).with_context(|| told(folder, MESSAGES))?;
+        summary.persist(folder.join(SUMMARY)).with_context(|| told(folder, SUMMARY))?;
+        Ok(())
+    }
+}
+
+const MESSAGES: &str = "messages.csv";
+const SUMMARY: &str = "summary.json";
+
+/// Makes the result's folder, and makes sure that the result can be written there: known only at the end, it would cost the
+/// whole replay.
+pub(super) fn check_folder(folder: &Path) -> anyhow::Result<()> {
+    let shown = folder.display();
+    ensure!(!folder.exists() || folder.is_dir(), "--out {shown} is a file: name a folder");
+    std::fs::create_dir_all(folder).with_context(|| format!("--out {shown} can't be made"))?;
+    for name in [MESSAGES, SUMMARY] {
+        ensure!(!folder.join(name).is_dir(), "--out {shown} has a folder {name}, where the result's file would be");
+    }
+    draft(folder).map(drop)
+}
+
+/// A file that goes away by itself unless it is given a name.
+fn draft(folder: &Path) -> anyhow::Result<NamedTempFile> {
+    // The result is the user's own: who may read it is for the umask to say.
+    let as_any_file = Permissions::from_mode(0o666);
+    let draft = tempfile::Builder::new().prefix(".vuelve-").permissions(as_any_file).tempfile_in(folder);
+    draft.with_context(|| format!("--out {} can't be written to", folder.display()))
+}
+
+fn told(folder: &Path, name: &str) -> String {
+    folder.join(name).display().to_string()
 }
 
 fn row(decision: JourneyDecision, outcomes: &HashMap<String, MessageOutcome>) -> Option<Row> {

@@ -3,10 +3,9 @@
 use std::time::{Duration, Instant};
 
 use anyhow::bail;
-use domain::Timestamp;
 use indicatif::ProgressBar;
 
-use super::source::{Call, Source};
+use super::source::{Call, Extent, Source};
 
 /// As SDKs send: far below the door's 500 KB and 2,500 events.
 const BATCH_EVENTS: usize = 500;
@@ -14,26 +13,16 @@ const BATCH_BYTES: usize = 400_000;
 /// How long one batch is tried again before the replay gives up.
 const PATIENCE: Duration = Duration::from_mins(5);
 
-/// What was sent.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Sent {
-    /// How many calls.
-    pub(super) events: u64,
-    /// The latest time among them.
-    pub(super) last_at: Timestamp,
-}
-
-/// Sends all calls of a source, in order.
-pub(super) fn send(source: &mut Source, door: &str, write_key: &str, bar: &ProgressBar) -> anyhow::Result<Sent> {
+/// Sends all calls of a source, in order; returns what was sent.
+pub(super) fn send(source: &mut Source, door: &str, write_key: &str, bar: &ProgressBar) -> anyhow::Result<Extent> {
     let sender = Sender::new(door, write_key);
-    let mut sent = Sent { events: 0, last_at: Timestamp::MIN };
+    let mut sent = Extent::default();
     let mut batch = Batch::default();
     while let Some(call) = source.next()? {
         if batch.is_full() {
             batch.send(&sender, bar)?;
         }
-        sent.events += 1;
-        sent.last_at = sent.last_at.max(call.at);
+        sent.add(call.at);
         batch.add(call);
     }
     batch.send(&sender, bar)?;

@@ -4,18 +4,18 @@ use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, bail};
+use anyhow::{Context, bail, ensure};
 use clap::ValueEnum;
 use domain::Timestamp;
 use jiff::Timestamp as Instant;
 use serde_json::{Value, json};
 
-use crate::written::rfc3339;
+use crate::written::{self, rfc3339};
 
 /// How a file is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Format {
-    /// `customer_id,product_id,unix_seconds,event` with `view`, `cart` and `buy`; a header line; gzip or plain.
+    /// `customer_id,product_id,unix_seconds,event` with `view`, `cart` and `buy`, without quotes; a header line; gzip or plain.
     Retailrocket,
     /// One call of Segment's API a line, as JSON with `type`, `timestamp`, ids; gzip or plain.
     SegmentJsonl,
@@ -32,6 +32,29 @@ pub(super) struct Call {
     pub(super) json: String,
 }
 
+/// How many events there are, and when they happened.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Extent {
+    pub(super) events: u64,
+    pub(super) first_at: Timestamp,
+    pub(super) last_at: Timestamp,
+}
+
+impl Default for Extent {
+    fn default() -> Self {
+        Self { events: 0, first_at: Timestamp::MAX, last_at: Timestamp::MIN }
+    }
+}
+
+impl Extent {
+    /// One more event.
+    pub(super) fn add(&mut self, at: Timestamp) {
+        self.events += 1;
+        self.first_at = self.first_at.min(at);
+        self.last_at = self.last_at.max(at);
+    }
+}
+
 /// Longer lines are no event.
 const MAX_LINE_BYTES: u64 = 64 * 1024;
 
@@ -42,6 +65,8 @@ pub(super) struct Source {
     line: u64,
     format: Format,
     synthetic_addresses: bool,
+    /// Nothing has happened after it.
+    present: Timestamp,
 }
 
 impl std::fmt::Debug for Source {
@@ -57,7 +82,8 @@ impl Source {
         let gzip = file.fill_buf().with_context(|| path.display().to_string())?.starts_with(&[0x1f, 0x8b]);
         let lines: Box<dyn BufRead + Send> =
             if gzip { Box::new(BufReader::new(flate2::read::MultiGzDecoder::new(file))) } else { Box::new(file) };
-        Ok(Self { lines, path: path.to_owned(), line: 0, format, synthetic_addresses })
+        let present = Timestamp::from_millis(Instant::now().as_millisecond());
+        Ok(Self { lines, path: path.to_owned(), line: 0, format, synthetic_addresses, present })
     }
 
     /// The next call; none at the end of the file.
@@ -73,7 +99,8 @@ impl Source {
             if read as u64 == MAX_LINE_BYTES {
                 bail!("{}:{}: the line is longer than {MAX_LINE_BYTES} bytes", self.path.display(), self.line);
             }
-            let line = line.trim();
+            // Some programs begin a file with a byte-order mark.
+            let line = line.trim_start_matches('\u{feff}').trim();
             if line.is_empty()
                 || self.line == 1 && self.format == Format::Retailrocket && line.starts_with("customer_id")
             {
@@ -81,19 +108,19 @@ impl Source {
             }
             let call = match self.format {
                 Format::Retailrocket => self.retailrocket(line),
-                Format::SegmentJsonl => segment(line),
+                Format::SegmentJsonl => self.segment(line),
             };
             return call.map(Some).with_context(|| format!("{}:{}", self.path.display(), self.line));
         }
     }
 
     fn retailrocket(&self, line: &str) -> anyhow::Result<Call> {
+        const FIELDS: &str = "four fields without quotes are expected, customer_id,product_id,unix_seconds,event";
+        ensure!(!line.contains('"'), "a quote stands here; {FIELDS}");
         let fields: Vec<&str> = line.split(',').collect();
-        let [customer, product, seconds, event] = fields[..] else {
-            bail!("four fields are expected, customer_id,product_id,unix_seconds,event, not {}", fields.len());
-        };
+        let [customer, product, seconds, event] = fields[..] else { bail!("{FIELDS}, not {}", fields.len()) };
         let seconds: i64 = seconds.parse().with_context(|| format!("`{seconds}` is no number of seconds"))?;
-        let at = Timestamp::from_seconds(seconds);
+        let at = self.dated(Timestamp::from_seconds(seconds))?;
         let name = match event {
             "view" => "Product Viewed",
             "cart" => "Product Added",
@@ -117,22 +144,37 @@ impl Source {
         }
         Ok(Call { customer: customer.to_owned(), at, json: call.to_string() })
     }
-}
 
-fn segment(line: &str) -> anyhow::Result<Call> {
-    let mut call: Value = serde_json::from_str(line).context("the line is no JSON")?;
-    let text = |name: &str| call.get(name).and_then(Value::as_str).map(str::to_owned);
-    let customer =
-        text("anonymousId").or_else(|| text("userId")).context("the call has neither userId nor anonymousId")?;
-    let at = text("timestamp").or_else(|| text("originalTimestamp")).context("the call has no timestamp")?;
-    let at: Instant = at.parse().with_context(|| format!("`{at}` is no time as RFC 3339 has it"))?;
-    // What happened long ago was sent then: the door must not correct it by today's clock.
-    for field in ["sentAt", "receivedAt", "originalTimestamp"] {
-        if let Some(object) = call.as_object_mut() {
-            object.remove(field);
+    fn segment(&self, line: &str) -> anyhow::Result<Call> {
+        let mut call: Value = serde_json::from_str(line).context("the line is no JSON")?;
+        let text = |name: &str| call.get(name).and_then(Value::as_str).map(str::to_owned);
+        let customer =
+            text("anonymousId").or_else(|| text("userId")).context("the call has neither userId nor anonymousId")?;
+        let at = text("timestamp")
+            .or_else(|| text("originalTimestamp"))
+            .context("the call has no timestamp: a text is expected, as RFC 3339 has it")?;
+        let at: Instant = at.parse().with_context(|| format!("`{at}` is no time as RFC 3339 has it"))?;
+        // What happened long ago was sent then: the door must not correct it by today's clock.
+        for field in ["sentAt", "receivedAt", "originalTimestamp"] {
+            if let Some(object) = call.as_object_mut() {
+                object.remove(field);
+            }
         }
+        let at = self.dated(Timestamp::from_millis(at.as_millisecond()))?;
+        call["timestamp"] = Value::String(rfc3339(at)?);
+        Ok(Call { customer, at, json: call.to_string() })
     }
-    let at = Timestamp::from_millis(at.as_millisecond());
-    call["timestamp"] = Value::String(rfc3339(at)?);
-    Ok(Call { customer, at, json: call.to_string() })
+
+    /// The door gives an event that it can't believe today's date, and a replay would then tell of what never was.
+    fn dated(&self, at: Timestamp) -> anyhow::Result<Timestamp> {
+        let (earliest, dated) = (ingestion::EARLIEST, written::time(at));
+        let what_to_do = "correct the date, or leave the line out";
+        ensure!(
+            at >= earliest,
+            "the event is dated {dated}: before {} only clocks that were never set are; {what_to_do}",
+            written::time(earliest),
+        );
+        ensure!(at <= self.present, "the event is dated {dated}, which is still to come; {what_to_do}");
+        Ok(at)
+    }
 }

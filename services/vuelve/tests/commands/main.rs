@@ -1,6 +1,11 @@
 //! The command line, as a person at a terminal meets it.
 #![allow(clippy::unwrap_used, reason = "a test may fail by it")]
 
+mod demo;
+mod folders;
+mod output;
+mod replay;
+
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 use std::process::{Command, Output, Stdio};

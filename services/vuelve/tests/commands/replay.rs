@@ -1,0 +1,168 @@
+//! `vuelve replay`, as far as it has to do with the person who calls it; what it computes is tested in `tests/`.
+
+use std::fs;
+use std::io::{BufRead as _, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+
+use super::{command, err, out};
+
+const HEAD: &str = "customer_id,product_id,unix_seconds,event\n";
+
+/// A replay in a folder of its own.
+struct Replay {
+    folder: TempDir,
+    format: &'static str,
+    file: PathBuf,
+    out: PathBuf,
+}
+
+impl Replay {
+    fn of(format: &'static str, events: &str) -> Self {
+        let folder = TempDir::new().unwrap();
+        let (file, out) = (folder.path().join("events"), folder.path().join("out"));
+        fs::write(&file, events).unwrap();
+        fs::create_dir(folder.path().join("temporary")).unwrap();
+        Self { folder, format, file, out }
+    }
+
+    fn of_csv(lines: &str) -> Self {
+        Self::of("retailrocket", &format!("{HEAD}{lines}"))
+    }
+
+    fn of_calls(dates: &[&str]) -> Self {
+        let call = |at: &&str| format!(r#"{{"type":"track","event":"E","userId":"ana","timestamp":"{at}"}}"#);
+        Self::of("segment-jsonl", &dates.iter().map(call).collect::<Vec<_>>().join("\n"))
+    }
+
+    fn command(&self) -> Command {
+        let mut command = command(&["replay", "--definitions", "presets/basic", "--format", self.format, "--file"]);
+        command.arg(&self.file).arg("--out").arg(&self.out).env("TMPDIR", self.temporary());
+        command
+    }
+
+    fn temporary(&self) -> PathBuf {
+        self.folder.path().join("temporary")
+    }
+
+    /// The one line by which it is refused, without the folder's name.
+    fn refusal(&self, command: &mut Command) -> String {
+        let output = command.output().unwrap();
+        assert_eq!((output.status.code(), out(&output)), (Some(1), String::new()), "{}", err(&output));
+        let told = err(&output).replace(&format!("{}/", self.folder.path().display()), "");
+        assert_eq!(told.lines().count(), 1, "{told}");
+        told.trim_end().trim_start_matches("vuelve: ").to_owned()
+    }
+}
+
+fn files(folder: &Path) -> Vec<String> {
+    let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let mut names: Vec<String> = entries.collect();
+    names.sort_unstable();
+    names
+}
+
+#[test]
+fn an_event_whose_date_the_door_would_not_believe_is_refused_with_its_line() {
+    for (seconds, told) in [
+        ("0", "1970-01-01T00:00:00Z: before 1990-01-01T00:00:00Z only clocks that were never set are"),
+        ("-86400", "1969-12-31T00:00:00Z: before 1990-01-01T00:00:00Z only clocks that were never set are"),
+        ("4102444800", "2100-01-01T00:00:00Z, which is still to come"),
+        ("1400000000000", "1400000000000000 ms, which is still to come"),
+    ] {
+        let replay = Replay::of_csv(&format!("ana,p1,1400000000,view\nana,p1,{seconds},cart\n"));
+        let told = format!("events:3: the event is dated {told}; correct the date, or leave the line out");
+        assert_eq!(replay.refusal(&mut replay.command()), told);
+        assert!(!replay.out.exists(), "nothing was begun");
+    }
+    for at in ["1970-01-01T00:00:00Z", "-000001-01-01T00:00:00Z", "2100-01-01T00:00:00Z"] {
+        let replay = Replay::of_calls(&["2024-05-01T10:00:00Z", at]);
+        let refusal = replay.refusal(&mut replay.command());
+        assert!(refusal.starts_with(&format!("events:2: the event is dated {at}")), "{refusal}");
+    }
+}
+
+#[test]
+fn what_is_wrong_with_a_pipe_is_told_on_the_way_and_once() {
+    let mut replay = Replay::of_csv("ana,p1,0,view\n");
+    let events = fs::File::open(&replay.file).unwrap();
+    let mut cat = Command::new("cat").stdin(events).stdout(Stdio::piped()).spawn().unwrap();
+    replay.file = "/dev/stdin".into();
+    let refusal = replay.refusal(replay.command().stdin(cat.stdout.take().unwrap()));
+    assert!(refusal.starts_with("/dev/stdin:2: the event is dated 1970-01-01T00:00:00Z"), "{refusal}");
+    assert!(cat.wait().unwrap().success());
+    assert_eq!((files(&replay.out), files(&replay.temporary())), (Vec::new(), Vec::new()));
+}
+
+#[test]
+fn an_end_before_the_first_event_is_refused_with_that_events_date() {
+    let replay = Replay::of_csv("ana,p1,1400000100,view\nbea,p1,1400000000,view\n");
+    let told =
+        "--until 2014-05-01T00:00:00Z lies before the first event of events, which is dated 2014-05-13T16:53:20Z";
+    assert_eq!(replay.refusal(replay.command().args(["--until", "2014-05-01T00:00:00Z"])), told);
+}
+
+#[test]
+fn a_byte_order_mark_is_read_over_and_a_quote_is_refused_with_what_is_expected() {
+    let replay = Replay::of("retailrocket", &format!("\u{feff}{HEAD}ana,\"p1\",1400000000,view\n"));
+    let told = "events:2: a quote stands here; four fields without quotes are expected, \
+                customer_id,product_id,unix_seconds,event";
+    assert_eq!(replay.refusal(&mut replay.command()), told);
+}
+
+#[test]
+fn where_the_result_can_not_be_written_is_told_at_once() {
+    let mut replay = Replay::of_csv("ana,p1,1400000000,view\n");
+    let folder = replay.folder.path().to_owned();
+    fs::create_dir_all(folder.join("taken/summary.json")).unwrap();
+    for (place, told) in [
+        ("events", "--out events is a file: name a folder"),
+        ("events/within", "--out events/within can't be made: Not a directory (os error 20)"),
+        ("taken", "--out taken has a folder summary.json, where the result's file would be"),
+    ] {
+        replay.out = folder.join(place);
+        assert_eq!(replay.refusal(&mut replay.command()), told);
+    }
+}
+
+#[test]
+fn a_signal_ends_a_replay_soon_with_its_own_code_and_leaves_what_was_there() {
+    let line = |at: u32| format!("customer-{},p1,{},cart\n", at % 5_000, 1_400_000_000 + at);
+    let replay = Replay::of_csv(&(0..200_000).map(line).collect::<String>());
+    fs::create_dir(&replay.out).unwrap();
+    fs::write(replay.out.join("messages.csv"), "as it was\n").unwrap();
+    for (name, code) in [("INT", 130), ("TERM", 143)] {
+        let mut command = replay.command();
+        command.args(["--set", "telemetry.log_filter=info"]).stdout(Stdio::null()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines().map(Result::unwrap);
+        assert!(lines.any(|line| line.contains("started") && line.contains("the replay")));
+        let began = Instant::now();
+        assert!(Command::new("kill").args([&format!("-{name}"), &child.id().to_string()]).status().unwrap().success());
+        let told: Vec<String> = lines.filter(|line| line.starts_with("vuelve: ")).collect();
+        assert_eq!(child.wait().unwrap().code(), Some(code));
+        // The embedded services drain; they have 25 s, and nothing to wait for.
+        assert!(began.elapsed() < Duration::from_secs(15), "{:?}", began.elapsed());
+        let by = format!("vuelve: the replay was ended by SIG{name} before it was through; no result was written");
+        assert_eq!(told, [by]);
+        assert_eq!((files(&replay.out), files(&replay.temporary())), (vec!["messages.csv".to_owned()], Vec::new()));
+        assert_eq!(fs::read_to_string(replay.out.join("messages.csv")).unwrap(), "as it was\n");
+    }
+}
+
+#[test]
+fn a_result_takes_the_place_of_the_one_before_and_is_there_also_where_nobody_reads_the_summary() {
+    let replay = Replay::of_csv("ana,p1,1400000000,cart\n");
+    fs::create_dir(&replay.out).unwrap();
+    fs::write(replay.out.join("messages.csv"), "the one before\n").unwrap();
+    let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let output = replay.command().stdout(full).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(err(&output).starts_with("vuelve: standard output can't be written to: "), "{}", err(&output));
+    assert_eq!(files(&replay.out), ["messages.csv", "summary.json"]);
+    let messages = fs::read_to_string(replay.out.join("messages.csv")).unwrap();
+    assert!(messages.starts_with("customer_id,journey,") && messages.contains("ana,cart-recovery,"), "{messages}");
+}
