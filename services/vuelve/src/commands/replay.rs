@@ -19,7 +19,8 @@ use super::Global;
 ///
 /// The services are the real ones, over HTTP and Kafka; only time is moved by this command: it stands still until all is
 /// processed, then goes on to the end. Without --attach everything runs in this process, on the embedded broker. The
-/// result does not depend on how fast it went or on how many partitions there are.
+/// result does not depend on how fast it went or on how many partitions there are. Each event keeps its own date: a file
+/// with one before 1990, or still to come, is refused with its line. A signal ends it; then there is no result.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -39,7 +40,7 @@ pub(crate) struct Replay {
     /// The folder of definitions.
     #[arg(long, value_name = "DIR")]
     definitions: PathBuf,
-    /// Where the result goes; made if it is not there.
+    /// Where the result goes; made if it is not there. A result from before is replaced once the new one is whole.
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
     /// Until when time is moved (RFC 3339); else for 30 days after the last event.
