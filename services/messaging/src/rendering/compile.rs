@@ -1,15 +1,13 @@
 //! A template's texts, compiled; with what is wrong told by line and column.
 
 use domain::Locale;
+use liquid_core::Renderable;
 use liquid_core::runtime::Template as Liquid;
 
 use super::escape::Part;
 use super::language::language;
-
-/// A range in a loop has numbers in it, and no greater ones.
-const MAX_RANGE_END: u32 = 1_000;
-/// Blocks lie no deeper in each other.
-const MAX_DEPTH: usize = 40;
+use super::tags::{self, Tag};
+use super::unless_it_panics;
 
 /// A template in one language, ready to be rendered.
 #[derive(Debug)]
@@ -94,71 +92,58 @@ impl Compiled {
 
 /// A mistake in a text.
 #[derive(Debug)]
-struct Mistake {
+pub(super) struct Mistake {
     line: usize,
     column: usize,
     message: String,
 }
 
-fn liquid(source: &str, part: Part) -> Result<Liquid, Mistake> {
-    check_tags(source)?;
-    liquid_core::parser::parse(source, language(part)).map(Liquid::new).map_err(|error| mistake(&error.to_string()))
+impl Mistake {
+    /// A mistake at a byte of the text.
+    pub(super) fn at(text: &str, byte: usize, message: impl Into<String>) -> Self {
+        let before = &text[..byte];
+        let line = before.matches('\n').count() + 1;
+        let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
+        Self { line, column, message: message.into() }
+    }
 }
 
-/// What the parser says: `liquid: --> 3:14`, some lines that show the place, and ` = expected …`.
-fn mistake(said: &str) -> Mistake {
-    let place = said.split_once("--> ").and_then(|(_, rest)| {
-        let (line, rest) = rest.split_once(':')?;
-        let digits = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
-        Some((line.parse().ok()?, rest[..digits].parse().ok()?))
-    });
-    let (line, column) = place.unwrap_or((1, 1));
-    let expected = said.lines().find_map(|line| line.trim().strip_prefix("= "));
+fn liquid(source: &str, part: Part) -> Result<Liquid, Mistake> {
+    let tags = tags::check(source)?;
+    parsed(source, part).map(Liquid::new).map_err(|said| {
+        let message = message(&said);
+        match place(&said) {
+            Some((line, column)) => Mistake { line, column, message },
+            None => Mistake::at(source, first_wrong(&tags, part).map_or(0, |tag| tag.start), message),
+        }
+    })
+}
+
+fn parsed(source: &str, part: Part) -> Result<Vec<Box<dyn Renderable>>, String> {
+    let parsed = unless_it_panics(|| liquid_core::parser::parse(source, language(part)));
+    parsed.map_or_else(|| Err("this can't be read".to_owned()), |parsed| parsed.map_err(|error| error.to_string()))
+}
+
+/// The parser does not say where a filter is wrong: the first tag that is wrong on its own is the place.
+fn first_wrong<'a, 't>(tags: &'a [Tag<'t>], part: Part) -> Option<&'a Tag<'t>> {
+    let stands_alone = |tag: &&Tag<'_>| tag.is_output() || tag.word() == "assign";
+    tags.iter().filter(stands_alone).find(|tag| parsed(tag.source, part).is_err())
+}
+
+/// What Liquid says begins with `liquid: --> 3:14` if it knows the place.
+fn place(said: &str) -> Option<(usize, usize)> {
+    let (_, rest) = said.split_once("--> ")?;
+    let (line, rest) = rest.split_once(':')?;
+    let digits = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
+    Some((line.parse().ok()?, rest[..digits].parse().ok()?))
+}
+
+/// What Liquid says, on one line: ` = expected …` if that is there, else what there is.
+pub(super) fn message(said: &str) -> String {
+    if let Some(expected) = said.lines().find_map(|line| line.trim().strip_prefix("= ")) {
+        return expected.to_owned();
+    }
     let plain = said.lines().next().unwrap_or(said).trim_start_matches("liquid:").trim();
     let detail = said.lines().skip(1).map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join("; ");
-    let message = match expected {
-        Some(expected) => expected.to_owned(),
-        None if detail.is_empty() => plain.to_owned(),
-        None => format!("{plain} ({detail})"),
-    };
-    Mistake { line, column, message }
-}
-
-/// What the parser lets through, though it could take memory or the stack without end: ranges whose ends are not written
-/// as small numbers, and blocks too deep in each other.
-fn check_tags(source: &str) -> Result<(), Mistake> {
-    let mut depth = 0_usize;
-    let mut from = 0;
-    while let Some(start) = source[from..].find("{%").map(|at| from + at) {
-        let end = source[start..].find("%}").map_or(source.len(), |at| start + at);
-        let tag = source[start + 2..end].trim_matches(['-', ' ', '\t', '\r', '\n']);
-        let word = tag.split_whitespace().next().unwrap_or_default();
-        let refuse = |message: String| {
-            let before = &source[..start];
-            let line = before.matches('\n').count() + 1;
-            let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
-            Err(Mistake { line, column, message })
-        };
-        if matches!(word, "if" | "unless" | "for" | "tablerow" | "case" | "capture" | "ifchanged" | "comment" | "raw") {
-            depth += 1;
-        } else if word.starts_with("end") {
-            depth = depth.saturating_sub(1);
-        }
-        if depth > MAX_DEPTH {
-            return refuse(format!("blocks are nested more than {MAX_DEPTH} deep"));
-        }
-        if matches!(word, "for" | "tablerow") && tag.contains("..") && !has_small_range(tag) {
-            return refuse(format!("a range is written with numbers, up to {MAX_RANGE_END}: `(1..5)`"));
-        }
-        from = (end + 2).min(source.len());
-    }
-    Ok(())
-}
-
-fn has_small_range(tag: &str) -> bool {
-    let ends =
-        tag.split_once('(').and_then(|(_, rest)| rest.split_once(')')).and_then(|(range, _)| range.split_once(".."));
-    ends.is_some_and(|(first, last)| {
-        [first, last].iter().all(|end| end.trim().parse::<u32>().is_ok_and(|number| number <= MAX_RANGE_END))
-    })
+    if detail.is_empty() { plain.to_owned() } else { format!("{plain} ({detail})") }
 }

@@ -1,4 +1,5 @@
-//! The Liquid that templates are written in: the standard tags and filters, without includes.
+//! The Liquid that templates are written in: the standard tags and filters, without includes, counters (`cycle`,
+//! `increment`), `tablerow`, `ifchanged` and `raw`; each filter within its bounds.
 //!
 //! In the HTML part texts come escaped. Filters that count or cut characters, or read and write URLs, work on the text as
 //! it was and escape what they give; `escape` does nothing twice.
@@ -11,7 +12,9 @@ use liquid_core::parser::{FilterArguments, FilterReflection, ParameterReflection
 use liquid_core::{Filter, Language, ParseBlock, ParseFilter, ParseTag, Runtime, ValueView};
 use liquid_lib::stdlib;
 
+use super::blocks::{Capture, Comment};
 use super::escape::{self, Part};
+use super::filters::Limited;
 
 /// The language of a part of the message.
 pub(super) fn language(part: Part) -> &'static Language {
@@ -37,7 +40,7 @@ fn html() -> Language {
         register_filter(&mut language, OnPlainText(filter).into());
     }
     for name in ["escape", "escape_once"] {
-        language.filters.register(name.to_owned(), stdlib::EscapeOnce.into());
+        language.filters.register(name.to_owned(), Box::new(Limited(stdlib::EscapeOnce.into())));
     }
     language
 }
@@ -45,29 +48,19 @@ fn html() -> Language {
 /// In a header nothing is HTML: there `escape` and `escape_once` give the text as it is.
 fn standard() -> Language {
     let mut language = Language::empty();
-    let blocks: [Box<dyn ParseBlock>; 9] = [
-        stdlib::CaptureBlock.into(),
+    let blocks: [Box<dyn ParseBlock>; 6] = [
+        Box::new(Capture),
         stdlib::CaseBlock.into(),
-        stdlib::CommentBlock.into(),
+        Box::new(Comment),
         stdlib::ForBlock.into(),
         stdlib::IfBlock.into(),
-        stdlib::IfChangedBlock.into(),
-        stdlib::RawBlock.into(),
-        stdlib::TableRowBlock.into(),
         stdlib::UnlessBlock.into(),
     ];
     for block in blocks {
         let name = block.reflection().start_tag().to_owned();
         language.blocks.register(name, block);
     }
-    let tags: [Box<dyn ParseTag>; 6] = [
-        stdlib::AssignTag.into(),
-        stdlib::BreakTag.into(),
-        stdlib::ContinueTag.into(),
-        stdlib::CycleTag.into(),
-        stdlib::DecrementTag.into(),
-        stdlib::IncrementTag.into(),
-    ];
+    let tags: [Box<dyn ParseTag>; 3] = [stdlib::AssignTag.into(), stdlib::BreakTag.into(), stdlib::ContinueTag.into()];
     for tag in tags {
         let name = tag.reflection().tag().to_owned();
         language.tags.register(name, tag);
@@ -80,7 +73,7 @@ fn standard() -> Language {
 
 fn register_filter(language: &mut Language, filter: Box<dyn ParseFilter>) {
     let name = filter.reflection().name().to_owned();
-    language.filters.register(name, filter);
+    language.filters.register(name, Box::new(Limited(filter)));
 }
 
 fn filters() -> Vec<Box<dyn ParseFilter>> {

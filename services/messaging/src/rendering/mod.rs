@@ -9,14 +9,20 @@
 //! A template sees what the request's context has (`customer`, `cart`, `product`, `products`, `order`, `run`, …), and:
 //! `shop` (`id`, `name`, `url`), `locale`, `unsubscribe_url`, `message_id`; what is not known is empty.
 
+mod blocks;
 mod compile;
 mod escape;
+mod filters;
 mod html;
 mod language;
+mod markup;
 mod scope;
+mod tags;
 mod values;
+mod weight;
 
 use std::num::NonZeroUsize;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use domain::Locale;
@@ -108,7 +114,7 @@ pub enum RenderError {
     #[error("the {0} can't be rendered with this context")]
     Liquid(Text),
     /// The template does too much.
-    #[error("the {0} does too much: too many elements and turns of loops, or variables too long")]
+    #[error("the {0} does too much: too many elements, filters and turns of loops, or texts and lists too long")]
     TooMuchWork(Text),
     /// The body is too large.
     #[error("the body is larger than {MAX_BODY_BYTES} bytes")]
@@ -128,6 +134,9 @@ pub enum RenderError {
     /// The subject is empty.
     #[error("the subject is empty")]
     EmptySubject,
+    /// A library that renders panicked.
+    #[error("the template makes the renderer panic")]
+    Panicked,
 }
 
 impl RenderError {
@@ -144,6 +153,7 @@ impl RenderError {
             Self::Text => "no_text_part",
             Self::Context => "malformed_context",
             Self::EmptySubject => "empty_subject",
+            Self::Panicked => "renderer_panicked",
         }
     }
 }
@@ -165,7 +175,7 @@ impl Renderer {
         let (locale, texts) = template.text(facts.locale).ok_or(RenderError::NoText)?;
         let compiled = self.compiled(&template.digest, locale, texts)?;
         let from_name = texts.from_name.as_ref().or(template.definition.from_name.as_ref());
-        let mut rendered = render(&compiled, facts)?;
+        let mut rendered = render(&compiled, facts).map_err(|failure| failure.error)?;
         rendered.from_name = from_name.map(|name| escape::one_line(name));
         Ok(rendered)
     }
@@ -197,15 +207,8 @@ pub fn check(template: &definitions::Template) -> Vec<Problem> {
             Ok(compiled) => {
                 let facts = Facts { unsubscribe_url: "https://example.com/", ..Facts::default() };
                 match render(&compiled, &facts) {
-                    Ok(_) | Err(RenderError::EmptySubject) => {}
-                    Err(error) => {
-                        let text = match error {
-                            RenderError::Liquid(text) | RenderError::TooMuchWork(text) => text,
-                            _ => Text::Body,
-                        };
-                        let message = error.to_string();
-                        problems.push(Problem { locale: *locale, text, line: 1, column: 1, message });
-                    }
+                    Ok(_) | Err(Failure { error: RenderError::EmptySubject, .. }) => {}
+                    Err(failure) => problems.push(failure.into_problem(*locale)),
                 }
             }
         }
@@ -213,19 +216,55 @@ pub fn check(template: &definitions::Template) -> Vec<Problem> {
     problems
 }
 
-fn render(compiled: &Compiled, facts: &Facts<'_>) -> Result<Rendered, RenderError> {
+/// Why nothing was rendered, with what Liquid says of it: that may tell values of the context.
+#[derive(Debug)]
+struct Failure {
+    error: RenderError,
+    said: Option<String>,
+}
+
+impl From<RenderError> for Failure {
+    fn from(error: RenderError) -> Self {
+        Self { error, said: None }
+    }
+}
+
+impl Failure {
+    fn into_problem(self, locale: Locale) -> Problem {
+        let text = match self.error {
+            RenderError::Liquid(text) | RenderError::TooMuchWork(text) => text,
+            _ => Text::Body,
+        };
+        let message = match self.said {
+            Some(said) => format!("{}: {}", self.error, compile::message(&said)),
+            None => self.error.to_string(),
+        };
+        Problem { locale, text, line: 1, column: 1, message }
+    }
+}
+
+/// What the work gives, unless a library panics in it: that is an error of one message, and of nobody else's.
+fn unless_it_panics<T>(work: impl FnOnce() -> T) -> Option<T> {
+    catch_unwind(AssertUnwindSafe(work)).ok()
+}
+
+fn render(compiled: &Compiled, facts: &Facts<'_>) -> Result<Rendered, Failure> {
+    unless_it_panics(|| render_now(compiled, facts)).unwrap_or_else(|| Err(RenderError::Panicked.into()))
+}
+
+fn render_now(compiled: &Compiled, facts: &Facts<'_>) -> Result<Rendered, Failure> {
     let context = context(compiled.locale, facts)?;
     let plain = Node::of(&context, Part::Plain);
     let subject = line(&compiled.subject, &plain, Text::Subject)?;
     if subject.is_empty() {
-        return Err(RenderError::EmptySubject);
+        return Err(RenderError::EmptySubject.into());
     }
     let preheader =
         compiled.preheader.as_ref().map(|preheader| line(preheader, &plain, Text::Preheader)).transpose()?;
     let mjml = run(&compiled.body, &Node::of(&context, Part::Html), MAX_BODY_BYTES, Text::Body)?;
     let html = html::html(&mjml, compiled.locale)?;
     if html.len() > MAX_BODY_BYTES {
-        return Err(RenderError::TooLarge);
+        return Err(RenderError::TooLarge.into());
     }
     let text = html::text(&html)?;
     let html =
@@ -258,7 +297,7 @@ fn context(locale: Locale, facts: &Facts<'_>) -> Result<Json, RenderError> {
 }
 
 /// A text that stands in a header: one line.
-fn line(template: &Liquid, values: &Node, which: Text) -> Result<String, RenderError> {
+fn line(template: &Liquid, values: &Node, which: Text) -> Result<String, Failure> {
     let text = escape::one_line(&run(template, values, MAX_LINE_BYTES, which)?);
     Ok(match text.char_indices().nth(MAX_LINE_CHARS) {
         Some((end, _)) => text[..end].trim_end().to_owned(),
@@ -266,16 +305,15 @@ fn line(template: &Liquid, values: &Node, which: Text) -> Result<String, RenderE
     })
 }
 
-fn run(template: &Liquid, values: &Node, limit: usize, which: Text) -> Result<String, RenderError> {
+fn run(template: &Liquid, values: &Node, limit: usize, which: Text) -> Result<String, Failure> {
     let scope = Scope::new(values);
     let mut written = Bounded::new(limit);
-    let result = template.render_to(&mut written, &scope);
-    if scope.is_exhausted() {
-        return Err(RenderError::TooMuchWork(which));
-    }
-    if written.is_full() {
-        return Err(RenderError::TooLarge);
-    }
-    // The error's text tells values of the context: it is not passed on.
-    result.map(|()| written.into_text()).map_err(|_| RenderError::Liquid(which))
+    let said = template.render_to(&mut written, &scope).err().map(|error| error.to_string());
+    let error = match &said {
+        _ if scope.is_exhausted() => RenderError::TooMuchWork(which),
+        _ if written.is_full() => return Err(RenderError::TooLarge.into()),
+        Some(_) => RenderError::Liquid(which),
+        None => return Ok(written.into_text()),
+    };
+    Err(Failure { error, said })
 }

@@ -16,35 +16,66 @@ use liquid_core::runtime::{Interrupt, InterruptRegister, PartialStore, Registers
 use liquid_core::{Renderable, Runtime};
 
 use super::values::Node;
+use super::weight::weight;
 
-/// A template does not do more: one step is an element printed or a turn of a loop.
-const MAX_STEPS: u32 = 50_000;
-/// No variable holds more text.
-const MAX_VARIABLE_BYTES: usize = 64 * 1024;
+/// A template does not do more: one step is an element printed, a turn of a loop, a filter, or a KiB of a value that is
+/// read or made.
+const MAX_STEPS: usize = 50_000;
+const STEP_BYTES: usize = 1024;
+/// No value is larger that a template makes.
+pub(super) const MAX_VALUE_BYTES: usize = 256 * 1024;
+/// A template's variables are not larger together.
+const MAX_VARIABLES_BYTES: usize = 1024 * 1024;
 
 /// What a template runs in.
 pub(super) struct Scope<'a> {
     values: &'a Node,
     variables: RefCell<Object>,
-    counters: RefCell<Object>,
+    variables_bytes: Cell<usize>,
     registers: Registers,
-    steps: Cell<u32>,
+}
+
+/// How much a template has done.
+#[derive(Debug, Default)]
+struct Work {
+    steps: usize,
+}
+
+impl Work {
+    fn spend(&mut self, steps: usize) {
+        self.steps = self.steps.saturating_add(steps);
+    }
+
+    fn is_exhausted(&self) -> bool {
+        self.steps > MAX_STEPS
+    }
+}
+
+/// Counts a step, and what was read or made in it; an error if that was too much.
+pub(super) fn spend(runtime: &dyn Runtime, bytes: usize) -> liquid_core::Result<()> {
+    let mut work = runtime.registers().get_mut::<Work>();
+    work.spend(bytes / STEP_BYTES);
+    if work.is_exhausted() { Err(Error::with_msg("too many steps")) } else { Ok(()) }
+}
+
+/// The error of what would be too large: the template is stopped.
+pub(super) fn too_much(runtime: &dyn Runtime, what: &str) -> Error {
+    runtime.registers().get_mut::<Work>().spend(usize::MAX);
+    Error::with_msg(what.to_owned())
 }
 
 impl<'a> Scope<'a> {
     pub(super) fn new(values: &'a Node) -> Self {
-        Self {
-            values,
-            variables: RefCell::default(),
-            counters: RefCell::default(),
-            registers: Registers::default(),
-            steps: Cell::new(0),
-        }
+        Self { values, variables: RefCell::default(), variables_bytes: Cell::new(0), registers: Registers::default() }
     }
 
     /// Whether the template was stopped because it did too much.
     pub(super) fn is_exhausted(&self) -> bool {
-        self.steps.get() > MAX_STEPS
+        self.registers.get_mut::<Work>().is_exhausted()
+    }
+
+    fn spend(&self, steps: usize) {
+        self.registers.get_mut::<Work>().spend(steps);
     }
 }
 
@@ -64,10 +95,14 @@ impl Runtime for Scope<'_> {
     fn try_get(&self, path: &[ScalarCow<'_>]) -> Option<ValueCow<'_>> {
         let name = path.first()?.to_kstr();
         let variables = self.variables.borrow();
-        if variables.contains_key(name.as_str()) {
-            return try_find(variables.as_value(), path).map(|value| ValueCow::Owned(value.into_owned()));
-        }
-        try_find(self.values, path)
+        let found = if variables.contains_key(name.as_str()) {
+            try_find(variables.as_value(), path).map(|value| ValueCow::Owned(value.into_owned()))
+        } else {
+            try_find(self.values, path)
+        };
+        let bytes = found.as_ref().map_or(0, |found| weight(found.as_view()));
+        self.spend(bytes / STEP_BYTES);
+        found
     }
 
     fn get(&self, path: &[ScalarCow<'_>]) -> liquid_core::Result<ValueCow<'_>> {
@@ -75,25 +110,31 @@ impl Runtime for Scope<'_> {
     }
 
     fn set_global(&self, name: KString, value: Value) -> Option<Value> {
-        if value.as_scalar().is_some_and(|text| text.to_kstr().len() > MAX_VARIABLE_BYTES) {
-            self.steps.set(MAX_STEPS + 1);
+        let mut variables = self.variables.borrow_mut();
+        let replaced = variables.get(&name).map_or(0, |value| weight(value));
+        let bytes = weight(&value);
+        let all = (self.variables_bytes.get() - replaced).saturating_add(bytes);
+        if bytes > MAX_VALUE_BYTES || all > MAX_VARIABLES_BYTES {
+            self.spend(usize::MAX);
             return None;
         }
-        self.variables.borrow_mut().insert(name, value)
+        self.variables_bytes.set(all);
+        variables.insert(name, value)
     }
 
-    fn set_index(&self, name: KString, value: Value) -> Option<Value> {
-        self.counters.borrow_mut().insert(name, value)
+    /// Only `increment`, `decrement` and `cycle` count, which there are not.
+    fn set_index(&self, _name: KString, _value: Value) -> Option<Value> {
+        None
     }
 
-    fn get_index<'a>(&'a self, name: &str) -> Option<ValueCow<'a>> {
-        self.counters.borrow().get(name).cloned().map(ValueCow::Owned)
+    fn get_index<'a>(&'a self, _name: &str) -> Option<ValueCow<'a>> {
+        None
     }
 
     /// Asked for after each element and each turn of a loop, which makes it the place to count them: once there were too
     /// many, every loop and block is told to break.
     fn registers(&self) -> &Registers {
-        self.steps.set(self.steps.get().saturating_add(1));
+        self.spend(1);
         if self.is_exhausted() {
             self.registers.get_mut::<InterruptRegister>().set(Interrupt::Break);
         }
