@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use testkit::clients::kcat;
-use testkit::{SmtpBehaviour, SmtpRule, SmtpSink, wait_until};
+use testkit::{Process, SmtpBehaviour, SmtpRule, SmtpSink, wait_until};
 use tests::added;
 use tests::installation::{Installation, State, smtp_sections, topic};
 
@@ -68,22 +68,29 @@ fn a_worker_killed_in_a_transaction_holds_up_its_successor_in_another_slot_no_lo
     each_is_resolved_once(&installation, &["after".to_owned(), "ana".to_owned(), "before".to_owned()]);
 }
 
-/// It waits for mails on all its partitions when a second process comes; it is killed before it has given any back, and
-/// comes back within its session: the group is stable by then, and counts some partitions as nobody's.
+/// It waits for mails on all its partitions when a third process asks for its share; it is killed before it has given any
+/// back, and comes back within its session: the group is stable, and counts some partitions as nobody's.
 #[test]
 fn a_worker_killed_while_it_gives_partitions_back_leaves_none_to_nobody() {
+    let lines = |worker: &Process, words: &str| worker.log().lines().filter(|line| line.contains(words)).count();
+    let giving_back = |worker| lines(worker, "giving partitions back");
     let mail = SmtpSink::start().unwrap();
     mail.add_rule(SmtpRule::new("*", SmtpBehaviour::Delay { delay_ms: 20_000 })).unwrap();
     let (installation, services) = Installation::start_shop(&mail, &["1s"]).unwrap();
-    let dies = &services[3];
-    dies.wait_for_log("readiness: met", LIMIT).unwrap();
+    let second = installation.run(&["messaging"], 1).unwrap();
+    let workers = [&services[3], &second];
+    wait_until(LIMIT, "two partitions for each", || (lines(&second, "taken over") == 2).then_some(())).unwrap();
     let customers: Vec<String> = (0..16).map(|number| format!("customer-{number}")).collect();
     for customer in &customers {
         installation.post("/v1/track", &[], &added(customer)).unwrap();
     }
     mail.wait_for_messages(customers.len(), LIMIT).unwrap();
-    let second = installation.run(&["messaging"], 1).unwrap();
-    second.wait_for_log("readiness: met", LIMIT).unwrap();
+    let before = workers.map(giving_back);
+    let _third = installation.run(&["messaging"], 2).unwrap();
+    let dies = wait_until(LIMIT, "a partition to be asked back", || {
+        workers.iter().zip(before).find(|(worker, before)| giving_back(worker) > *before).map(|(worker, _)| *worker)
+    })
+    .unwrap();
     dies.kill9().unwrap();
     dies.restart().unwrap();
     each_has_an_outcome(&installation, customers.len());

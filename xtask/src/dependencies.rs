@@ -9,19 +9,20 @@ use serde_json::Value;
 use crate::Breach;
 
 /// A library, and the only packages that may depend on it (apart from dev-dependencies).
-const ONLY_IN: [(&str, &[&str]); 7] = [
+const ONLY_IN: [(&str, &[&str]); 8] = [
     ("rdkafka", &["vuelve-kafka"]),
     ("redis", &["vuelve-store"]),
     ("tonic", &["vuelve-proto", "vuelve-runtime"]),
     ("kafka-protocol", &["vuelve-devbroker"]),
     ("lettre", &["vuelve-messaging"]),
+    ("rustix", &["vuelve-kafka", "vuelve-testkit"]),
     ("vuelve-devbroker", &["vuelve", "vuelve-testkit"]),
     ("rand", &[]),
 ];
 
 /// What the pure crates may not know.
 const PURE: [&str; 5] = ["vuelve-domain", "vuelve-stream", "vuelve-definitions", "vuelve-links", "vuelve-schemas"];
-const IO: [&str; 7] = ["tokio", "rdkafka", "redis", "ureq", "axum", "tonic", "lettre"];
+const IO: [&str; 8] = ["tokio", "rdkafka", "redis", "ureq", "axum", "tonic", "lettre", "rustix"];
 
 /// What drives a service, which its library does not know.
 const DRIVERS: [&str; 4] = ["vuelve-kafka", "vuelve-store", "rdkafka", "redis"];

@@ -26,7 +26,7 @@ const CLOCK_IN: [&str; 15] = [
     "xtask/",
     "build.rs",
 ];
-const CLOCKS: [&str; 4] = ["SystemTime::now", "Instant::now", "Timestamp::now(", "Zoned::now"];
+const CLOCKS: [&str; 5] = ["SystemTime::now", "Instant::now", "Timestamp::now(", "Zoned::now", "clock_gettime"];
 /// Names that say nothing.
 const EMPTY_NAMES: [&str; 6] = ["utils", "util", "helpers", "common", "misc", "manager"];
 /// Unfinished work does not land.

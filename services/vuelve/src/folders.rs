@@ -121,7 +121,7 @@ pub fn read(directory: &Path) -> Result<Folder, LoadError> {
         canonical.file_name().map_or_else(|| "definitions".to_owned(), |name| name.to_string_lossy().into_owned());
     // `.` would only lengthen the paths that people read.
     let shown = if directory == Path::new(".") { Path::new("") } else { directory };
-    let mut collection = Collection::default();
+    let mut collection = Collection { root: canonical.clone(), ..Collection::default() };
     collection.add_folder(canonical, shown)?;
     Ok(Folder { name, files: collection.files })
 }
@@ -129,6 +129,8 @@ pub fn read(directory: &Path) -> Result<Folder, LoadError> {
 /// What was found in a folder up to now.
 #[derive(Default)]
 struct Collection {
+    /// By its own path. No link leads out of it: a mounted `ConfigMap`'s stay within.
+    root: PathBuf,
     files: Vec<SourceFile>,
     /// Files and folders by their own paths: a link may lead to what was read under another name.
     read: HashSet<PathBuf>,
@@ -164,6 +166,9 @@ impl Collection {
 
     fn add(&mut self, path: &Path, shown: &Path) -> Result<(), LoadError> {
         let canonical = path.canonicalize().map_err(|error| unreadable(shown, &error))?;
+        if !canonical.starts_with(&self.root) {
+            return Err(refused(shown, "leads out of the folder: put a copy in its place"));
+        }
         if canonical.is_dir() {
             return self.add_folder(canonical, shown);
         }

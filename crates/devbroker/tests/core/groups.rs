@@ -227,6 +227,20 @@ fn a_static_member_comes_back_without_a_rebalance_and_the_one_before_is_fenced()
 }
 
 #[test]
+fn what_a_static_member_wants_is_looked_at_only_when_it_joins_again() {
+    let mut core = core();
+    let first = done(core.join_group(&request("", Some("slot")), 0));
+    done(sync(&mut core, &first, &[(&first.member_id, "all")], 0)).unwrap();
+    let mut wants_more = request("", Some("slot"));
+    wants_more.protocols = vec![("range".into(), Bytes::from_static(b"more"))];
+    let second = done(core.join_group(&wants_more, 1));
+    assert_eq!((second.error, second.generation), (None, first.generation), "it came back");
+    done(sync(&mut core, &second, &[], 2)).unwrap();
+    let again = done(core.join_group(&request(&second.member_id, Some("slot")), 3));
+    assert_eq!(again.generation, first.generation + 1);
+}
+
+#[test]
 fn a_static_member_that_waits_in_a_rebalance_is_answered_when_it_is_replaced() {
     let mut core = with_topic(CoreConfig { initial_rebalance_delay_ms: 1_000, ..CoreConfig::default() }, &[]);
     let waiting = ticket(core.join_group(&request("", Some("slot")), 0));

@@ -35,9 +35,11 @@ pub(super) enum Rebalance {
 pub(super) struct Membership {
     client: BaseConsumer<Context>,
     primary: String,
-    changelog: String,
+    /// What it wants as well until it has settled: a topic of one partition, which weighs next to nothing in an assignment.
+    besides: String,
     /// Since its first assignment: it wants what it needs and no more.
     has_settled: bool,
+    was_assigned: bool,
 }
 
 impl Membership {
@@ -53,8 +55,9 @@ impl Membership {
         Ok(Self {
             client: create(&cluster.group_consumer(group_id, slot_id), context, "the group's consumer")?,
             primary,
-            changelog: cluster.topic(topology.changelog),
+            besides: cluster.topic(BESIDES),
             has_settled: false,
+            was_assigned: false,
         })
     }
 
@@ -65,7 +68,7 @@ impl Membership {
     /// have died between hearing that it is to give partitions back and joining again to say that it has; the group is then
     /// stable, and those partitions are nobody's. Only a member that wants something else than before makes it look again.
     pub(super) fn join(&self) -> Result<(), KafkaFailure> {
-        self.subscribe(&[&self.primary, &self.changelog])
+        self.subscribe(&[&self.primary, &self.besides])
     }
 
     fn subscribe(&self, topics: &[&str]) -> Result<(), KafkaFailure> {
@@ -92,7 +95,13 @@ impl Membership {
     pub(super) fn taken(&mut self) -> Result<(), KafkaFailure> {
         let nothing = TopicPartitionList::new();
         self.client.incremental_assign(&nothing).map_err(|source| KafkaFailure::of("assigning", source))?;
-        if !self.has_settled {
+        self.was_assigned = true;
+        Ok(())
+    }
+
+    /// Drops what it joined with besides, once it was assigned something or nothing. Does nothing after that.
+    pub(super) fn settle(&mut self) -> Result<(), KafkaFailure> {
+        if self.was_assigned && !self.has_settled {
             self.subscribe(&[&self.primary])?;
             self.has_settled = true;
         }
@@ -121,15 +130,30 @@ impl Membership {
         Ok(list.elements().iter().any(|element| matches!(element.offset(), Offset::Offset(_))))
     }
 
-    /// The callback answers from now on.
+    /// The callback answers from now on; what waits is answered here. A client that waits for an answer never ends.
     pub(super) fn close(&self) {
         self.client.context().closing.store(true, Ordering::SeqCst);
+        while let Some(rebalance) = self.next() {
+            answer(&self.client, matches!(rebalance, Rebalance::Assigned(_)));
+        }
     }
 
     /// Leaves the group.
     pub(super) fn leave(&self) {
         self.close();
         self.client.unsubscribe();
+    }
+}
+
+/// Of the topics that every installation has, the one with a single partition that every service may read.
+const BESIDES: &str = "platform.definitions";
+
+/// Answers a rebalance, for nobody.
+fn answer(client: &BaseConsumer<Context>, assigned: bool) {
+    let nothing = TopicPartitionList::new();
+    let answered = if assigned { client.incremental_assign(&nothing) } else { client.incremental_unassign(&nothing) };
+    if let Err(error) = answered {
+        tracing::debug!(%error, "answering the group while closing");
     }
 }
 
@@ -154,10 +178,7 @@ impl ConsumerContext for Context {
     fn rebalance(&self, consumer: &BaseConsumer<Self>, error: RDKafkaRespErr, list: &mut TopicPartitionList) {
         let assigned = error == RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS;
         if self.closing.load(Ordering::SeqCst) {
-            if !assigned && let Err(error) = consumer.incremental_unassign(&TopicPartitionList::new()) {
-                tracing::debug!(%error, "giving partitions back while closing");
-            }
-            return;
+            return answer(consumer, assigned);
         }
         let elements = list.elements();
         let ours = elements.iter().filter(|element| element.topic() == self.primary);

@@ -182,6 +182,7 @@ impl<'a, S: Service> Driver<'a, S> {
         while let Some(event) = self.group.next() {
             self.rebalance(event)?;
         }
+        self.group.settle()?;
         self.hear_broadcasts()?;
         while let Some(done) = self.shell.done() {
             self.worker.completed(done.partition, done.key, done.claim, done.completion);
@@ -239,7 +240,13 @@ impl<'a, S: Service> Driver<'a, S> {
                 if lost {
                     self.disturbed_at = Some(Instant::now());
                 }
-                if !lost && let Err(failure) = self.finish(&partitions) {
+                if !partitions.is_empty() {
+                    tracing::info!(service = self.topology.service, ?partitions, lost, "giving partitions back");
+                }
+                if !lost
+                    && !partitions.is_empty()
+                    && let Err(failure) = self.finish(&partitions)
+                {
                     tracing::warn!(error = %chain(&failure), "the last batch is given up; it will be done again");
                     self.start_over()?;
                 }

@@ -111,6 +111,10 @@ fn refusal(name: &str, input: &dyn ValueView, arguments: &[ValueCow<'_>]) -> Opt
         "date" => {
             let format = first.map(ValueView::to_kstr).unwrap_or_default();
             let is_wide = format.split(|c: char| !c.is_ascii_digit()).any(|width| width.len() > 2);
+            let input = input.to_kstr();
+            if ["now", "today"].iter().any(|word| input.trim().eq_ignore_ascii_case(word)) {
+                return Some("takes a date: the same message is the same whenever it is rendered".to_owned());
+            }
             (format.len() > MAX_FORMAT_BYTES || is_wide)
                 .then(|| format!("takes a format of up to {MAX_FORMAT_BYTES} bytes, with widths up to 99"))
         }

@@ -261,7 +261,10 @@ fn render_now(compiled: &Compiled, facts: &Facts<'_>) -> Result<Rendered, Failur
     }
     let preheader =
         compiled.preheader.as_ref().map(|preheader| line(preheader, &plain, Text::Preheader)).transpose()?;
-    let mjml = run(&compiled.body, &Node::of(&context, Part::Html), MAX_BODY_BYTES, Text::Body)?;
+    let mjml = match run(&compiled.body, &Node::of(&context, Part::Html), MAX_BODY_BYTES, Text::Body)? {
+        (mjml, Fit::Whole) => mjml,
+        (_, Fit::Cut) => return Err(RenderError::TooLarge.into()),
+    };
     let html = html::html(&mjml, compiled.locale)?;
     if html.len() > MAX_BODY_BYTES {
         return Err(RenderError::TooLarge.into());
@@ -298,22 +301,29 @@ fn context(locale: Locale, facts: &Facts<'_>) -> Result<Json, RenderError> {
 
 /// A text that stands in a header: one line.
 fn line(template: &Liquid, values: &Node, which: Text) -> Result<String, Failure> {
-    let text = escape::one_line(&run(template, values, MAX_LINE_BYTES, which)?);
+    let text = escape::one_line(&run(template, values, MAX_LINE_BYTES, which)?.0);
     Ok(match text.char_indices().nth(MAX_LINE_CHARS) {
         Some((end, _)) => text[..end].trim_end().to_owned(),
         None => text,
     })
 }
 
-fn run(template: &Liquid, values: &Node, limit: usize, which: Text) -> Result<String, Failure> {
+/// Whether all of a text is there, or what fitted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fit {
+    Whole,
+    Cut,
+}
+
+fn run(template: &Liquid, values: &Node, limit: usize, which: Text) -> Result<(String, Fit), Failure> {
     let scope = Scope::new(values);
     let mut written = Bounded::new(limit);
     let said = template.render_to(&mut written, &scope).err().map(|error| error.to_string());
     let error = match &said {
         _ if scope.is_exhausted() => RenderError::TooMuchWork(which),
-        _ if written.is_full() => return Err(RenderError::TooLarge.into()),
+        _ if written.is_full() => return Ok((written.into_text(), Fit::Cut)),
         Some(_) => RenderError::Liquid(which),
-        None => return Ok(written.into_text()),
+        None => return Ok((written.into_text(), Fit::Whole)),
     };
     Err(Failure { error, said })
 }

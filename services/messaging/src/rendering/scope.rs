@@ -181,7 +181,9 @@ impl Bounded {
     }
 
     pub(super) fn into_text(self) -> String {
-        String::from_utf8_lossy(&self.bytes).into_owned()
+        // It may have become full in the middle of a character.
+        let whole = self.bytes.utf8_chunks().next().map_or(0, |chunk| chunk.valid().len());
+        String::from_utf8_lossy(&self.bytes[..whole]).into_owned()
     }
 }
 
@@ -189,6 +191,8 @@ impl Write for Bounded {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         if self.bytes.len() + bytes.len() > self.limit {
             self.is_full = true;
+            let room = self.limit - self.bytes.len();
+            self.bytes.extend_from_slice(&bytes[..room]);
             return Err(io::Error::other("the text is too long"));
         }
         self.bytes.extend_from_slice(bytes);

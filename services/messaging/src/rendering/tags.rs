@@ -177,7 +177,7 @@ fn check_blocks(text: &str, tags: &[Tag<'_>]) -> Result<(), Mistake> {
         }
         if open.iter().map(|(_, levels)| levels).sum::<usize>() > MAX_DEPTH {
             let message =
-                format!("blocks are nested more than {MAX_DEPTH} deep (each `elsif` counts; `case` does not)");
+                format!("blocks are nested more than {MAX_DEPTH} deep (each `elsif` counts, a `when` does not)");
             return Err(tag.refused(text, message));
         }
     }

@@ -115,6 +115,8 @@ fn a_subject_is_one_line_whatever_the_values_say() {
     let long = serde_json::json!({ "name": "ñ".repeat(4_000) }).to_string();
     let rendered = render(&with_text("{{ name }}", "x"), &long).unwrap();
     assert_eq!(rendered.subject.chars().count(), 255);
+    let rendered = render(&with_text("{{ name }}{{ name }}{{ name }}", "x"), &long).unwrap();
+    assert_eq!(rendered.subject, "ñ".repeat(255));
     assert_eq!(render(&with_text("{{ missing }}", "x"), "{}"), Err(RenderError::EmptySubject));
 }
 

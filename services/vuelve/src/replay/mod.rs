@@ -4,7 +4,7 @@
 //! - nothing is special about it but time: the same services, the same records;
 //! - the result depends on the file and the definitions only, not on how fast or on how many partitions it ran;
 //! - each event keeps its own date, or is refused with its line;
-//! - what is wrong is told before anything is sent, and a result is there whole or not at all.
+//! - what is wrong is told before anything is sent, and where there is a summary, the whole result is there.
 
 mod moving;
 mod open_messages;

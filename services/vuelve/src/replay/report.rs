@@ -80,7 +80,7 @@ impl Report {
         Ok(Self { summary, rows })
     }
 
-    /// Writes both files. Each takes its name only when both are whole, so a failure leaves what was there.
+    /// Writes both files. They take their names only when both are whole, the summary last: where it is, all is there.
     pub(super) fn write(&self, folder: &Path) -> anyhow::Result<()> {
         let mut messages = draft(folder)?;
         let mut csv = csv::Writer::from_writer(BufWriter::new(&mut messages));
@@ -92,6 +92,15 @@ impl Report {
         let mut summary = draft(folder)?;
         let text = serde_json::to_string_pretty(&self.summary)? + "\n";
         summary.write_all(text.as_bytes()).with_context(|| told(folder, SUMMARY))?;
+        for (draft, name) in [(&messages, MESSAGES), (&summary, SUMMARY)] {
+            draft.as_file().sync_all().with_context(|| told(folder, name))?;
+        }
+        match std::fs::remove_file(folder.join(SUMMARY)) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                return Err(error).context(told(folder, SUMMARY));
+            }
+            _ => {}
+        }
         messages.persist(folder.join(MESSAGES)).with_context(|| told(folder, MESSAGES))?;
         summary.persist(folder.join(SUMMARY)).with_context(|| told(folder, SUMMARY))?;
         Ok(())

@@ -61,12 +61,13 @@ fn what_several_links_lead_to_is_read_once() {
 }
 
 #[test]
-fn links_that_lead_in_a_circle_or_nowhere_are_refused() {
+fn links_that_lead_in_a_circle_nowhere_or_out_are_refused() {
     for (link, target, told) in [
         ("within", ".", "within: leads back to a folder that it lies in"),
         ("self.yaml", "self.yaml", "self.yaml: can't be read: "),
         ("gone.yaml", "nowhere.yaml", "gone.yaml: can't be read: "),
-        ("endless.yaml", "/dev/zero", "endless.yaml: is neither a file nor a folder"),
+        ("endless.yaml", "/dev/zero", "endless.yaml: leads out of the folder"),
+        ("outside", "/etc", "outside: leads out of the folder"),
     ] {
         let folder = TempDir::new().unwrap();
         fs::write(folder.path().join("nudge.yaml"), JOURNEY).unwrap();

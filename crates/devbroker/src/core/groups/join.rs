@@ -224,7 +224,6 @@ impl Group {
         let fenced = ResponseError::FencedInstanceId;
         replies.send(member.awaiting_join.take(), GroupReply::Join(JoinReply::refused(fenced, old_id)));
         replies.send(member.awaiting_sync.take(), GroupReply::Sync(SyncReply::refused(fenced)));
-        let unchanged = member.protocols == request.protocols;
         member.client_id = Name::clone(&request.client_id);
         member.client_host = Name::clone(&request.client_host);
         if let Some(instance_id) = &member.instance_id {
@@ -236,7 +235,8 @@ impl Group {
         }
         self.members.insert(Name::clone(new_id), member);
         let ticket = self.wait_for_join(new_id, request, now_ms, replies);
-        if self.state == GroupState::Stable && unchanged {
+        // What it wants besides does not matter, as with Kafka: only a member that joins again has it looked at.
+        if self.state == GroupState::Stable && self.choose_protocol() == self.protocol {
             if let Some(member) = self.members.get_mut(new_id) {
                 member.awaiting_join = None;
             }
@@ -249,7 +249,7 @@ impl Group {
         Step::Wait(ticket)
     }
 
-    /// The answer to a static member that came back unchanged: the generation goes on without a rebalance.
+    /// The answer to a static member that came back: the generation goes on without a rebalance.
     fn returned(&self, id: &Name, old_id: &Name, leads: bool, may_skip_assignment: bool) -> JoinReply {
         let mut reply = self.joined(id);
         if leads && may_skip_assignment {
