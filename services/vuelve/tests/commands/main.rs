@@ -237,7 +237,7 @@ fn a_template_that_can_not_be_rendered_is_told_with_its_place() {
     std::fs::write(folder.path().join("hello.yaml"), template).unwrap();
     let output = vuelve(&["check", &folder.path().display().to_string()]);
     assert_eq!(output.status.code(), Some(1));
-    assert!(err(&output).contains("hello.yaml:6:") && err(&output).contains("nofilter"), "{}", err(&output));
+    assert!(err(&output).contains("hello.yaml:7:") && err(&output).contains("nofilter"), "{}", err(&output));
 }
 
 #[test]
