@@ -21,7 +21,7 @@ use opentelemetry_sdk::metrics::SdkMeterProvider;
 use opentelemetry_sdk::propagation::TraceContextPropagator;
 use opentelemetry_sdk::resource::{EnvResourceDetector, TelemetryResourceDetector};
 use opentelemetry_sdk::trace::{Sampler, SdkTracerProvider};
-use tracing::{Level, Subscriber};
+use tracing::{Level, Metadata, Subscriber};
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
@@ -132,8 +132,10 @@ impl Telemetry {
         let wanted = EnvFilter::try_new(options.log_filter.as_str()).unwrap_or_else(|_| EnvFilter::new("info"));
         // The hints spare the question at each place that is more verbose.
         let most = wanted.max_level_hint().unwrap_or(filter::LevelFilter::TRACE);
-        let off_the_wire = filter::filter_fn(|metadata| *metadata.level() <= most_verbose(metadata.target()))
-            .with_max_level_hint(most);
+        let is_wanted = move |metadata: &Metadata<'_>| {
+            *metadata.level() <= most && *metadata.level() <= most_verbose(metadata.target())
+        };
+        let off_the_wire = filter::filter_fn(is_wanted).with_max_level_hint(most);
         let lines = tracing_subscriber::fmt::layer().with_writer(writer).with_ansi(false);
         let lines = match options.log_format {
             LogFormat::Json => lines.event_format(log::JsonLines).boxed(),
