@@ -9,10 +9,7 @@ use rdkafka::{Offset, TopicPartitionList};
 
 use crate::KafkaFailure;
 use crate::append::Header;
-use crate::clients::{Cluster, Logged, Polled, create, poll};
-
-/// After a question that was not answered.
-const ASK_AGAIN: Duration = Duration::from_millis(100);
+use crate::clients::{Cluster, Logged, Polled, ask, create, poll};
 
 /// A record that was read.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -74,7 +71,7 @@ impl Follower {
         let mut partitions = Vec::new();
         for topic in topics {
             let failed = |source| KafkaFailure::of(format!("following {topic}"), source);
-            let metadata = reader.fetch_metadata(Some(topic), timeout).map_err(failed)?;
+            let metadata = ask(timeout, || reader.fetch_metadata(Some(topic), timeout).map_err(failed))?;
             for partition in 0..metadata.topics().first().map_or(0, |topic| topic.partitions().len()) as i32 {
                 assignment.add_partition_offset(topic, partition, Offset::Beginning).map_err(failed)?;
                 partitions.push((topic.clone(), partition));
@@ -100,19 +97,12 @@ impl Follower {
 
     /// The last stable offset of every partition of a topic.
     pub fn stable_ends(&self, topic: &str, partitions: i32) -> Result<Vec<i64>, KafkaFailure> {
-        let deadline = Instant::now() + self.timeout;
-        let ask = |partition| {
-            let range = self.asker.fetch_watermarks(topic, partition, self.timeout);
-            range.map_err(|source| KafkaFailure::of(format!("asking for the end of {topic}"), source))
+        let ends = || {
+            let end = |partition| self.asker.fetch_watermarks(topic, partition, self.timeout).map(|(_, end)| end);
+            let ends = (0..partitions).map(end).collect::<Result<_, _>>();
+            ends.map_err(|source| KafkaFailure::of(format!("asking for the end of {topic}"), source))
         };
-        // A broker that starts anew answers in a while.
-        let end = |partition| loop {
-            match ask(partition) {
-                Err(failure) if failure.is_passing() && Instant::now() < deadline => std::thread::sleep(ASK_AGAIN),
-                range => return range.map(|(_, end)| end),
-            }
-        };
-        (0..partitions).map(end).collect()
+        ask(self.timeout, ends)
     }
 }
 

@@ -1,7 +1,7 @@
 //! How clients are made: one place for every setting.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rdkafka::client::ClientContext;
 use rdkafka::config::{FromClientConfigAndContext, RDKafkaLogLevel};
@@ -12,6 +12,8 @@ use rdkafka::{ClientConfig, TopicPartitionList};
 
 use crate::KafkaFailure;
 
+/// After a question that was not answered.
+const ASK_AGAIN: Duration = Duration::from_millis(100);
 /// The largest record that is sent: what any producer could write to a topic, and the headers of a dead letter.
 const MAX_RECORD_BYTES: usize = (1 << 20) + (64 << 10);
 
@@ -149,6 +151,21 @@ pub(crate) fn create<C: ClientContext, T: FromClientConfigAndContext<C>>(
     what: &str,
 ) -> Result<T, KafkaFailure> {
     config.create_with_context(context).map_err(|source| KafkaFailure::Refused { what: what.to_owned(), source })
+}
+
+/// Asks again what failed in passing until `timeout` is over: a broker that starts anew, or a topic that was made just now,
+/// answers in a while.
+pub(crate) fn ask<T>(
+    timeout: Duration,
+    mut question: impl FnMut() -> Result<T, KafkaFailure>,
+) -> Result<T, KafkaFailure> {
+    let deadline = Instant::now() + timeout;
+    loop {
+        match question() {
+            Err(failure) if failure.is_passing() && Instant::now() < deadline => std::thread::sleep(ASK_AGAIN),
+            answer => return answer,
+        }
+    }
 }
 
 /// What a reader heard.

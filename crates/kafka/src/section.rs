@@ -16,7 +16,7 @@ use rdkafka::{Offset, TopicPartitionList};
 
 use crate::KafkaFailure;
 use crate::admin::{ReadRecord, owned};
-use crate::clients::{Cluster, Logged, Polled, create, poll};
+use crate::clients::{Cluster, Logged, Polled, ask, create, poll};
 
 const POLL: Duration = Duration::from_millis(100);
 
@@ -61,7 +61,7 @@ pub fn read_section(
 ) -> Result<(), KafkaFailure> {
     let reader: BaseConsumer<Logged> = create(&cluster.reader("vuelve-read", true), Logged, "a reader")?;
     let failed = |source| KafkaFailure::of(format!("reading {topic}"), source);
-    let mut open = spans(&reader, topic, section, timeout)?;
+    let mut open = ask(timeout, || spans(&reader, topic, section, timeout))?;
     let mut assignment = TopicPartitionList::new();
     for (partition, span) in &open {
         assignment.add_partition_offset(topic, *partition, Offset::Offset(span.next)).map_err(failed)?;

@@ -5,6 +5,8 @@
 
 use std::collections::HashSet;
 use std::fmt;
+use std::fs::File;
+use std::io::{self, Read as _};
 
 use domain::Currency;
 use sha2::{Digest, Sha256};
@@ -96,9 +98,13 @@ impl WriteKeys {
     }
 }
 
+const MAX_FILE_BYTES: u64 = 4 << 10;
+
 fn text_of(option: &WriteKeyOptions, variable: impl Fn(&str) -> Option<String>) -> Result<String, String> {
     let text = match (&option.key_file, &option.key_env) {
-        (Some(path), None) => std::fs::read_to_string(path)
+        // Of what is longer than any key no more is read than shows it.
+        (Some(path), None) => File::open(path)
+            .and_then(|file| io::read_to_string(file.take(MAX_FILE_BYTES)))
             .map_err(|error| format!("its key_file {} can't be read: {error}", path.display()))?,
         (None, Some(name)) => variable(name)
             .ok_or_else(|| format!("the environment variable {name} that is to hold its key is not set"))?,
