@@ -4,7 +4,7 @@ use opentelemetry::global;
 
 use crate::admin::{Admin, bind};
 use crate::config::{AdminOptions, Config, HostOptions, InstallationOptions, TelemetryOptions};
-use crate::host::{Exit, Host, Signals};
+use crate::host::{Exit, Host, Signals, StopToken};
 use crate::metrics::observe_process;
 use crate::readiness::Readiness;
 use crate::telemetry::{Identity, Telemetry};
@@ -45,16 +45,30 @@ where
     let admin = Admin::new(listener, readiness.clone(), telemetry.metrics_page());
     tracing::info!(address = %admin.address()?, "the admin port is open");
 
-    let mut host = Host::new(config.get::<HostOptions>(), readiness);
-    host.observer("admin", |stop| admin.serve(stop));
+    let mut host = Host::new(config.get::<HostOptions>(), readiness.clone());
+    // Who asks before all is built, which may wait for a broker for long, hears that this process lives and is not ready.
+    let built = readiness.condition("the parts");
+    built.not_met("they are being put together");
+    let end_of_admin = StopToken::new();
+    let mut serving = tokio::spawn(admin.serve(end_of_admin.clone()));
+    host.observer("admin", |stop| async move {
+        tokio::select! {
+            ended = &mut serving => ended?,
+            () = stop.stopped() => {
+                end_of_admin.stop();
+                serving.await?
+            }
+        }
+    });
     tokio::select! {
-        built = build(&mut host) => built?,
+        result = build(&mut host) => result?,
         // It may wait for a broker for long; nothing was started, so there is nothing to drain.
         signal = signals.next() => {
             tracing::info!(reason = signal.name(), "ended before it began");
             return Ok(Exit::Drained(Some(signal)));
         }
     }
+    built.withdraw();
     Ok(host.run(signals).await)
 }
 

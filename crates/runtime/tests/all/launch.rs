@@ -18,6 +18,9 @@ fn the_process_itself() {
     let config = layout().load(&Sources { flags, ..Sources::default() }).unwrap();
     let exit = runtime::launch(&config, "vuelve-test", async |host| {
         host.readiness().condition("broker").met();
+        if role == "waits" {
+            std::future::pending::<()>().await;
+        }
         match role.as_str() {
             "drains" => host.thread("worker", |stop| {
                 while !stop.wait_timeout(Duration::from_mins(1)) {}
@@ -91,6 +94,17 @@ fn get(address: &str, path: &str) -> String {
     let mut answer = String::new();
     stream.read_to_string(&mut answer).unwrap();
     answer
+}
+
+#[test]
+fn while_it_waits_for_what_it_needs_it_says_that_it_lives_and_is_not_ready() {
+    let mut process = Process::start("waits");
+    let address = process.until("the admin port is open")["address"].as_str().unwrap().to_owned();
+    assert!(get(&address, "/livez").starts_with("HTTP/1.1 200"));
+    let ready = get(&address, "/readyz");
+    assert!(ready.starts_with("HTTP/1.1 503") && ready.contains("they are being put together"), "{ready}");
+    process.signal("-TERM");
+    assert_eq!(process.exit_code(), Some(0));
 }
 
 #[test]
