@@ -16,7 +16,7 @@ use std::time::Duration;
 use rdkafka::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext, ConsumerGroupMetadata};
-use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::topic_partition_list::TopicPartitionListElem;
 use rdkafka::types::RDKafkaRespErr;
 use rdkafka::{Offset, TopicPartitionList};
@@ -34,12 +34,19 @@ pub(super) enum Rebalance {
 
 pub(super) struct Membership {
     client: BaseConsumer<Context>,
-    primary: String,
     /// What it wants as well until it has settled: a topic of one partition, which weighs next to nothing in an assignment.
     besides: String,
-    /// Since its first assignment: it wants what it needs and no more.
-    has_settled: bool,
-    was_assigned: bool,
+    standing: Standing,
+}
+
+/// How far its first join has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Standing {
+    Joining,
+    /// It was assigned something or nothing.
+    Assigned,
+    /// It wants what it needs and no more.
+    Settled,
 }
 
 impl Membership {
@@ -50,14 +57,11 @@ impl Membership {
         slot_id: &str,
         topology: &Topology,
     ) -> Result<Self, KafkaFailure> {
-        let primary = cluster.topic(topology.primary().dataset);
-        let context = Context { primary: primary.clone(), ..Context::default() };
+        let context = Context { primary: cluster.topic(topology.primary().dataset), ..Context::default() };
         Ok(Self {
             client: create(&cluster.group_consumer(group_id, slot_id), context, "the group's consumer")?,
-            primary,
             besides: cluster.topic(BESIDES),
-            has_settled: false,
-            was_assigned: false,
+            standing: Standing::Joining,
         })
     }
 
@@ -68,7 +72,11 @@ impl Membership {
     /// have died between hearing that it is to give partitions back and joining again to say that it has; the group is then
     /// stable, and those partitions are nobody's. Only a member that wants something else than before makes it look again.
     pub(super) fn join(&self) -> Result<(), KafkaFailure> {
-        self.subscribe(&[&self.primary, &self.besides])
+        self.subscribe(&[self.primary(), &self.besides])
+    }
+
+    fn primary(&self) -> &str {
+        &self.client.context().primary
     }
 
     fn subscribe(&self, topics: &[&str]) -> Result<(), KafkaFailure> {
@@ -93,25 +101,25 @@ impl Membership {
 
     /// Answers that partitions were taken.
     pub(super) fn taken(&mut self) -> Result<(), KafkaFailure> {
-        let nothing = TopicPartitionList::new();
-        self.client.incremental_assign(&nothing).map_err(|source| KafkaFailure::of("assigning", source))?;
-        self.was_assigned = true;
+        answer(&self.client, true).map_err(|source| KafkaFailure::of("assigning", source))?;
+        if self.standing == Standing::Joining {
+            self.standing = Standing::Assigned;
+        }
         Ok(())
     }
 
     /// Drops what it joined with besides, once it was assigned something or nothing. Does nothing after that.
     pub(super) fn settle(&mut self) -> Result<(), KafkaFailure> {
-        if self.was_assigned && !self.has_settled {
-            self.subscribe(&[&self.primary])?;
-            self.has_settled = true;
+        if self.standing == Standing::Assigned {
+            self.subscribe(&[self.primary()])?;
+            self.standing = Standing::Settled;
         }
         Ok(())
     }
 
     /// Answers that partitions were given back.
     pub(super) fn given_back(&self) -> Result<(), KafkaFailure> {
-        let nothing = TopicPartitionList::new();
-        self.client.incremental_unassign(&nothing).map_err(|source| KafkaFailure::of("unassigning", source))
+        answer(&self.client, false).map_err(|source| KafkaFailure::of("unassigning", source))
     }
 
     /// What fences a transaction's offsets; none before it has joined.
@@ -121,7 +129,7 @@ impl Membership {
 
     /// Asks whether the group has a stable offset of a partition.
     pub(super) fn has_offset(&self, partition: Partition) -> Result<bool, KafkaFailure> {
-        let topic = &self.primary;
+        let topic = self.primary();
         let mut list = TopicPartitionList::new();
         list.add_partition(topic, partition);
         let list = self.client.committed_offsets(list, Duration::from_secs(5)).map_err(|source| {
@@ -134,7 +142,7 @@ impl Membership {
     pub(super) fn close(&self) {
         self.client.context().closing.store(true, Ordering::SeqCst);
         while let Some(rebalance) = self.next() {
-            answer(&self.client, matches!(rebalance, Rebalance::Assigned(_)));
+            answer_while_closing(&self.client, matches!(rebalance, Rebalance::Assigned(_)));
         }
     }
 
@@ -148,11 +156,14 @@ impl Membership {
 /// Of the topics that every installation has, the one with a single partition that every service may read.
 const BESIDES: &str = "platform.definitions";
 
-/// Answers a rebalance, for nobody.
-fn answer(client: &BaseConsumer<Context>, assigned: bool) {
+/// Answers a rebalance: the group's client reads nothing, before and after.
+fn answer(client: &BaseConsumer<Context>, assigned: bool) -> KafkaResult<()> {
     let nothing = TopicPartitionList::new();
-    let answered = if assigned { client.incremental_assign(&nothing) } else { client.incremental_unassign(&nothing) };
-    if let Err(error) = answered {
+    if assigned { client.incremental_assign(&nothing) } else { client.incremental_unassign(&nothing) }
+}
+
+fn answer_while_closing(client: &BaseConsumer<Context>, assigned: bool) {
+    if let Err(error) = answer(client, assigned) {
         tracing::debug!(%error, "answering the group while closing");
     }
 }
@@ -178,7 +189,7 @@ impl ConsumerContext for Context {
     fn rebalance(&self, consumer: &BaseConsumer<Self>, error: RDKafkaRespErr, list: &mut TopicPartitionList) {
         let assigned = error == RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS;
         if self.closing.load(Ordering::SeqCst) {
-            return answer(consumer, assigned);
+            return answer_while_closing(consumer, assigned);
         }
         let elements = list.elements();
         let ours = elements.iter().filter(|element| element.topic() == self.primary);

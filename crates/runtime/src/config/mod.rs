@@ -28,7 +28,7 @@ use std::any::{Any, TypeId, type_name};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-pub use bounded::read_text;
+pub use bounded::{read_bytes, read_text};
 pub use effective::Effective;
 pub use layout::{Findings, Layout};
 pub use origin::Origin;

@@ -1,8 +1,6 @@
 //! The sections of the configuration that the services have, beside those of every process.
 
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::Read as _;
 use std::path::PathBuf;
 
 use domain::HumanDuration;
@@ -10,7 +8,7 @@ use ingestion::ResolverPolicy;
 use ingestion::shell::DoorOptions;
 use links::{KeyRing, Secret};
 use messaging::shell::MessagingOptions;
-use runtime::config::{Config, Findings, KafkaOptions, Layout, MAX_SECRET_SIZE, StoreKind, StoreOptions};
+use runtime::config::{Config, Findings, KafkaOptions, Layout, MAX_SECRET_SIZE, StoreKind, StoreOptions, read_bytes};
 use serde::Deserialize;
 
 /// `[links]`: what signs links and hashes addresses. Door and messaging have the same.
@@ -140,13 +138,8 @@ fn time_zone(key: String, name: &str) -> Result<jiff::tz::TimeZone, Fault> {
 /// The file that a key names.
 fn file<'a>(key: &str, path: Option<&'a PathBuf>, holds: &str) -> Result<(&'a PathBuf, Vec<u8>), Fault> {
     let path = path.ok_or_else(|| fault(key, format!("is not set: it names the file with {holds}")))?;
-    let mut bytes = Vec::new();
-    let read = File::open(path).and_then(|file| file.take(MAX_SECRET_SIZE.as_u64() + 1).read_to_end(&mut bytes));
-    read.map_err(|error| fault(key, format!("{} can't be read: {error}", path.display())))?;
-    if bytes.len() as u64 > MAX_SECRET_SIZE.as_u64() {
-        return Err(fault(key, format!("{} is longer than the {MAX_SECRET_SIZE} that are read of it", path.display())));
-    }
-    Ok((path, bytes))
+    let bytes = read_bytes(path, MAX_SECRET_SIZE);
+    bytes.map(|bytes| (path, bytes)).map_err(|problem| fault(key, format!("{} {problem}", path.display())))
 }
 
 impl Sections {
