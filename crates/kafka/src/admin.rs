@@ -9,7 +9,7 @@ use rdkafka::{Offset, TopicPartitionList};
 
 use crate::KafkaFailure;
 use crate::append::Header;
-use crate::clients::{Cluster, Logged, Polled, ask, create, poll};
+use crate::clients::{Cluster, Logged, Polled, ask, create, poll, watermarks};
 
 /// A record that was read.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -98,7 +98,7 @@ impl Follower {
     /// The last stable offset of every partition of a topic.
     pub fn stable_ends(&self, topic: &str, partitions: i32) -> Result<Vec<i64>, KafkaFailure> {
         let ends = || {
-            let end = |partition| self.asker.fetch_watermarks(topic, partition, self.timeout).map(|(_, end)| end);
+            let end = |partition| watermarks(&self.asker, topic, partition, self.timeout).map(|(_, end)| end);
             let ends = (0..partitions).map(end).collect::<Result<_, _>>();
             ends.map_err(|source| KafkaFailure::of(format!("asking for the end of {topic}"), source))
         };

@@ -3,12 +3,14 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
+use domain::Timestamp;
 use rdkafka::client::ClientContext;
 use rdkafka::config::{FromClientConfigAndContext, RDKafkaLogLevel};
-use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::error::{KafkaError, KafkaResult};
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
+use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::message::BorrowedMessage;
-use rdkafka::{ClientConfig, TopicPartitionList};
+use rdkafka::topic_partition_list::TopicPartitionListElem;
+use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 
 use crate::KafkaFailure;
 
@@ -168,6 +170,65 @@ pub(crate) fn ask<T>(
     }
 }
 
+/// Where a partition begins and ends, as this reader sees it.
+pub(crate) fn watermarks<C: ConsumerContext>(
+    reader: &BaseConsumer<C>,
+    topic: &str,
+    partition: i32,
+    timeout: Duration,
+) -> KafkaResult<(i64, i64)> {
+    ask_leader(reader, topic, timeout, || reader.fetch_watermarks(topic, partition, timeout))
+}
+
+/// The first offset of a partition whose record is of this time or later; none where there is no such record.
+pub(crate) fn offset_at<C: ConsumerContext>(
+    reader: &BaseConsumer<C>,
+    topic: &str,
+    partition: i32,
+    time: Timestamp,
+    timeout: Duration,
+) -> KafkaResult<Option<i64>> {
+    let found = ask_leader(reader, topic, timeout, || {
+        let mut asked = TopicPartitionList::new();
+        asked.add_partition_offset(topic, partition, Offset::Offset(time.as_millis().max(0)))?;
+        reader.offsets_for_times(asked, timeout)
+    })?;
+    Ok(match found.elements().first().map(TopicPartitionListElem::offset) {
+        Some(Offset::Offset(offset)) => Some(offset),
+        _ => None,
+    })
+}
+
+/// Asks the leader of a partition. A broker that starts says of its partitions that nobody leads them, and the client goes by
+/// that for as long as it keeps metadata, which is minutes, without asking again: so where it knows no leader, it is told to.
+fn ask_leader<C: ConsumerContext, T>(
+    reader: &BaseConsumer<C>,
+    topic: &str,
+    timeout: Duration,
+    question: impl Fn() -> KafkaResult<T>,
+) -> KafkaResult<T> {
+    match question() {
+        Err(error) if error.rdkafka_error_code().is_some_and(is_about_leaders) => {
+            reader.fetch_metadata(Some(topic), timeout)?;
+            question()
+        }
+        answer => answer,
+    }
+}
+
+fn is_about_leaders(code: RDKafkaErrorCode) -> bool {
+    use RDKafkaErrorCode as Code;
+    matches!(
+        code,
+        Code::UnknownPartition
+            | Code::UnknownTopicOrPartition
+            | Code::LeaderNotAvailable
+            | Code::NotLeaderForPartition
+            | Code::FencedLeaderEpoch
+            | Code::UnknownLeaderEpoch
+    )
+}
+
 /// What a reader heard.
 pub(crate) enum Polled<'a> {
     Record(BorrowedMessage<'a>),
@@ -239,4 +300,36 @@ pub(crate) fn log(level: RDKafkaLogLevel, facility: &str, message: &str) {
     }
 }
 
-impl rdkafka::consumer::ConsumerContext for Logged {}
+impl ConsumerContext for Logged {}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test may fail by it")]
+mod tests {
+    use rdkafka::mocking::MockCluster;
+
+    use super::*;
+
+    #[test]
+    fn a_partition_that_is_led_again_is_asked_though_the_client_had_heard_that_nobody_leads_it() {
+        let (topic, timeout) = ("t", Duration::from_secs(5));
+        let brokers = MockCluster::new(1).unwrap();
+        brokers.create_topic(topic, 1, 1).unwrap();
+        let cluster = Cluster {
+            bootstrap_servers: brokers.bootstrap_servers(),
+            prefix: "test".to_owned(),
+            partitions: 1,
+            security: BTreeMap::new(),
+            transaction_timeout: timeout,
+            session_timeout: timeout,
+        };
+        let reader: BaseConsumer<Logged> = create(&cluster.reader("test", false), Logged, "a reader").unwrap();
+        brokers.partition_leader(topic, 0, None).unwrap();
+        watermarks(&reader, topic, 0, timeout).unwrap_err();
+        brokers.partition_leader(topic, 0, Some(1)).unwrap();
+        assert_eq!(
+            ask(timeout, || watermarks(&reader, topic, 0, timeout).map_err(|error| KafkaFailure::of("", error)))
+                .unwrap(),
+            (0, 0)
+        );
+    }
+}

@@ -16,7 +16,7 @@ use rdkafka::{Offset, TopicPartitionList};
 
 use crate::KafkaFailure;
 use crate::admin::{ReadRecord, owned};
-use crate::clients::{Cluster, Logged, Polled, ask, create, poll};
+use crate::clients::{Cluster, Logged, Polled, ask, create, offset_at, poll, watermarks};
 
 const POLL: Duration = Duration::from_millis(100);
 
@@ -132,32 +132,17 @@ fn spans(
     }
     let mut spans = HashMap::new();
     for partition in (0..count).filter(|partition| section.partition.is_none_or(|wanted| wanted == *partition)) {
-        let (start, end) = reader.fetch_watermarks(topic, partition, timeout).map_err(failed)?;
+        let (start, end) = watermarks(reader, topic, partition, timeout).map_err(failed)?;
         let from = section.partition.and(section.from).unwrap_or(start).max(start);
-        let since = section.since.map(|since| offset_at(reader, topic, partition, since, timeout)).transpose()?;
+        let since = section
+            .since
+            .map(|since| offset_at(reader, topic, partition, since, timeout))
+            .transpose()
+            .map_err(failed)?;
         let next = since.unwrap_or(Some(start)).map_or(end, |since| since.max(from));
         if next < end {
             spans.insert(partition, Span { next, end });
         }
     }
     Ok(spans)
-}
-
-/// The first offset whose record is of this time or later; none where there is no such record.
-fn offset_at(
-    reader: &BaseConsumer<Logged>,
-    topic: &str,
-    partition: i32,
-    since: Timestamp,
-    timeout: Duration,
-) -> Result<Option<i64>, KafkaFailure> {
-    let failed = |source| KafkaFailure::of(format!("asking {topic} [{partition}] for offsets by time"), source);
-    let mut asked = TopicPartitionList::new();
-    let at = Offset::Offset(since.as_millis().max(0));
-    asked.add_partition_offset(topic, partition, at).map_err(failed)?;
-    let found = reader.offsets_for_times(asked, timeout).map_err(failed)?;
-    Ok(match found.elements().first().map(rdkafka::topic_partition_list::TopicPartitionListElem::offset) {
-        Some(Offset::Offset(offset)) => Some(offset),
-        _ => None,
-    })
 }

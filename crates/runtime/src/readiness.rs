@@ -115,19 +115,21 @@ impl Condition {
     }
 
     fn set(&self, reason: Option<String>) {
-        let changed = self.report.send_if_modified(|report| {
+        // What is said in the log: that it changed. A reason that gives way to another, many times a second, is for who asks.
+        let mut turned = false;
+        self.report.send_if_modified(|report| {
             let known = report.conditions.get(&*self.name);
             let changed = known != Some(&reason);
+            turned = known.is_none_or(|known| known.is_some() != reason.is_some());
             if changed {
                 report.conditions.insert(self.name.to_string(), reason.clone());
             }
             changed
         });
-        if changed {
-            match reason {
-                None => tracing::info!(condition = &*self.name, "readiness: met"),
-                Some(reason) => tracing::info!(condition = &*self.name, reason, "readiness: not met"),
-            }
+        match reason {
+            None if turned => tracing::info!(condition = &*self.name, "readiness: met"),
+            Some(reason) if turned => tracing::info!(condition = &*self.name, reason, "readiness: not met"),
+            _ => {}
         }
     }
 }

@@ -14,7 +14,6 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
 use rdkafka::groups::GroupInfo;
 use rdkafka::message::{Headers, Message};
-use rdkafka::topic_partition_list::TopicPartitionListElem;
 use rdkafka::{Offset, TopicPartitionList};
 use schemas::{ChangelogHeader, ChangelogRecord, Schemas};
 use stream::{Due, Key, Partition, Service, StateChange, StateStore, StorePosition};
@@ -22,7 +21,7 @@ use stream::{Due, Key, Partition, Service, StateChange, StateStore, StorePositio
 use super::hear::learn;
 use super::time::now_ms;
 use super::transaction::{DUE_HEADER, HEADER_KEY, WRITER_HEADER, due_from, initialised};
-use crate::clients::{Cluster, Logged, Polled, create, poll, reassign, unassign};
+use crate::clients::{Cluster, Logged, Polled, create, offset_at, poll, reassign, unassign, watermarks};
 use crate::{KafkaFailure, Registry};
 
 /// How many changes a rebuild writes at a time.
@@ -126,8 +125,7 @@ impl Restorer {
         topic: &str,
         partition: Partition,
     ) -> Result<(i64, i64), KafkaFailure> {
-        reader
-            .fetch_watermarks(topic, partition, self.timeout)
+        watermarks(reader, topic, partition, self.timeout)
             .map_err(|source| KafkaFailure::of(format!("asking for the end of {topic}[{partition}]"), source))
     }
 
@@ -208,18 +206,15 @@ impl Restorer {
         }
         // Compaction may have dropped tombstones that an older view has not seen.
         let since = Timestamp::from_millis(now_ms() - self.tombstone_retention.as_millis() as i64);
-        let mut asked = TopicPartitionList::new();
-        let what = || format!("asking {} [{partition}] for offsets by time", self.changelog);
-        let asking = asked.add_partition_offset(&self.changelog, partition, Offset::Offset(since.as_millis()));
-        asking.map_err(|source| KafkaFailure::of(what(), source))?;
-        let found =
-            self.committed.offsets_for_times(asked, self.timeout).map_err(|source| KafkaFailure::of(what(), source))?;
-        let oldest_kept = found.elements().first().map_or(Offset::End, TopicPartitionListElem::offset);
+        let oldest_kept =
+            offset_at(&self.committed, &self.changelog, partition, since, self.timeout).map_err(|source| {
+                KafkaFailure::of(format!("asking {} [{partition}] for offsets by time", self.changelog), source)
+            })?;
         let too_old = match oldest_kept {
             // The first that is young enough to have its tombstones: all before it may lack them.
-            Offset::Offset(offset) => position.header_offset + 1 < offset && position.header_offset + 2 < end,
+            Some(offset) => position.header_offset + 1 < offset && position.header_offset + 2 < end,
             // Nothing is that young: what lies between the view and the end is all the older.
-            _ => position.header_offset + 2 < end,
+            None => position.header_offset + 2 < end,
         };
         Ok(if too_old { new_view() } else { Target::GoOn(position) })
     }
