@@ -113,7 +113,7 @@ impl KafkaBroker {
         lay_out(&part, &data)?;
         let properties = scratch.path().join("server.properties");
         write(&properties, &server_properties(addresses, &data, &options.properties))?;
-        let spec = broker(part.java("kafka")?, &part, options)?.arg(&properties).log(scratch.path().join("log"));
+        let spec = broker(part.java("kafka")?, &part, options, scratch.path())?.arg(&properties).log(scratch.path().join("log"));
         let broker = Self { process: spec.start()?, part, addresses, proxy, scratch };
         broker.wait_ready()?;
         Ok(broker)
@@ -207,11 +207,12 @@ impl KafkaBroker {
 /// Short-lived and small Java processes start sooner so.
 const QUICK_JAVA: [&str; 2] = ["-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC"];
 
-fn broker(java: ProcessSpec, part: &JavaPart, options: &KafkaOptions) -> Result<ProcessSpec> {
+/// One that is killed leaves its temporary files, native libraries, in `scratch`.
+fn broker(java: ProcessSpec, part: &JavaPart, options: &KafkaOptions, scratch: &Path) -> Result<ProcessSpec> {
     let java = if options.full_speed { java.arg("-XX:+UseG1GC") } else { java.args(QUICK_JAVA) };
     Ok(java
         .env("CLASSPATH", part.class_path()?)
-        .arg(format!("-Xmx{}m", options.heap_mb))
+        .args([format!("-Xmx{}m", options.heap_mb), format!("-Djava.io.tmpdir={}", scratch.display())])
         .args(["-Dorg.slf4j.simpleLogger.showDateTime=true", "-Dorg.slf4j.simpleLogger.dateTimeFormat=HH:mm:ss.SSS"])
         .arg(MAIN))
 }
@@ -266,7 +267,7 @@ pub(crate) fn prepare(part: &JavaPart) -> Result<()> {
     lay_out(part, &data)?;
     write(&properties, &server_properties(addresses, &data, &[]))?;
     let java = part.archiving_java("archiving kafka's classes")?;
-    let once = broker(java, part, &KafkaOptions::default())?.arg(&properties).log(&log).start()?;
+    let once = broker(java, part, &KafkaOptions::default(), scratch.path())?.arg(&properties).log(&log).start()?;
     once.wait_for_log(STARTED, START)?;
     once.term(STOP).map(drop)
 }
