@@ -9,7 +9,8 @@ use rdkafka::{Offset, TopicPartitionList};
 
 use crate::KafkaFailure;
 use crate::append::Header;
-use crate::clients::{Cluster, Logged, Polled, ask, create, poll, watermarks};
+use crate::clients::{Cluster, Logged, ask, create, poll, watermarks};
+use crate::port::Polled;
 
 /// A record that was read.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -13,6 +13,7 @@ use rdkafka::topic_partition_list::TopicPartitionListElem;
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 
 use crate::KafkaFailure;
+use crate::port::Polled;
 
 /// After a question that was not answered.
 const ASK_AGAIN: Duration = Duration::from_millis(100);
@@ -152,7 +153,9 @@ pub(crate) fn create<C: ClientContext, T: FromClientConfigAndContext<C>>(
     context: C,
     what: &str,
 ) -> Result<T, KafkaFailure> {
-    config.create_with_context(context).map_err(|source| KafkaFailure::Refused { what: what.to_owned(), source })
+    config
+        .create_with_context(context)
+        .map_err(|source| KafkaFailure::Refused { what: what.to_owned(), source: source.into() })
 }
 
 /// Asks again what failed in passing until `timeout` is over: a broker that starts anew, or a topic that was made just now,
@@ -229,17 +232,9 @@ fn is_about_leaders(code: RDKafkaErrorCode) -> bool {
     )
 }
 
-/// What a reader heard.
-pub(crate) enum Polled<'a> {
-    Record(BorrowedMessage<'a>),
-    /// There is no more of this partition for now.
-    End(i32),
-    Nothing,
-}
-
 /// What a reader hears within `wait`. A broker that is away is no failure of the reader's, which goes on by itself: what
 /// does not come is for the caller's deadline.
-pub(crate) fn poll(reader: &BaseConsumer<Logged>, wait: Duration) -> KafkaResult<Polled<'_>> {
+pub(crate) fn poll(reader: &BaseConsumer<Logged>, wait: Duration) -> KafkaResult<Polled<BorrowedMessage<'_>>> {
     match reader.poll(wait) {
         None => Ok(Polled::Nothing),
         Some(Ok(message)) => Ok(Polled::Record(message)),

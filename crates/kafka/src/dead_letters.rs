@@ -39,7 +39,7 @@ pub(crate) fn headers(cluster: &Cluster, service: &str, letter: &DeadLetter) -> 
 }
 
 /// The headers of a record in the client's buffer.
-pub(crate) struct HeadersOf<'m>(pub(crate) &'m BorrowedHeaders);
+pub struct HeadersOf<'m>(pub(crate) &'m BorrowedHeaders);
 
 impl std::fmt::Debug for HeadersOf<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

@@ -1,4 +1,4 @@
-use rdkafka::error::KafkaError;
+use crate::port::ClientError;
 
 /// Why the work with Kafka failed.
 #[derive(Debug, thiserror::Error)]
@@ -10,7 +10,7 @@ pub enum KafkaFailure {
         what: String,
         /// What the client said.
         #[source]
-        source: KafkaError,
+        source: ClientError,
     },
     /// The broker or the client refused: trying again does not help.
     #[error("{what}: {source}")]
@@ -18,7 +18,7 @@ pub enum KafkaFailure {
         /// What was tried.
         what: String,
         /// What the client said.
-        source: KafkaError,
+        source: ClientError,
     },
     /// The client's own buffer is full, because more was appended than the broker has acknowledged: come again in a moment.
     #[error("{what}: too much waits for the broker")]
@@ -52,49 +52,10 @@ pub enum KafkaFailure {
 }
 
 impl KafkaFailure {
-    /// Sorts what a client call said into what can be tried again and what can't. A cluster has many ways to be busy with
-    /// itself (elections, restarts, moves), so what is not known to be for good is taken to pass; so is a partition that
-    /// nobody knows, as a broker that starts anew says of those that are not led yet.
-    pub(crate) fn of(what: impl Into<String>, source: KafkaError) -> Self {
-        use rdkafka::types::RDKafkaErrorCode as Code;
-        let for_good = matches!(
-            source.rdkafka_error_code(),
-            None | Some(
-                Code::Authentication
-                    | Code::SaslAuthenticationFailed
-                    | Code::UnsupportedSASLMechanism
-                    | Code::ClusterAuthorizationFailed
-                    | Code::GroupAuthorizationFailed
-                    | Code::TopicAuthorizationFailed
-                    | Code::TransactionalIdAuthorizationFailed
-                    | Code::UnknownTopic
-                    | Code::TopicAlreadyExists
-                    | Code::InvalidTopic
-                    | Code::InvalidPartitions
-                    | Code::InvalidReplicationFactor
-                    | Code::InvalidReplicaAssignment
-                    | Code::InvalidConfig
-                    | Code::InvalidRequest
-                    | Code::InvalidArgument
-                    | Code::InvalidRecord
-                    | Code::InvalidMessageSize
-                    | Code::MessageSizeTooLarge
-                    | Code::InvalidSessionTimeout
-                    | Code::InvalidTransactionTimeout
-                    | Code::InvalidGroupId
-                    | Code::InconsistentGroupProtocol
-                    | Code::PolicyViolation
-                    | Code::UnsupportedVersion
-                    | Code::UnsupportedFeature
-                    | Code::UnsupportedForMessageFormat
-                    | Code::NotImplemented
-                    | Code::SSL
-                    | Code::CriticalSystemResource
-                    | Code::Fatal
-            )
-        );
-        let what = what.into();
-        if for_good { Self::Refused { what, source } } else { Self::Unavailable { what, source } }
+    /// What failed, and whether it passes.
+    pub(crate) fn of(what: impl Into<String>, source: impl Into<ClientError>) -> Self {
+        let (what, source) = (what.into(), source.into());
+        if source.passing { Self::Unavailable { what, source } } else { Self::Refused { what, source } }
     }
 
     /// Whether the same may succeed later.

@@ -16,7 +16,8 @@ use rdkafka::{Offset, TopicPartitionList};
 
 use crate::KafkaFailure;
 use crate::admin::{ReadRecord, owned};
-use crate::clients::{Cluster, Logged, Polled, ask, create, offset_at, poll, watermarks};
+use crate::clients::{Cluster, Logged, ask, create, offset_at, poll, watermarks};
+use crate::port::Polled;
 
 const POLL: Duration = Duration::from_millis(100);
 

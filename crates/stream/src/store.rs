@@ -90,7 +90,7 @@ pub enum StoreError {
 }
 
 /// A state store of one service. Calls block; an implementation is owned by one worker (lookups have their own handle).
-pub trait StateStore: Debug + Send {
+pub trait StateStore: Debug {
     /// What the partition's view stands for; none where there is no view.
     fn position(&mut self, partition: Partition) -> Result<Option<StorePosition>, StoreError>;
 

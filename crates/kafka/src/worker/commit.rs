@@ -1,17 +1,16 @@
 //! What the worker decided, done: states are loaded, batches committed, and the store follows.
 
 use std::collections::HashMap;
-use std::time::Instant;
 
 use stream::{Applied, Batch, HaltReason, LoadRequest, Loaded, Partition, Service, StoreError};
 
 use super::hear::learn;
-use super::time::boot_time;
 use super::transaction::Outcome;
-use super::{BACKOFF, Driver, chain, pause, retry};
+use super::{BACKOFF, Driver, chain, retry};
 use crate::KafkaFailure;
+use crate::port::Clients;
 
-impl<S: Service> Driver<'_, S> {
+impl<C: Clients, S: Service> Driver<'_, C, S> {
     pub(super) fn load(&mut self, requests: &[(Partition, LoadRequest)]) -> Result<Vec<Loaded>, KafkaFailure> {
         let mut answers = Vec::with_capacity(requests.len());
         for (partition, request) in requests {
@@ -55,24 +54,25 @@ impl<S: Service> Driver<'_, S> {
             self.worker.aborted();
             return Ok(());
         };
-        let began = Instant::now();
-        self.claimed_at = boot_time();
+        let began = self.clients.monotonic();
+        self.claimed_at = self.clients.boot_time();
         let outcome = self.transactions.commit(batch, &group, &mut self.spans);
-        if began.elapsed() > self.options.cluster.session_timeout / 2 {
-            self.disturbed_at = Some(Instant::now());
+        if self.clients.elapsed(began) > self.options.cluster.session_timeout / 2 {
+            self.disturbed_at = Some(self.clients.monotonic());
         }
         match outcome {
             Outcome::Committed(headers) => {
                 self.store_changes(batch, &headers)?;
                 self.worker.committed();
                 self.spans.dead_lettered(batch);
-                self.report.committed(self.topology.service, &batch.counts, batch.outputs.len(), began.elapsed());
+                let took = self.clients.elapsed(began);
+                self.report.committed(self.topology.service, &batch.counts, batch.outputs.len(), took);
             }
             Outcome::Aborted(error) => {
                 self.report.aborted(self.topology.service, &error.to_string());
                 self.worker.aborted();
                 self.spans.settle(&self.worker);
-                pause(BACKOFF.0);
+                self.clients.pause(BACKOFF.0);
             }
             Outcome::Unwritable(partition, reason) => {
                 self.report.aborted(self.topology.service, &reason);
@@ -84,7 +84,7 @@ impl<S: Service> Driver<'_, S> {
                 self.report.aborted(self.topology.service, &error.to_string());
                 self.start_over()?;
                 let transactions = &mut self.transactions;
-                retry(self.stopped, self.report, || transactions.rebuild())?;
+                retry(self.clients, self.stopped, self.report, || transactions.rebuild())?;
             }
         }
         Ok(())
@@ -124,7 +124,7 @@ impl<S: Service> Driver<'_, S> {
                     Err(failure) if failure.is_passing() && !(self.stopped)() => {
                         self.report.ready(false, &failure.to_string());
                         tracing::warn!(partition, error = %chain(&failure), "waiting for the store");
-                        pause(backoff);
+                        self.clients.pause(backoff);
                         backoff = (backoff * 2).min(BACKOFF.1);
                     }
                     Err(failure) => return Err(failure),

@@ -1,21 +1,17 @@
 //! What happened, told to the worker: rebalances, records, marks, tables, ends of logs.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use domain::Timestamp;
-use rdkafka::error::RDKafkaErrorCode;
-use rdkafka::message::{BorrowedMessage, Message};
 use schemas::{Mark, Schemas};
 use stream::{Clock, HaltReason, Input, Partition, RecordRef, Service, TimeMode, Worker};
 
 use super::inputs::Heard;
-use super::restore::header_bytes;
 use super::spans::Spans;
 use super::tables::Broadcast;
-use super::time::now_ms;
 use super::transaction::TRACE_HEADER;
 use super::{Driver, POLL, WorkerOptions, chain, retry};
-use crate::dead_letters::HeadersOf;
+use crate::port::{Clients, ErrorKind, Record};
 use crate::{KafkaFailure, Registry};
 
 /// At most so many records are told before the worker decides and everything else is looked at.
@@ -25,12 +21,12 @@ const DISTURBED: Duration = Duration::from_mins(1);
 /// After so many it is asked whether it wants more.
 const HEARD_BETWEEN_LOOKS: usize = 500;
 
-impl<S: Service> Driver<'_, S> {
+impl<C: Clients, S: Service> Driver<'_, C, S> {
     pub(super) fn read_tables(&mut self) -> Result<(), KafkaFailure> {
         let (worker, schemas, options) = (&mut self.worker, &self.schemas, self.options);
-        let broadcasts = &self.broadcasts;
-        retry(self.stopped, self.report, || {
-            broadcasts.read_tables(Duration::from_secs(10), |table, message| {
+        let (broadcasts, clients) = (&self.broadcasts, self.clients);
+        retry(clients, self.stopped, self.report, || {
+            broadcasts.read_tables(clients, Duration::from_secs(10), |table, message| {
                 apply_table(worker, schemas, options, table, message)
             })
         })?;
@@ -43,21 +39,24 @@ impl<S: Service> Driver<'_, S> {
             self.read_tables()?;
         }
         loop {
-            let broadcast = match self.broadcasts.poll() {
+            let failure = match self.broadcasts.poll() {
                 Ok(None) => return Ok(()),
-                Ok(Some(broadcast)) => broadcast,
-                Err(failure) if failure.is_passing() => {
-                    self.is_away(&failure);
-                    return Ok(());
+                Ok(Some(broadcast)) => {
+                    let heard = hear_broadcast(&mut self.worker, &self.schemas, self.options, &broadcast);
+                    if let Err(failure) = heard {
+                        // It will not be told again: the tables are read anew, as far as they are new.
+                        self.tables_are_old = true;
+                        return Err(failure);
+                    }
+                    continue;
                 }
-                Err(failure) => return Err(failure),
+                Err(failure) => failure,
             };
-            let heard = hear_broadcast(&mut self.worker, &self.schemas, self.options, &broadcast);
-            if let Err(failure) = heard {
-                // It will not be told again: the tables are read anew, as far as they are new.
-                self.tables_are_old = true;
+            if !failure.is_passing() {
                 return Err(failure);
             }
+            self.is_away(&failure);
+            return Ok(());
         }
     }
 
@@ -69,7 +68,7 @@ impl<S: Service> Driver<'_, S> {
         }
         let Some(error) = error else { return Ok(()) };
         // The partitions are lost, which the next poll tells; then the group is joined again.
-        if error.rdkafka_error_code() == Some(RDKafkaErrorCode::PollExceeded) {
+        if error.kind == ErrorKind::PollExceeded {
             return Ok(());
         }
         let failure = KafkaFailure::of("as a member of the group", error);
@@ -83,7 +82,7 @@ impl<S: Service> Driver<'_, S> {
     /// Our slot was joined once more, and the client is of no use any more. By ourselves, if the broker was silent a while
     /// ago: it then answers a request to join that the client has repeated meanwhile. Else by another process.
     fn fenced(&mut self) -> Result<(), KafkaFailure> {
-        if self.disturbed_at.is_none_or(|at| at.elapsed() > DISTURBED) {
+        if self.disturbed_at.is_none_or(|at| self.clients.elapsed(at) > DISTURBED) {
             return Err(KafkaFailure::SlotTaken { service: self.topology.service, slot: self.options.slot.clone() });
         }
         tracing::warn!(service = self.topology.service, "the group is joined anew");
@@ -129,16 +128,16 @@ impl<S: Service> Driver<'_, S> {
             tracing::warn!(service = self.topology.service, error = %chain(failure), "paused");
         }
         self.away = true;
-        self.disturbed_at = Some(Instant::now());
+        self.disturbed_at = Some(self.clients.monotonic());
         self.report.ready(false, &failure.to_string());
     }
 
     /// Asks where the inputs end: so that time goes on where nothing comes, and positions step past trailing markers.
     pub(super) fn ask_for_ends(&mut self) -> Result<(), KafkaFailure> {
-        if self.asked_for_ends.elapsed() < self.options.settings.mark_interval.as_std() {
+        if self.clients.elapsed(self.asked_for_ends) < self.options.settings.mark_interval.as_std() {
             return Ok(());
         }
-        self.asked_for_ends = Instant::now();
+        self.asked_for_ends = self.clients.monotonic();
         for (input, partition, position) in self.inputs.positions()? {
             // What lies before it was heard of, so what the worker has not heard of are markers.
             if self.worker.position(input, partition).is_some_and(|heard| heard < position) {
@@ -168,7 +167,7 @@ impl<S: Service> Driver<'_, S> {
             }
             let topic = self.options.cluster.topic(input.dataset);
             for partition in &running {
-                let as_of = Timestamp::from_millis(now_ms());
+                let as_of = Timestamp::from_millis(self.clients.now_ms());
                 let end = self.restorer.end(&topic, *partition)?;
                 let (_, stable) = self.restorer.stable_range(&topic, *partition)?;
                 asked = true;
@@ -189,12 +188,12 @@ fn hear_broadcast<S: Service>(
     worker: &mut Worker<S>,
     schemas: &Schemas,
     options: &WorkerOptions,
-    broadcast: &Broadcast<'_>,
+    broadcast: &Broadcast<impl Record>,
 ) -> Result<(), KafkaFailure> {
     match broadcast {
         Broadcast::Table(table, message) => apply_table(worker, schemas, options, *table, message),
         Broadcast::Mark(dataset, message) => {
-            let Some(value) = message.payload() else { return Ok(()) };
+            let Some(value) = message.value() else { return Ok(()) };
             learn(schemas, options.registry.as_ref(), value)?;
             match schemas.decode::<Mark>(value) {
                 Ok(mark) => worker.mark(dataset, &mark),
@@ -206,28 +205,29 @@ fn hear_broadcast<S: Service>(
 }
 
 /// Whether the broker did not write down when it got the record, where time hangs on that.
-fn by_its_writers_clock(input: &Input, message: &BorrowedMessage<'_>) -> bool {
-    input.clock == Clock::Broker && !matches!(message.timestamp(), rdkafka::Timestamp::LogAppendTime(_))
+fn by_its_writers_clock(input: &Input, message: &impl Record) -> bool {
+    input.clock == Clock::Broker && !message.is_broker_time()
 }
 
-fn hear<S: Service>(worker: &mut Worker<S>, spans: &mut Spans, input: usize, message: &BorrowedMessage<'_>) {
-    let trace = header_bytes(message, TRACE_HEADER).and_then(|bytes| std::str::from_utf8(bytes).ok());
+fn hear<S: Service>(worker: &mut Worker<S>, spans: &mut Spans, input: usize, message: &impl Record) {
+    let trace = message.header(TRACE_HEADER).and_then(|bytes| std::str::from_utf8(bytes).ok());
     let expected = worker.expects(input, message.partition(), message.offset());
-    let span = trace.filter(|_| expected).and_then(|trace| spans.process(input, message, trace));
-    let headers = message.headers().map(HeadersOf);
+    let span =
+        trace.filter(|_| expected).and_then(|trace| spans.process(input, message.partition(), message.offset(), trace));
+    let headers = message.headers();
     let mut record = record_ref(input, message, span.as_deref().or(trace));
     record.headers = headers.as_ref().map(|headers| headers as &dyn stream::RecordHeaders);
     worker.record(&record);
 }
 
-fn record_ref<'a>(input: usize, message: &'a BorrowedMessage<'_>, traceparent: Option<&'a str>) -> RecordRef<'a> {
+fn record_ref<'a>(input: usize, message: &'a impl Record, traceparent: Option<&'a str>) -> RecordRef<'a> {
     RecordRef {
         input,
         partition: message.partition(),
         offset: message.offset(),
-        timestamp: Timestamp::from_millis(message.timestamp().to_millis().unwrap_or_default()),
+        timestamp: message.timestamp(),
         key: message.key(),
-        value: message.payload(),
+        value: message.value(),
         traceparent,
         headers: None,
     }
@@ -238,7 +238,7 @@ fn apply_table<S: Service>(
     schemas: &Schemas,
     options: &WorkerOptions,
     table: usize,
-    message: &BorrowedMessage<'_>,
+    message: &impl Record,
 ) -> Result<(), KafkaFailure> {
     learn_of(schemas, options, message)?;
     if let Err(poison) = worker.table_record(&record_ref(table, message, None)) {
@@ -248,8 +248,8 @@ fn apply_table<S: Service>(
     Ok(())
 }
 
-fn learn_of(schemas: &Schemas, options: &WorkerOptions, message: &BorrowedMessage<'_>) -> Result<(), KafkaFailure> {
-    message.payload().map_or(Ok(()), |value| learn(schemas, options.registry.as_ref(), value))
+fn learn_of(schemas: &Schemas, options: &WorkerOptions, message: &impl Record) -> Result<(), KafkaFailure> {
+    message.value().map_or(Ok(()), |value| learn(schemas, options.registry.as_ref(), value))
 }
 
 /// Fetches the writer's schema of a value, if it is new here. A registry that does not know it either makes the record a

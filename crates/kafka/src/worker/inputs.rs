@@ -10,36 +10,38 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::message::{BorrowedMessage, Message};
-use rdkafka::{Offset, TopicPartitionList};
 use stream::{Partition, Topology};
 
 use crate::KafkaFailure;
-use crate::clients::{Cluster, Logged, create, settle};
+use crate::clients::Cluster;
+use crate::port::{ClientError, Clients, ErrorKind, Place, Polled, Reader, Reading, Record, Start};
 
-pub(super) struct Inputs {
-    reader: BaseConsumer<Logged>,
+pub(super) struct Inputs<R> {
+    reader: R,
     /// By input.
     topics: Vec<String>,
     assigned: BTreeSet<Partition>,
 }
 
 /// What came.
-pub(super) enum Heard<'a> {
+pub(super) enum Heard<M> {
     /// A record, and of which input.
-    Record(usize, BorrowedMessage<'a>),
+    Record(usize, M),
     /// Nothing that matters.
     Other,
     /// The broker is away, or was.
-    Away(KafkaError),
+    Away(ClientError),
 }
 
-impl Inputs {
-    pub(super) fn new(cluster: &Cluster, slot_id: &str, topology: &Topology) -> Result<Self, KafkaFailure> {
+impl<R: Reader> Inputs<R> {
+    pub(super) fn new(
+        clients: &impl Clients<Reader = R>,
+        cluster: &Cluster,
+        slot_id: &str,
+        topology: &Topology,
+    ) -> Result<Self, KafkaFailure> {
         Ok(Self {
-            reader: create(&cluster.input_reader(&format!("{slot_id}-inputs")), Logged, "the inputs' reader")?,
+            reader: clients.reader(&format!("{slot_id}-inputs"), Reading::Inputs)?,
             topics: topology.inputs.iter().map(|input| cluster.topic(input.dataset)).collect(),
             assigned: BTreeSet::new(),
         })
@@ -48,50 +50,49 @@ impl Inputs {
     /// From now on a partition of each input is read from its offset; what was fetched of it before is dropped.
     pub(super) fn start(&mut self, partition: Partition, positions: &[i64]) -> Result<(), KafkaFailure> {
         self.stop(&[partition])?;
-        let failed = |source| KafkaFailure::of(format!("reading partition {partition} from {positions:?}"), source);
-        let mut list = TopicPartitionList::new();
-        for (topic, position) in self.topics.iter().zip(positions) {
-            list.add_partition_offset(topic, partition, Offset::Offset(*position)).map_err(failed)?;
-        }
-        self.reader.incremental_assign(&list).map_err(failed)?;
+        let places = self.topics.iter().zip(positions).map(|(topic, position)| Place {
+            topic,
+            partition,
+            from: Start::Offset(*position),
+        });
+        self.reader
+            .read_also(&places.collect::<Vec<_>>())
+            .map_err(|source| KafkaFailure::of(format!("reading partition {partition} from {positions:?}"), source))?;
         self.assigned.insert(partition);
         Ok(())
     }
 
     /// These partitions are not read any more.
     pub(super) fn stop(&mut self, partitions: &[Partition]) -> Result<(), KafkaFailure> {
-        let mut list = TopicPartitionList::new();
+        let mut places = Vec::new();
         for partition in partitions {
             if self.assigned.remove(partition) {
-                for topic in &self.topics {
-                    list.add_partition(topic, *partition);
-                }
+                places.extend(self.topics.iter().map(|topic| (topic.as_str(), *partition)));
             }
         }
-        if list.count() > 0 {
+        if !places.is_empty() {
             let what = || format!("leaving partitions {partitions:?}");
-            self.reader.incremental_unassign(&list).map_err(|source| KafkaFailure::of(what(), source))?;
-            settle(&self.reader);
+            self.reader.leave(&places).map_err(|source| KafkaFailure::of(what(), source))?;
         }
         Ok(())
     }
 
     /// What came next, waiting at most so long.
-    pub(super) fn poll(&self, wait: Duration) -> Result<Option<Heard<'_>>, KafkaFailure> {
+    pub(super) fn poll(&self, wait: Duration) -> Result<Option<Heard<R::Record<'_>>>, KafkaFailure> {
         let message = match self.reader.poll(wait) {
-            None => return Ok(None),
-            Some(Ok(message)) => message,
-            Some(Err(KafkaError::PartitionEOF(_))) => return Ok(Some(Heard::Other)),
-            Some(Err(error)) => return self.failed(error),
+            Ok(Polled::Nothing) => return Ok(None),
+            Ok(Polled::Record(message)) => message,
+            Ok(Polled::End(_)) => return Ok(Some(Heard::Other)),
+            Err(error) => return self.failed(error),
         };
         let input = self.topics.iter().position(|topic| topic == message.topic());
         Ok(Some(input.map_or(Heard::Other, |input| Heard::Record(input, message))))
     }
 
-    fn failed(&self, error: KafkaError) -> Result<Option<Heard<'_>>, KafkaFailure> {
+    fn failed<M>(&self, error: ClientError) -> Result<Option<Heard<M>>, KafkaFailure> {
         let what = format!("reading {}", self.topics.join(", "));
         // The takeover finds out what the log has instead.
-        if error.rdkafka_error_code() == Some(RDKafkaErrorCode::AutoOffsetReset) {
+        if error.kind == ErrorKind::NoSuchOffset {
             return Err(KafkaFailure::Unavailable { what: format!("{what}: a log begins anew"), source: error });
         }
         let failure = KafkaFailure::of(what, error.clone());
@@ -102,13 +103,9 @@ impl Inputs {
     /// since it was started is left out.
     pub(super) fn positions(&self) -> Result<Vec<(usize, Partition, i64)>, KafkaFailure> {
         let failed = |source| KafkaFailure::of("asking for the reader's positions", source);
-        let list = self.reader.position().map_err(failed)?;
-        let known = list.elements().into_iter().filter_map(|element| {
-            let input = self.topics.iter().position(|topic| topic == element.topic())?;
-            match element.offset() {
-                Offset::Offset(offset) => Some((input, element.partition(), offset)),
-                _ => None,
-            }
+        let positions = self.reader.positions().map_err(failed)?;
+        let known = positions.into_iter().filter_map(|(topic, partition, offset)| {
+            Some((self.topics.iter().position(|name| *name == topic)?, partition, offset))
         });
         Ok(known.collect())
     }

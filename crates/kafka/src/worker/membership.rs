@@ -7,33 +7,17 @@
 //! - the group's client reads nothing: then there is nothing that it could read from a wrong place;
 //! - no partition belongs to nobody for longer than a session.
 
-use std::collections::VecDeque;
-use std::sync::Mutex;
-use std::sync::PoisonError;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use rdkafka::ClientContext;
-use rdkafka::config::RDKafkaLogLevel;
-use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext, ConsumerGroupMetadata};
-use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
-use rdkafka::topic_partition_list::TopicPartitionListElem;
-use rdkafka::types::RDKafkaRespErr;
-use rdkafka::{Offset, TopicPartitionList};
 use stream::{Partition, Topology};
 
 use crate::KafkaFailure;
-use crate::clients::{Cluster, create, log};
+use crate::clients::Cluster;
+use crate::port::{ClientError, Clients, Member, Rebalance};
 
-/// What the group decided.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Rebalance {
-    Assigned(Vec<Partition>),
-    Revoked { partitions: Vec<Partition>, lost: bool },
-}
-
-pub(super) struct Membership {
-    client: BaseConsumer<Context>,
+pub(super) struct Membership<M> {
+    client: M,
+    primary: String,
     /// What it wants as well until it has settled: a topic of one partition, which weighs next to nothing in an assignment.
     besides: String,
     standing: Standing,
@@ -49,17 +33,19 @@ enum Standing {
     Settled,
 }
 
-impl Membership {
+impl<M: Member> Membership<M> {
     /// A member that has not joined yet.
     pub(super) fn new(
+        clients: &impl Clients<Member = M>,
         cluster: &Cluster,
         group_id: &str,
         slot_id: &str,
         topology: &Topology,
     ) -> Result<Self, KafkaFailure> {
-        let context = Context { primary: cluster.topic(topology.primary().dataset), ..Context::default() };
+        let primary = cluster.topic(topology.primary().dataset);
         Ok(Self {
-            client: create(&cluster.group_consumer(group_id, slot_id), context, "the group's consumer")?,
+            client: clients.member(group_id, slot_id, &primary)?,
+            primary,
             besides: cluster.topic(BESIDES),
             standing: Standing::Joining,
         })
@@ -72,11 +58,7 @@ impl Membership {
     /// have died between hearing that it is to give partitions back and joining again to say that it has; the group is then
     /// stable, and those partitions are nobody's. Only a member that wants something else than before makes it look again.
     pub(super) fn join(&self) -> Result<(), KafkaFailure> {
-        self.subscribe(&[self.primary(), &self.besides])
-    }
-
-    fn primary(&self) -> &str {
-        &self.client.context().primary
+        self.subscribe(&[&self.primary, &self.besides])
     }
 
     fn subscribe(&self, topics: &[&str]) -> Result<(), KafkaFailure> {
@@ -85,23 +67,23 @@ impl Membership {
     }
 
     /// Lets the client speak: of rebalances, which then wait, and of what went wrong.
-    pub(super) fn poll(&self) -> Option<KafkaError> {
-        self.client.poll(Duration::ZERO)?.err()
+    pub(super) fn poll(&self) -> Option<ClientError> {
+        self.client.poll()
     }
 
     /// Whether the slot was joined once more, so that this member is of no use any more.
     pub(super) fn is_fenced(&self) -> bool {
-        matches!(self.client.client().fatal_error(), Some((RDKafkaErrorCode::FencedInstanceId, _)))
+        self.client.is_fenced()
     }
 
     /// The next rebalance that waits. It has to be answered.
     pub(super) fn next(&self) -> Option<Rebalance> {
-        self.client.context().waiting.lock().unwrap_or_else(PoisonError::into_inner).pop_front()
+        self.client.next()
     }
 
     /// Answers that partitions were taken.
     pub(super) fn taken(&mut self) -> Result<(), KafkaFailure> {
-        answer(&self.client, true).map_err(|source| KafkaFailure::of("assigning", source))?;
+        self.client.answer(true).map_err(|source| KafkaFailure::of("assigning", source))?;
         if self.standing == Standing::Joining {
             self.standing = Standing::Assigned;
         }
@@ -111,7 +93,7 @@ impl Membership {
     /// Drops what it joined with besides, once it was assigned something or nothing. Does nothing after that.
     pub(super) fn settle(&mut self) -> Result<(), KafkaFailure> {
         if self.standing == Standing::Assigned {
-            self.subscribe(&[self.primary()])?;
+            self.subscribe(&[&self.primary])?;
             self.standing = Standing::Settled;
         }
         Ok(())
@@ -119,86 +101,39 @@ impl Membership {
 
     /// Answers that partitions were given back.
     pub(super) fn given_back(&self) -> Result<(), KafkaFailure> {
-        answer(&self.client, false).map_err(|source| KafkaFailure::of("unassigning", source))
+        self.client.answer(false).map_err(|source| KafkaFailure::of("unassigning", source))
     }
 
     /// What fences a transaction's offsets; none before it has joined.
-    pub(super) fn metadata(&self) -> Option<ConsumerGroupMetadata> {
-        self.client.group_metadata()
+    pub(super) fn metadata(&self) -> Option<M::Metadata> {
+        self.client.metadata()
     }
 
     /// Asks whether the group has a stable offset of a partition.
     pub(super) fn has_offset(&self, partition: Partition) -> Result<bool, KafkaFailure> {
-        let topic = self.primary();
-        let mut list = TopicPartitionList::new();
-        list.add_partition(topic, partition);
-        let list = self.client.committed_offsets(list, Duration::from_secs(5)).map_err(|source| {
+        let topic = &self.primary;
+        let offset = self.client.committed(topic, partition, Duration::from_secs(5)).map_err(|source| {
             KafkaFailure::of(format!("asking for the group's offset of {topic}[{partition}]"), source)
         })?;
-        Ok(list.elements().iter().any(|element| matches!(element.offset(), Offset::Offset(_))))
+        Ok(offset.is_some())
     }
 
-    /// The callback answers from now on; what waits is answered here. A client that waits for an answer never ends.
+    /// The client answers from now on; what waits is answered here. A client that waits for an answer never ends.
     pub(super) fn close(&self) {
-        self.client.context().closing.store(true, Ordering::SeqCst);
+        self.client.answer_alone();
         while let Some(rebalance) = self.next() {
-            answer_while_closing(&self.client, matches!(rebalance, Rebalance::Assigned(_)));
+            if let Err(error) = self.client.answer(matches!(rebalance, Rebalance::Assigned(_))) {
+                tracing::debug!(%error, "answering the group while closing");
+            }
         }
     }
 
     /// Leaves the group.
     pub(super) fn leave(&self) {
         self.close();
-        self.client.unsubscribe();
+        self.client.leave();
     }
 }
 
 /// Of the topics that every installation has, the one with a single partition that every service may read.
 const BESIDES: &str = "platform.definitions";
-
-/// Answers a rebalance: the group's client reads nothing, before and after.
-fn answer(client: &BaseConsumer<Context>, assigned: bool) -> KafkaResult<()> {
-    let nothing = TopicPartitionList::new();
-    if assigned { client.incremental_assign(&nothing) } else { client.incremental_unassign(&nothing) }
-}
-
-fn answer_while_closing(client: &BaseConsumer<Context>, assigned: bool) {
-    if let Err(error) = answer(client, assigned) {
-        tracing::debug!(%error, "answering the group while closing");
-    }
-}
-
-#[derive(Debug, Default)]
-struct Context {
-    primary: String,
-    waiting: Mutex<VecDeque<Rebalance>>,
-    closing: AtomicBool,
-}
-
-impl ClientContext for Context {
-    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
-        log(level, facility, message);
-    }
-
-    fn error(&self, error: KafkaError, reason: &str) {
-        tracing::debug!(%error, reason, "kafka client error");
-    }
-}
-
-impl ConsumerContext for Context {
-    fn rebalance(&self, consumer: &BaseConsumer<Self>, error: RDKafkaRespErr, list: &mut TopicPartitionList) {
-        let assigned = error == RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS;
-        if self.closing.load(Ordering::SeqCst) {
-            return answer_while_closing(consumer, assigned);
-        }
-        let elements = list.elements();
-        let ours = elements.iter().filter(|element| element.topic() == self.primary);
-        let partitions = ours.map(TopicPartitionListElem::partition).collect();
-        let event = if assigned {
-            Rebalance::Assigned(partitions)
-        } else {
-            Rebalance::Revoked { partitions, lost: consumer.assignment_lost() }
-        };
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner).push_back(event);
-    }
-}

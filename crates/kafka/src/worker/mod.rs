@@ -14,28 +14,26 @@ mod restore;
 mod spans;
 mod tables;
 mod takeover;
-mod time;
 mod transaction;
 
 use std::collections::{BTreeMap, HashMap};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use domain::BootTime;
 use schemas::Schemas;
 use stream::{Decision, Partition, Service, StateStore, StorePosition, Topology, Worker, WorkerSettings};
 
 use inputs::Inputs;
-use membership::{Membership, Rebalance};
+use membership::Membership;
 pub use options::{Act, Done, NoShell, Shell, WorkerOptions, WorkerReport};
 use restore::Restorer;
 use spans::Spans;
 use tables::Broadcasts;
-pub use time::boot_time;
-use time::now_ms;
 pub(crate) use transaction::HEADER_KEY;
 use transaction::Transactions;
 
-use crate::KafkaFailure;
+use crate::port::{ClientError, Clients, Polled, Reader, Rebalance};
+use crate::{KafkaFailure, Librdkafka};
 
 /// How long the loop waits for a record before it looks at everything else.
 const POLL: Duration = Duration::from_millis(5);
@@ -51,12 +49,28 @@ pub fn run_worker<S: Service>(
     report: &dyn WorkerReport,
     stopped: &dyn Fn() -> bool,
 ) -> Result<(), KafkaFailure> {
+    run_worker_on(&Librdkafka::new(&options.cluster), options, schemas, policy, store, shell, report, stopped)
+}
+
+/// The same on other clients.
+#[allow(clippy::too_many_arguments, reason = "each is a part of its own, put together by the host")]
+pub fn run_worker_on<C: Clients, S: Service>(
+    clients: &C,
+    options: &WorkerOptions,
+    schemas: &Schemas,
+    policy: S::Policy,
+    store: &mut dyn StateStore,
+    shell: &mut dyn Shell<S>,
+    report: &dyn WorkerReport,
+    stopped: &dyn Fn() -> bool,
+) -> Result<(), KafkaFailure> {
     report.ready(false, "starting");
-    let result = Driver::new(options, schemas, policy, store, shell, report, stopped).and_then(|mut driver| {
-        let result = driver.run();
-        driver.close();
-        result
-    });
+    let result =
+        Driver::new(clients, options, schemas, policy, store, shell, report, stopped).and_then(|mut driver| {
+            let result = driver.run();
+            driver.close();
+            result
+        });
     report.ready(false, "stopped");
     match result {
         // Whoever is to stop waits for nothing any more.
@@ -68,7 +82,8 @@ pub fn run_worker<S: Service>(
     }
 }
 
-struct Driver<'a, S: Service> {
+struct Driver<'a, C: Clients, S: Service> {
+    clients: &'a C,
     options: &'a WorkerOptions,
     topology: &'static Topology,
     schemas: Schemas,
@@ -77,22 +92,22 @@ struct Driver<'a, S: Service> {
     shell: &'a mut dyn Shell<S>,
     report: &'a dyn WorkerReport,
     stopped: &'a dyn Fn() -> bool,
-    group: Membership,
+    group: Membership<C::Member>,
     group_id: String,
     slot_id: String,
     /// When the broker was last silent for a while, or the group did without us.
-    disturbed_at: Option<Instant>,
-    inputs: Inputs,
-    broadcasts: Broadcasts,
-    restorer: Restorer,
-    transactions: Transactions,
+    disturbed_at: Option<Duration>,
+    inputs: Inputs<C::Reader>,
+    broadcasts: Broadcasts<C::Reader>,
+    restorer: Restorer<'a, C>,
+    transactions: Transactions<'a, C>,
     spans: Spans,
     positions: HashMap<Partition, StorePosition>,
     /// Those that stand still, and why.
     halted: BTreeMap<Partition, String>,
     /// When the commit of the last batch began: what it claimed is as old as that.
     claimed_at: BootTime,
-    asked_for_ends: Instant,
+    asked_for_ends: Duration,
     /// The broker was said to be away, and has not answered since.
     away: bool,
     /// A record of a table was read and not applied.
@@ -101,8 +116,10 @@ struct Driver<'a, S: Service> {
     bounds_are_old: bool,
 }
 
-impl<'a, S: Service> Driver<'a, S> {
+impl<'a, C: Clients, S: Service> Driver<'a, C, S> {
+    #[allow(clippy::too_many_arguments, reason = "each is a part of its own, put together by the host")]
     fn new(
+        clients: &'a C,
         options: &'a WorkerOptions,
         schemas: &Schemas,
         policy: S::Policy,
@@ -122,22 +139,25 @@ impl<'a, S: Service> Driver<'a, S> {
         };
         let worker = Worker::new(settings, schemas.clone(), policy);
         Ok(Self {
-            group: Membership::new(cluster, &group_id, &slot_id, topology)?,
-            inputs: Inputs::new(cluster, &slot_id, topology)?,
-            broadcasts: Broadcasts::new(cluster, &slot_id, topology)?,
-            restorer: Restorer::new(options, topology.service, topology.changelog, &group_id)?,
-            transactions: retry(stopped, report, || Transactions::begin(cluster, topology, schemas, &slot_id))?,
+            group: Membership::new(clients, cluster, &group_id, &slot_id, topology)?,
+            inputs: Inputs::new(clients, cluster, &slot_id, topology)?,
+            broadcasts: Broadcasts::new(clients, cluster, &slot_id, topology)?,
+            restorer: Restorer::new(clients, options, topology.service, topology.changelog, &group_id)?,
+            transactions: retry(clients, stopped, report, || {
+                Transactions::begin(clients, cluster, topology, schemas, &slot_id)
+            })?,
             spans: Spans::of(topology, &group_id),
             group_id,
             slot_id,
             disturbed_at: None,
             positions: HashMap::new(),
             halted: BTreeMap::new(),
-            claimed_at: boot_time(),
-            asked_for_ends: Instant::now(),
+            claimed_at: clients.boot_time(),
+            asked_for_ends: clients.monotonic(),
             away: false,
             tables_are_old: false,
             bounds_are_old: true,
+            clients,
             options,
             topology,
             schemas: schemas.clone(),
@@ -158,7 +178,7 @@ impl<'a, S: Service> Driver<'a, S> {
                 Err(failure) if failure.is_passing() => {
                     self.is_away(&failure);
                     self.start_over()?;
-                    pause(BACKOFF.0.saturating_mul(4));
+                    self.clients.pause(BACKOFF.0.saturating_mul(4));
                 }
                 Err(failure) => return Err(failure),
             }
@@ -173,7 +193,8 @@ impl<'a, S: Service> Driver<'a, S> {
     /// Joins the group with a new client, under the same slot.
     fn join(&mut self) -> Result<(), KafkaFailure> {
         self.group.close();
-        self.group = Membership::new(&self.options.cluster, &self.group_id, &self.slot_id, self.topology)?;
+        self.group =
+            Membership::new(self.clients, &self.options.cluster, &self.group_id, &self.slot_id, self.topology)?;
         self.group.join()
     }
 
@@ -196,7 +217,7 @@ impl<'a, S: Service> Driver<'a, S> {
     }
 
     fn decide(&mut self) -> Result<(), KafkaFailure> {
-        while let Some(decision) = self.worker.poll(now_ms()) {
+        while let Some(decision) = self.worker.poll(self.clients.now_ms()) {
             match decision {
                 Decision::TakeOver(partition) => {
                     self.take_over(partition)?;
@@ -238,7 +259,7 @@ impl<'a, S: Service> Driver<'a, S> {
             }
             Rebalance::Revoked { partitions, lost } => {
                 if lost {
-                    self.disturbed_at = Some(Instant::now());
+                    self.disturbed_at = Some(self.clients.monotonic());
                 }
                 if !partitions.is_empty() {
                     tracing::info!(service = self.topology.service, ?partitions, lost, "giving partitions back");
@@ -283,7 +304,7 @@ impl<'a, S: Service> Driver<'a, S> {
 
     /// Awaits what is in flight on these partitions, up to the deadline, and commits what is open.
     fn finish(&mut self, partitions: &[Partition]) -> Result<(), KafkaFailure> {
-        let deadline = Instant::now() + self.options.drain_timeout;
+        let deadline = self.clients.monotonic() + self.options.drain_timeout;
         for partition in partitions {
             self.worker.draining(*partition);
         }
@@ -294,10 +315,10 @@ impl<'a, S: Service> Driver<'a, S> {
             self.worker.finish();
             self.decide()?;
             let in_flight: usize = partitions.iter().map(|partition| self.worker.in_flight(*partition)).sum();
-            if in_flight == 0 && self.worker.is_idle() || Instant::now() > deadline {
+            if in_flight == 0 && self.worker.is_idle() || self.clients.monotonic() > deadline {
                 return Ok(());
             }
-            pause(POLL);
+            self.clients.pause(POLL);
         }
     }
 
@@ -318,6 +339,7 @@ impl<'a, S: Service> Driver<'a, S> {
 
 /// Tries again what failed in passing, with a growing pause, until it succeeds or the process stops.
 fn retry<T>(
+    clients: &impl Clients,
     stopped: &dyn Fn() -> bool,
     report: &dyn WorkerReport,
     mut call: impl FnMut() -> Result<T, KafkaFailure>,
@@ -328,7 +350,7 @@ fn retry<T>(
             Err(failure) if failure.is_passing() && !stopped() => {
                 report.ready(false, &failure.to_string());
                 tracing::warn!(error = %chain(&failure), "trying again");
-                pause(backoff);
+                clients.pause(backoff);
                 backoff = (backoff * 2).min(BACKOFF.1);
             }
             result => return result,
@@ -336,9 +358,16 @@ fn retry<T>(
     }
 }
 
-/// The worker's thread has nothing else to do.
-fn pause(duration: Duration) {
-    std::thread::sleep(duration);
+/// What a reader hears within `wait`. A broker that is away is no failure of the reader's, which goes on by itself: what
+/// does not come is for the caller's deadline.
+fn poll<R: Reader>(reader: &R, wait: Duration) -> Result<Polled<R::Record<'_>>, ClientError> {
+    match reader.poll(wait) {
+        Err(error) if error.passing => {
+            tracing::debug!(%error, "a reader waits");
+            Ok(Polled::Nothing)
+        }
+        heard => heard,
+    }
 }
 
 fn chain(error: &dyn std::error::Error) -> String {

@@ -6,22 +6,18 @@
 //! - a dead worker's open transaction is ended as soon as it is known that its slot is dead, and only then;
 //! - where the view is whole, the cost does not depend on the number of customers.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use domain::Timestamp;
-use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::error::KafkaError;
-use rdkafka::groups::GroupInfo;
-use rdkafka::message::{Headers, Message};
-use rdkafka::{Offset, TopicPartitionList};
 use schemas::{ChangelogHeader, ChangelogRecord, Schemas};
 use stream::{Due, Key, Partition, Service, StateChange, StateStore, StorePosition};
 
 use super::hear::learn;
-use super::time::now_ms;
+use super::poll;
 use super::transaction::{DUE_HEADER, HEADER_KEY, WRITER_HEADER, due_from, initialised};
-use crate::clients::{Cluster, Logged, Polled, create, offset_at, poll, reassign, unassign, watermarks};
+use crate::clients::Cluster;
+use crate::port::{ClientError, Clients, Place, Polled, Reader, Reading, Record, Start};
 use crate::{KafkaFailure, Registry};
 
 /// How many changes a rebuild writes at a time.
@@ -29,14 +25,15 @@ const FILL_RECORDS: usize = 5_000;
 const POLL: Duration = Duration::from_millis(20);
 
 /// Reads changelogs and watermarks for one worker.
-pub(super) struct Restorer {
+pub(super) struct Restorer<'a, C: Clients> {
+    clients: &'a C,
     cluster: Cluster,
     service: &'static str,
     changelog: String,
     group_id: String,
     log: String,
-    committed: BaseConsumer<Logged>,
-    uncommitted: BaseConsumer<Logged>,
+    committed: C::Reader,
+    uncommitted: C::Reader,
     timeout: Duration,
     blocked_after: Duration,
     tombstone_retention: Duration,
@@ -71,18 +68,21 @@ struct Restoring<'a> {
     keep_waiting: &'a dyn Fn() -> bool,
 }
 
-impl Restorer {
+impl<'a, C: Clients> Restorer<'a, C> {
     pub(super) fn new(
+        clients: &'a C,
         options: &super::WorkerOptions,
         service: &'static str,
         changelog: &str,
         group_id: &str,
     ) -> Result<Self, KafkaFailure> {
         let cluster = options.cluster.clone();
-        let name = |what: &str| format!("{}-{what}", options.slot);
+        let reader = |what: &str, committed_only| {
+            clients.reader(&format!("{}-{what}", options.slot), Reading::Section { committed_only })
+        };
         Ok(Self {
-            committed: create(&cluster.section_reader(&name("restore"), true), Logged, "the changelog reader")?,
-            uncommitted: create(&cluster.section_reader(&name("tail"), false), Logged, "the changelog reader")?,
+            committed: reader("restore", true)?,
+            uncommitted: reader("tail", false)?,
             service,
             changelog: cluster.topic(changelog),
             group_id: group_id.to_owned(),
@@ -92,6 +92,7 @@ impl Restorer {
             tombstone_retention: options.tombstone_retention,
             registry: options.registry.clone(),
             ended: None,
+            clients,
             cluster,
         })
     }
@@ -100,10 +101,10 @@ impl Restorer {
     /// recognised by its ends and by its missing header: the client can't ask for topic ids.)
     fn log(&mut self) -> Result<String, KafkaFailure> {
         if self.log.is_empty() {
-            let cluster = self.committed.client().fetch_cluster_id(self.timeout).ok_or_else(|| {
-                let source = KafkaError::MetadataFetch(rdkafka::types::RDKafkaErrorCode::OperationTimedOut);
-                KafkaFailure::of("asking for the cluster's id", source)
-            })?;
+            let cluster = self
+                .committed
+                .cluster_id(self.timeout)
+                .ok_or_else(|| KafkaFailure::of("asking for the cluster's id", ClientError::timed_out()))?;
             self.log = format!("{cluster}/{}", self.changelog);
         }
         Ok(self.log.clone())
@@ -119,13 +120,9 @@ impl Restorer {
         self.range(&self.committed, topic, partition)
     }
 
-    fn range(
-        &self,
-        reader: &BaseConsumer<Logged>,
-        topic: &str,
-        partition: Partition,
-    ) -> Result<(i64, i64), KafkaFailure> {
-        watermarks(reader, topic, partition, self.timeout)
+    fn range(&self, reader: &C::Reader, topic: &str, partition: Partition) -> Result<(i64, i64), KafkaFailure> {
+        reader
+            .watermarks(topic, partition, self.timeout)
             .map_err(|source| KafkaFailure::of(format!("asking for the end of {topic}[{partition}]"), source))
     }
 
@@ -150,7 +147,7 @@ impl Restorer {
         match restored {
             // The log does not have the header that the view stands for: it is another log's view after all.
             Ok(Restored { header: None, position, .. }) if went_on && position.header_offset >= 0 => {
-                self.bring_up::<S>(partition, &mut restoring, new_view())
+                self.bring_up::<S>(partition, &mut restoring, self.new_view())
             }
             restored => restored,
         }
@@ -172,11 +169,11 @@ impl Restorer {
         };
         let mut fold = Fold { partition, target, pending: Vec::new(), header: None, records: 0 };
         self.read(&self.changelog, partition, from, *keep_waiting, |message| {
-            if let Some(value) = message.payload() {
+            if let Some(value) = message.value() {
                 // Another version may have written it.
                 learn(schemas, self.registry.as_ref(), value)?;
             }
-            fold.take::<S>(&message, *store, schemas)
+            fold.take::<S>(message, *store, schemas)
         })?;
         let records = fold.records;
         if fold.header.is_none() && *begun && fold.is_rebuild() {
@@ -199,15 +196,15 @@ impl Restorer {
         start: i64,
         end: i64,
     ) -> Result<Target, KafkaFailure> {
-        let Some(position) = store.position(partition)? else { return Ok(new_view()) };
+        let Some(position) = store.position(partition)? else { return Ok(self.new_view()) };
         // Another log's view, or one from before the log was cut.
         if position.log != log || position.header_offset >= end || position.header_offset < 0 && start > 0 {
-            return Ok(new_view());
+            return Ok(self.new_view());
         }
         // Compaction may have dropped tombstones that an older view has not seen.
-        let since = Timestamp::from_millis(now_ms() - self.tombstone_retention.as_millis() as i64);
+        let since = Timestamp::from_millis(self.clients.now_ms() - self.tombstone_retention.as_millis() as i64);
         let oldest_kept =
-            offset_at(&self.committed, &self.changelog, partition, since, self.timeout).map_err(|source| {
+            self.committed.offset_at(&self.changelog, partition, since, self.timeout).map_err(|source| {
                 KafkaFailure::of(format!("asking {} [{partition}] for offsets by time", self.changelog), source)
             })?;
         let too_old = match oldest_kept {
@@ -216,7 +213,7 @@ impl Restorer {
             // Nothing is that young: what lies between the view and the end is all the older.
             None => position.header_offset + 2 < end,
         };
-        Ok(if too_old { new_view() } else { Target::GoOn(position) })
+        Ok(if too_old { self.new_view() } else { Target::GoOn(position) })
     }
 
     /// Waits until the changelog's last stable offset has come to its end as it is now.
@@ -227,7 +224,7 @@ impl Restorer {
     ) -> Result<(), KafkaFailure> {
         let topic = self.changelog.clone();
         let end = self.end(&topic, partition)?;
-        let began = Instant::now();
+        let began = self.clients.monotonic();
         loop {
             let (_, stable) = self.stable_range(&topic, partition)?;
             if stable >= end {
@@ -236,10 +233,10 @@ impl Restorer {
             if !keep_waiting() {
                 return Err(stopped());
             }
-            if began.elapsed() > self.blocked_after {
+            if self.clients.elapsed(began) > self.blocked_after {
                 self.end_blocker(partition, stable)?;
             }
-            std::thread::sleep(POLL);
+            self.clients.pause(POLL);
         }
     }
 
@@ -263,7 +260,7 @@ impl Restorer {
         if !writer.starts_with(&format!("{}.", self.group_id)) {
             return Ok(());
         }
-        drop(initialised(&self.cluster, &writer)?);
+        drop(initialised(self.clients, &self.cluster, &writer)?);
         self.ended = Some((partition, stable));
         Ok(())
     }
@@ -272,11 +269,9 @@ impl Restorer {
         let mut writer = None;
         let topic = &self.changelog;
         let failed = |source| KafkaFailure::of(format!("reading {topic}[{partition}]@{offset}"), source);
-        let mut assignment = TopicPartitionList::new();
-        assignment.add_partition_offset(topic, partition, Offset::Offset(offset)).map_err(failed)?;
-        reassign(&self.uncommitted, &assignment).map_err(failed)?;
-        let deadline = Instant::now() + self.timeout;
-        while Instant::now() < deadline && writer.is_none() {
+        self.uncommitted.read(&[Place { topic, partition, from: Start::Offset(offset) }]).map_err(failed)?;
+        let deadline = self.clients.monotonic() + self.timeout;
+        while self.clients.monotonic() < deadline && writer.is_none() {
             match poll(&self.uncommitted, POLL).map_err(failed)? {
                 Polled::Record(message) => {
                     writer = Some(header_text(&message, WRITER_HEADER).unwrap_or_default());
@@ -285,17 +280,17 @@ impl Restorer {
                 Polled::Nothing => {}
             }
         }
-        unassign(&self.uncommitted).map_err(failed)?;
+        self.uncommitted.leave_all().map_err(failed)?;
         Ok(writer.filter(|writer| !writer.is_empty()))
     }
 
     /// Whether a slot is a live member of the service's group: its client id is its transactional id.
     fn is_member(&self, slot_id: &str) -> Result<bool, KafkaFailure> {
-        let groups = self
+        let members = self
             .committed
-            .fetch_group_list(Some(&self.group_id), self.timeout)
+            .members(&self.group_id, self.timeout)
             .map_err(|source| KafkaFailure::of(format!("asking for the members of {}", self.group_id), source))?;
-        Ok(groups.groups().iter().flat_map(GroupInfo::members).any(|member| member.client_id() == slot_id))
+        Ok(members.iter().any(|client_id| client_id == slot_id))
     }
 
     /// Reads the committed records of a partition from `from` to its end as of now.
@@ -305,44 +300,41 @@ impl Restorer {
         partition: Partition,
         from: i64,
         keep_waiting: &dyn Fn() -> bool,
-        mut each: impl FnMut(rdkafka::message::BorrowedMessage<'_>) -> Result<(), KafkaFailure>,
+        mut each: impl FnMut(&<C::Reader as Reader>::Record<'_>) -> Result<(), KafkaFailure>,
     ) -> Result<(), KafkaFailure> {
         let failed = |source| KafkaFailure::of(format!("reading {topic}[{partition}]"), source);
-        let mut assignment = TopicPartitionList::new();
-        assignment.add_partition_offset(topic, partition, Offset::Offset(from)).map_err(failed)?;
-        reassign(&self.committed, &assignment).map_err(failed)?;
-        let mut heard = Instant::now();
+        self.committed.read(&[Place { topic, partition, from: Start::Offset(from) }]).map_err(failed)?;
+        let mut heard = self.clients.monotonic();
         let result = loop {
             if !keep_waiting() {
                 break Err(stopped());
             }
             match poll(&self.committed, POLL) {
                 Ok(Polled::Record(message)) => {
-                    heard = Instant::now();
-                    if let Err(failure) = each(message) {
+                    heard = self.clients.monotonic();
+                    if let Err(failure) = each(&message) {
                         break Err(failure);
                     }
                 }
                 Ok(Polled::End(_)) => break Ok(()),
                 Err(source) => break Err(failed(source)),
-                Ok(Polled::Nothing) if heard.elapsed() > self.timeout => {
-                    let code = rdkafka::types::RDKafkaErrorCode::OperationTimedOut;
-                    break Err(failed(KafkaError::MessageConsumption(code)));
+                Ok(Polled::Nothing) if self.clients.elapsed(heard) > self.timeout => {
+                    break Err(failed(ClientError::timed_out()));
                 }
                 Ok(Polled::Nothing) => {}
             }
         };
-        unassign(&self.committed).map_err(failed)?;
+        self.committed.leave_all().map_err(failed)?;
         result
+    }
+
+    fn new_view(&self) -> Target {
+        Target::Rebuild(self.clients.unique_name())
     }
 }
 
 fn stopped() -> KafkaFailure {
     KafkaFailure::Installation("stopped while taking over".to_owned())
-}
-
-fn new_view() -> Target {
-    Target::Rebuild(uuid::Uuid::new_v4().simple().to_string())
 }
 
 /// Changes wait here until their header comes.
@@ -357,7 +349,7 @@ struct Fold {
 impl Fold {
     fn take<S: Service>(
         &mut self,
-        message: &rdkafka::message::BorrowedMessage<'_>,
+        message: &impl Record,
         store: &mut dyn StateStore,
         schemas: &Schemas,
     ) -> Result<(), KafkaFailure> {
@@ -366,18 +358,19 @@ impl Fold {
         let unusable = |why: &str| KafkaFailure::Installation(format!("the changelog record at {} {why}", place()));
         let key = message.key().and_then(|key| std::str::from_utf8(key).ok()).ok_or_else(|| unusable("has no key"))?;
         if key != HEADER_KEY {
-            let due = match message.payload() {
+            let due = match message.value() {
                 None => Due::default(),
-                Some(_) => header_bytes(message, DUE_HEADER)
+                Some(_) => message
+                    .header(DUE_HEADER)
                     .and_then(due_from)
                     .ok_or_else(|| unusable("does not say what its key waits for"))?,
             };
-            let value = message.payload().map(Bytes::copy_from_slice);
+            let value = message.value().map(Bytes::copy_from_slice);
             self.pending.push(StateChange { key: Key::from(key), value, due });
             // A new view is not in use before it is whole, and committed records end with a header: no need to keep them.
             return if self.is_rebuild() && self.pending.len() >= FILL_RECORDS { self.fill(store) } else { Ok(()) };
         }
-        let value = message.payload().ok_or_else(|| unusable("is a header without a value"))?;
+        let value = message.value().ok_or_else(|| unusable("is a header without a value"))?;
         let record: ChangelogRecord<S::State> =
             schemas.decode(value).map_err(|error| unusable(&format!("can't be read: {error}")))?;
         let header = record.header.ok_or_else(|| unusable("is a header without a header"))?;
@@ -437,11 +430,6 @@ impl Fold {
     }
 }
 
-pub(super) fn header_bytes<'a>(message: &'a rdkafka::message::BorrowedMessage<'_>, name: &str) -> Option<&'a [u8]> {
-    message.headers()?.iter().find(|header| header.key == name)?.value
-}
-
-pub(super) fn header_text(message: &rdkafka::message::BorrowedMessage<'_>, name: &str) -> Option<String> {
-    let bytes = header_bytes(message, name)?;
-    Some(String::from_utf8_lossy(bytes).into_owned())
+fn header_text(message: &impl Record, name: &str) -> Option<String> {
+    Some(String::from_utf8_lossy(message.header(name)?).into_owned())
 }

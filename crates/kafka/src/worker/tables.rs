@@ -1,38 +1,41 @@
 //! What every worker reads whole: tables from their beginning, marks from now on.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use rdkafka::consumer::BaseConsumer;
-use rdkafka::error::KafkaError;
-use rdkafka::message::{BorrowedMessage, Message};
-use rdkafka::{Offset, TopicPartitionList};
 use stream::{Clock, Topology};
 
+use super::poll;
 use crate::KafkaFailure;
-use crate::clients::{Cluster, Logged, Polled, create, poll, reassign};
+use crate::clients::Cluster;
+use crate::port::{ClientError, Clients, Place, Polled, Reader, Reading, Record, Start};
 
 /// What was read.
-pub(super) enum Broadcast<'a> {
+pub(super) enum Broadcast<M> {
     /// A record of a table, by its index.
-    Table(usize, BorrowedMessage<'a>),
+    Table(usize, M),
     /// A mark on that data set.
-    Mark(&'static str, BorrowedMessage<'a>),
+    Mark(&'static str, M),
 }
 
-pub(super) struct Broadcasts {
-    reader: BaseConsumer<Logged>,
+pub(super) struct Broadcasts<R> {
+    reader: R,
     tables: Vec<String>,
     marks: Vec<(&'static str, String)>,
 }
 
-impl Broadcasts {
-    pub(super) fn new(cluster: &Cluster, slot: &str, topology: &'static Topology) -> Result<Self, KafkaFailure> {
+impl<R: Reader> Broadcasts<R> {
+    pub(super) fn new(
+        clients: &impl Clients<Reader = R>,
+        cluster: &Cluster,
+        slot: &str,
+        topology: &'static Topology,
+    ) -> Result<Self, KafkaFailure> {
         let marks = topology.inputs.iter().filter_map(|input| match input.clock {
             Clock::Marks(dataset) => Some((dataset, cluster.topic(dataset))),
             Clock::Broker | Clock::Unclocked => None,
         });
         Ok(Self {
-            reader: create(&cluster.reader(&format!("{slot}-tables"), true), Logged, "the table reader")?,
+            reader: clients.reader(&format!("{slot}-tables"), Reading::Followed)?,
             tables: topology.tables.iter().map(|dataset| cluster.topic(dataset)).collect(),
             marks: marks.collect(),
         })
@@ -41,50 +44,44 @@ impl Broadcasts {
     /// Reads the tables whole, then follows them and the marks.
     pub(super) fn read_tables(
         &self,
+        clients: &impl Clients,
         timeout: Duration,
-        mut each: impl FnMut(usize, &BorrowedMessage<'_>) -> Result<(), KafkaFailure>,
+        mut each: impl FnMut(usize, &R::Record<'_>) -> Result<(), KafkaFailure>,
     ) -> Result<(), KafkaFailure> {
-        let mut follow = TopicPartitionList::new();
+        let mut follow = Vec::new();
         for (index, topic) in self.tables.iter().enumerate() {
             let failed = |source| KafkaFailure::of(format!("reading {topic}"), source);
-            let mut assignment = TopicPartitionList::new();
-            assignment.add_partition_offset(topic, 0, Offset::Beginning).map_err(failed)?;
-            reassign(&self.reader, &assignment).map_err(failed)?;
-            let mut next = Offset::Beginning;
-            let mut heard = Instant::now();
+            let mut next = Start::Beginning;
+            self.reader.read(&[Place { topic, partition: 0, from: next }]).map_err(failed)?;
+            let mut heard = clients.monotonic();
             loop {
                 match poll(&self.reader, Duration::from_millis(20)).map_err(failed)? {
                     Polled::Record(message) => {
-                        heard = Instant::now();
-                        next = Offset::Offset(message.offset() + 1);
+                        heard = clients.monotonic();
+                        next = Start::Offset(message.offset() + 1);
                         each(index, &message)?;
                     }
                     Polled::End(_) => break,
-                    Polled::Nothing if heard.elapsed() > timeout => {
-                        let code = rdkafka::types::RDKafkaErrorCode::OperationTimedOut;
-                        return Err(failed(KafkaError::MessageConsumption(code)));
+                    Polled::Nothing if clients.elapsed(heard) > timeout => {
+                        return Err(failed(ClientError::timed_out()));
                     }
                     Polled::Nothing => {}
                 }
             }
-            follow.add_partition_offset(topic, 0, next).map_err(failed)?;
+            follow.push(Place { topic, partition: 0, from: next });
         }
-        for (_, topic) in &self.marks {
-            let failed = |source| KafkaFailure::of(format!("reading {topic}"), source);
-            follow.add_partition_offset(topic, 0, Offset::End).map_err(failed)?;
-        }
-        let failed = |source| KafkaFailure::of("following the tables", source);
-        reassign(&self.reader, &follow).map_err(failed)
+        follow.extend(self.marks.iter().map(|(_, topic)| Place { topic, partition: 0, from: Start::End }));
+        self.reader.read(&follow).map_err(|source| KafkaFailure::of("following the tables", source))
     }
 
     /// The next record of a table or mark that is here already.
-    pub(super) fn poll(&self) -> Result<Option<Broadcast<'_>>, KafkaFailure> {
+    pub(super) fn poll(&self) -> Result<Option<Broadcast<R::Record<'_>>>, KafkaFailure> {
         loop {
-            match self.reader.poll(Duration::ZERO) {
-                None => return Ok(None),
-                Some(Err(KafkaError::PartitionEOF(_))) => {}
-                Some(Err(source)) => return Err(KafkaFailure::of("following the tables", source)),
-                Some(Ok(message)) => {
+            let heard = self.reader.poll(Duration::ZERO);
+            match heard.map_err(|source| KafkaFailure::of("following the tables", source))? {
+                Polled::Nothing => return Ok(None),
+                Polled::End(_) => {}
+                Polled::Record(message) => {
                     if let Some(table) = self.tables.iter().position(|topic| topic == message.topic()) {
                         return Ok(Some(Broadcast::Table(table, message)));
                     }

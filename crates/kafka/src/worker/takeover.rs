@@ -1,15 +1,14 @@
 //! A partition is ours: its view and header are restored, then the worker is told.
 
-use std::time::Instant;
-
 use stream::{Partition, Service, Takeover};
 
 use super::{Driver, restore};
 use crate::KafkaFailure;
+use crate::port::Clients;
 
-impl<S: Service> Driver<'_, S> {
+impl<C: Clients, S: Service> Driver<'_, C, S> {
     pub(super) fn take_over(&mut self, partition: Partition) -> Result<(), KafkaFailure> {
-        let began = Instant::now();
+        let began = self.clients.monotonic();
         self.raise_bounds()?;
         let stopped = self.stopped;
         self.restorer.wait_until_stable(partition, &|| !stopped())?;
@@ -24,7 +23,7 @@ impl<S: Service> Driver<'_, S> {
             log_ends.push(end);
         }
         self.worker.taken_over(partition, Takeover { header: restored.header, log_starts, log_ends });
-        self.report.taken_over(self.topology.service, partition, restored.records, began.elapsed());
+        self.report.taken_over(self.topology.service, partition, restored.records, self.clients.elapsed(began));
         self.halted.remove(&partition);
         self.tell_readiness();
         Ok(())

@@ -5,22 +5,16 @@
 //! - an answer that was lost is never guessed: the producer is made anew, which settles it, and the log is asked.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use rdkafka::config::RDKafkaLogLevel;
-use rdkafka::consumer::ConsumerGroupMetadata;
-use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::message::Message;
-use rdkafka::producer::{BaseProducer, BaseRecord, DeliveryResult, Producer, ProducerContext, PurgeConfig};
-use rdkafka::{ClientContext, Offset, TopicPartitionList};
 use schemas::{Mark, MarkEntry, OutputBound, Schemas};
 use stream::{Batch, Output, Partition, Service, Topology};
 
 use crate::KafkaFailure;
-use crate::append::{Header, owned_headers};
-use crate::clients::{Cluster, create, log};
+use crate::append::Header;
+use crate::clients::Cluster;
 use crate::dead_letters;
+use crate::port::{ClientError, Clients, Deliveries, ErrorKind, Member, Outgoing, Producer};
 
 use super::spans::Spans;
 
@@ -41,85 +35,42 @@ pub(super) enum Outcome {
     /// By partition: the offset of the header; none where the broker did not say.
     Committed(HashMap<Partition, Option<i64>>),
     /// Nothing was written; the same producer goes on.
-    Aborted(KafkaError),
+    Aborted(ClientError),
     /// Nobody knows, or the producer is of no use any more: make it anew and ask the log.
-    Rebuild(KafkaError),
+    Rebuild(ClientError),
     /// Nothing was written, and nothing will be: what comes of this partition's records can't be.
     Unwritable(Partition, String),
 }
 
 /// Why a transaction was not committed.
 enum Failure {
-    Client(KafkaError),
+    Client(ClientError),
     Unwritable(Partition, String),
 }
 
-impl From<KafkaError> for Failure {
-    fn from(error: KafkaError) -> Self {
+impl From<ClientError> for Failure {
+    fn from(error: ClientError) -> Self {
         Self::Client(error)
     }
 }
 
-#[derive(Debug, Default)]
-struct Deliveries {
-    /// By topic and partition: the last offset written; −1 where the broker did not say.
-    last: Vec<(String, HashMap<Partition, i64>)>,
-    /// The first, and of which topic and partition.
-    failure: Option<(KafkaError, String, Partition)>,
-}
-
-#[derive(Debug, Default)]
-pub(super) struct DeliveryContext(Mutex<Deliveries>);
-
-impl ClientContext for DeliveryContext {
-    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
-        log(level, facility, message);
-    }
-
-    fn error(&self, error: KafkaError, reason: &str) {
-        tracing::debug!(%error, reason, "kafka producer error");
-    }
-}
-
-impl ProducerContext for DeliveryContext {
-    type DeliveryOpaque = ();
-
-    fn delivery(&self, result: &DeliveryResult<'_>, (): ()) {
-        let mut deliveries = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        match result {
-            Err((error, message)) => {
-                deliveries
-                    .failure
-                    .get_or_insert_with(|| (error.clone(), message.topic().to_owned(), message.partition()));
-            }
-            Ok(message) => {
-                let index = deliveries.last.iter().position(|(topic, _)| topic == message.topic());
-                let index = index.unwrap_or_else(|| {
-                    deliveries.last.push((message.topic().to_owned(), HashMap::new()));
-                    deliveries.last.len() - 1
-                });
-                let last = deliveries.last[index].1.entry(message.partition()).or_insert(-1);
-                *last = (*last).max(message.offset());
-            }
-        }
-    }
-}
-
 /// A worker's producer.
-pub(super) struct Transactions {
+pub(super) struct Transactions<'a, C: Clients> {
+    clients: &'a C,
     cluster: Cluster,
     topology: &'static Topology,
     schemas: Schemas,
     transactional_id: String,
-    producer: BaseProducer<DeliveryContext>,
+    producer: C::Producer,
     /// By output: by partition: all that this worker's predecessors and this worker wrote lies below.
     bounds: Vec<(&'static str, Vec<i64>)>,
     buffer: Vec<u8>,
 }
 
-impl Transactions {
+impl<'a, C: Clients> Transactions<'a, C> {
     /// Makes the producer; this ends whatever its predecessor under the same id had open, and fences it.
     pub(super) fn begin(
+        clients: &'a C,
         cluster: &Cluster,
         topology: &'static Topology,
         schemas: &Schemas,
@@ -127,7 +78,8 @@ impl Transactions {
     ) -> Result<Self, KafkaFailure> {
         let bounds = topology.outputs.iter().map(|dataset| (*dataset, vec![0; cluster.partitions as usize]));
         Ok(Self {
-            producer: initialised(cluster, transactional_id)?,
+            producer: initialised(clients, cluster, transactional_id)?,
+            clients,
             cluster: cluster.clone(),
             topology,
             schemas: schemas.clone(),
@@ -139,7 +91,7 @@ impl Transactions {
 
     /// After [`Outcome::Rebuild`].
     pub(super) fn rebuild(&mut self) -> Result<(), KafkaFailure> {
-        self.producer = initialised(&self.cluster, &self.transactional_id)?;
+        self.producer = initialised(self.clients, &self.cluster, &self.transactional_id)?;
         Ok(())
     }
 
@@ -155,10 +107,10 @@ impl Transactions {
     pub(super) fn commit<S: Service>(
         &mut self,
         batch: &Batch<S>,
-        group: &ConsumerGroupMetadata,
+        group: &<C::Member as Member>::Metadata,
         spans: &mut Spans,
     ) -> Outcome {
-        *self.deliveries() = Deliveries::default();
+        *self.producer.deliveries() = Deliveries::default();
         let result = self.try_commit(batch, group, spans);
         spans.sent(result.is_ok());
         match result {
@@ -174,10 +126,10 @@ impl Transactions {
     fn try_commit<S: Service>(
         &mut self,
         batch: &Batch<S>,
-        group: &ConsumerGroupMetadata,
+        group: &<C::Member as Member>::Metadata,
         spans: &mut Spans,
     ) -> Result<HashMap<Partition, Option<i64>>, Failure> {
-        self.producer.begin_transaction()?;
+        self.producer.begin()?;
         self.write_outputs(batch, spans)?;
         self.write_changes(batch)?;
         if !batch.marks.is_empty() {
@@ -186,18 +138,16 @@ impl Transactions {
             self.write_mark(batch)?;
         }
         self.write_headers(batch)?;
-        let mut offsets = TopicPartitionList::new();
         let primary = self.cluster.topic(self.topology.primary().dataset);
-        for partition in &batch.partitions {
-            offsets.add_partition_offset(&primary, partition.partition, Offset::Offset(partition.primary_offset))?;
-        }
+        let offsets = batch.partitions.iter().map(|partition| (partition.partition, partition.primary_offset));
+        let offsets: Vec<(Partition, i64)> = offsets.collect();
         let limit = self.cluster.transaction_timeout;
-        retrying(limit, || self.producer.send_offsets_to_transaction(&offsets, group, limit))?;
+        self.retrying(limit, || self.producer.send_offsets(&primary, &offsets, group, limit))?;
         self.wait_for_deliveries()?;
         let headers = self.header_offsets(batch);
         self.raise_own_bounds();
         // In steps, each of which goes on with the same request.
-        retrying(limit, || self.producer.commit_transaction(STEP))?;
+        self.retrying(limit, || self.producer.commit(STEP))?;
         Ok(headers)
     }
 
@@ -218,40 +168,48 @@ impl Transactions {
                 .output
                 .encode(&self.schemas, &mut self.buffer)
                 .map_err(|error| Failure::Unwritable(emitted.partition, format!("a record of {dataset}: {error}")))?;
-            let mut record = BaseRecord::<[u8], [u8]>::to(topic).key(emitted.output.key().as_bytes());
-            if value {
-                record = record.payload(&self.buffer);
-            }
             let span = spans.send(emitted, dataset);
-            if let Some(trace) = span.as_deref().or(emitted.trace.as_deref()) {
-                let header = Header { name: TRACE_HEADER.to_owned(), value: trace.as_bytes().to_vec() };
-                record = record.headers(owned_headers(&[header]));
-            }
-            send(&self.producer, record).map_err(of_record(emitted.partition, dataset))?;
+            let trace = span.as_deref().or(emitted.trace.as_deref());
+            let trace = trace.map(|trace| (TRACE_HEADER, trace.as_bytes()));
+            self.send(&Outgoing {
+                topic,
+                partition: None,
+                key: Some(emitted.output.key().as_bytes()),
+                value: value.then_some(self.buffer.as_slice()),
+                headers: trace.as_slice(),
+            })
+            .map_err(of_record(emitted.partition, dataset))?;
         }
         let dead_letters = self.cluster.topic(dead_letters::DATASET);
         for letter in &batch.dead_letters {
             let headers = dead_letters::headers(&self.cluster, self.topology.service, letter);
-            let mut record = BaseRecord::<[u8], [u8]>::to(&dead_letters).headers(owned_headers(&headers));
-            record.key = letter.key.as_deref();
-            record.payload = letter.value.as_deref();
-            send(&self.producer, record).map_err(of_record(letter.partition, dead_letters::DATASET))?;
+            let headers: Vec<(&str, &[u8])> =
+                headers.iter().map(|Header { name, value }| (name.as_str(), value.as_slice())).collect();
+            self.send(&Outgoing {
+                topic: &dead_letters,
+                partition: None,
+                key: letter.key.as_deref(),
+                value: letter.value.as_deref(),
+                headers: &headers,
+            })
+            .map_err(of_record(letter.partition, dead_letters::DATASET))?;
         }
         Ok(())
     }
 
     fn write_changes<S: Service>(&self, batch: &Batch<S>) -> Result<(), Failure> {
         let topic = self.cluster.topic(self.topology.changelog);
-        let writer = Header { name: WRITER_HEADER.to_owned(), value: self.transactional_id.clone().into_bytes() };
+        let writer = (WRITER_HEADER, self.transactional_id.as_bytes());
         for partition in &batch.partitions {
             for change in &partition.changes {
-                let due = Header { name: DUE_HEADER.to_owned(), value: due_bytes(&change.due) };
-                let mut record = BaseRecord::<[u8], [u8]>::to(&topic)
-                    .partition(partition.partition)
-                    .key(change.key.as_bytes())
-                    .headers(owned_headers(&[writer.clone(), due]));
-                record.payload = change.value.as_deref();
-                send(&self.producer, record).map_err(of_record(partition.partition, self.topology.changelog))?;
+                self.send(&Outgoing {
+                    topic: &topic,
+                    partition: Some(partition.partition),
+                    key: Some(change.key.as_bytes()),
+                    value: change.value.as_deref(),
+                    headers: &[writer, (DUE_HEADER, &due_bytes(&change.due))],
+                })
+                .map_err(of_record(partition.partition, self.topology.changelog))?;
             }
         }
         Ok(())
@@ -278,49 +236,52 @@ impl Transactions {
             let first = batch.marks.first().map_or(0, |(partition, _)| *partition);
             Failure::Unwritable(first, format!("a mark: {error}"))
         })?;
-        let record = BaseRecord::<[u8], [u8]>::to(&topic)
-            .partition(0)
-            .key(self.topology.service.as_bytes())
-            .payload(&self.buffer);
-        Ok(send(&self.producer, record)?)
+        Ok(self.send(&Outgoing {
+            topic: &topic,
+            partition: Some(0),
+            key: Some(self.topology.service.as_bytes()),
+            value: Some(&self.buffer),
+            headers: &[],
+        })?)
     }
 
     fn write_headers<S: Service>(&mut self, batch: &Batch<S>) -> Result<(), Failure> {
         let topic = self.cluster.topic(self.topology.changelog);
-        let writer = Header { name: WRITER_HEADER.to_owned(), value: self.transactional_id.clone().into_bytes() };
         for partition in &batch.partitions {
             let Some(header) = &partition.header else { continue };
             self.buffer.clear();
             self.schemas
                 .encode_changelog::<S::State>(self.topology.changelog, Some(header), None, None, &mut self.buffer)
                 .map_err(|error| Failure::Unwritable(partition.partition, format!("a header: {error}")))?;
-            let record = BaseRecord::<[u8], [u8]>::to(&topic)
-                .partition(partition.partition)
-                .key(HEADER_KEY.as_bytes())
-                .payload(&self.buffer)
-                .headers(owned_headers(std::slice::from_ref(&writer)));
-            send(&self.producer, record)?;
+            self.send(&Outgoing {
+                topic: &topic,
+                partition: Some(partition.partition),
+                key: Some(HEADER_KEY.as_bytes()),
+                value: Some(&self.buffer),
+                headers: &[(WRITER_HEADER, self.transactional_id.as_bytes())],
+            })?;
         }
         Ok(())
     }
 
     /// Waits until the broker has acknowledged all that was sent. `flush` would wait in steps of 100 ms.
     fn wait_for_deliveries(&self) -> Result<(), Failure> {
-        let deadline = Instant::now() + self.cluster.transaction_timeout;
-        while self.producer.in_flight_count() > 0 {
+        let deadline = self.clients.monotonic() + self.cluster.transaction_timeout;
+        while self.producer.in_flight() > 0 {
             self.producer.poll(Duration::from_millis(1));
-            if Instant::now() > deadline {
-                return Err(KafkaError::MessageProduction(RDKafkaErrorCode::MessageTimedOut).into());
+            if self.clients.monotonic() > deadline {
+                return Err(ClientError::timed_out().into());
             }
         }
-        match self.deliveries().failure.take() {
+        let failure = self.producer.deliveries().failure.take();
+        match failure {
             None => Ok(()),
             Some((error, topic, partition)) => Err(of_record(partition, &topic)(error)),
         }
     }
 
     fn raise_own_bounds(&mut self) {
-        let deliveries = std::mem::take(&mut self.deliveries().last);
+        let deliveries = std::mem::take(&mut self.producer.deliveries().last);
         for (dataset, bounds) in &mut self.bounds {
             let topic = self.cluster.topic(dataset);
             let Some((_, last)) = deliveries.iter().find(|(name, _)| *name == topic) else { continue };
@@ -330,12 +291,12 @@ impl Transactions {
                 }
             }
         }
-        self.deliveries().last = deliveries;
+        self.producer.deliveries().last = deliveries;
     }
 
     fn header_offsets<S: Service>(&self, batch: &Batch<S>) -> HashMap<Partition, Option<i64>> {
         let topic = self.cluster.topic(self.topology.changelog);
-        let deliveries = self.deliveries();
+        let deliveries = self.producer.deliveries();
         let last = deliveries.last.iter().find(|(name, _)| *name == topic).map(|(_, last)| last);
         let headers = batch.partitions.iter().filter(|partition| partition.header.is_some()).map(|partition| {
             // The header is the last record of its partition.
@@ -346,13 +307,11 @@ impl Transactions {
     }
 
     /// After a failure: abort if that is known to help.
-    fn give_up(&mut self, error: KafkaError) -> Outcome {
-        let (fatal, indefinite) = match &error {
-            KafkaError::Transaction(inner) => (inner.is_fatal(), !inner.txn_requires_abort() && !inner.is_fatal()),
-            _ => (false, false),
-        };
+    fn give_up(&mut self, error: ClientError) -> Outcome {
         // A commit whose answer was lost may still happen, and even to a later transaction: never abort or repeat it.
-        if fatal || indefinite {
+        if let ErrorKind::Transaction { fatal, requires_abort, .. } = error.kind
+            && (fatal || !requires_abort)
+        {
             return Outcome::Rebuild(error);
         }
         match self.abort() {
@@ -363,15 +322,15 @@ impl Transactions {
 
     /// Aborts in short steps. The client waits until every record of the transaction has been told as delivered or purged,
     /// and tells it only when it is polled: an abort without end would wait for this very thread.
-    fn abort(&self) -> Result<(), KafkaError> {
-        let deadline = Instant::now() + self.cluster.transaction_timeout;
-        self.producer.purge(PurgeConfig::default().queue().inflight());
+    fn abort(&self) -> Result<(), ClientError> {
+        let deadline = self.clients.monotonic() + self.cluster.transaction_timeout;
+        self.producer.purge();
         loop {
-            while self.producer.in_flight_count() > 0 && Instant::now() < deadline {
+            while self.producer.in_flight() > 0 && self.clients.monotonic() < deadline {
                 self.producer.poll(Duration::from_millis(1));
             }
-            match self.producer.abort_transaction(STEP) {
-                Err(KafkaError::Transaction(error)) if error.is_retriable() && Instant::now() < deadline => {
+            match self.producer.abort(STEP) {
+                Err(error) if error.is_retriable() && self.clients.monotonic() < deadline => {
                     tracing::debug!(%error, "aborting goes on");
                 }
                 result => return result,
@@ -379,66 +338,50 @@ impl Transactions {
         }
     }
 
-    fn deliveries(&self) -> std::sync::MutexGuard<'_, Deliveries> {
-        self.producer.context().0.lock().unwrap_or_else(PoisonError::into_inner)
+    /// The same call again while the client says that this is safe, for so long.
+    fn retrying(&self, limit: Duration, mut call: impl FnMut() -> Result<(), ClientError>) -> Result<(), ClientError> {
+        let deadline = self.clients.monotonic() + limit;
+        loop {
+            match call() {
+                Err(error) if error.is_retriable() && self.clients.monotonic() < deadline => {
+                    tracing::debug!(%error, "a transactional call is repeated");
+                }
+                result => return result,
+            }
+        }
+    }
+
+    /// Hands a record to the client; where its buffer is full, waits for the broker.
+    fn send(&self, record: &Outgoing<'_>) -> Result<(), ClientError> {
+        loop {
+            match self.producer.send(record) {
+                Err(error) if error.kind == ErrorKind::BufferFull => self.producer.poll(Duration::from_millis(5)),
+                result => return result,
+            }
+        }
     }
 }
 
 /// A transactional producer that has settled what was open under its id.
-pub(super) fn initialised(
+pub(super) fn initialised<C: Clients>(
+    clients: &C,
     cluster: &Cluster,
     transactional_id: &str,
-) -> Result<BaseProducer<DeliveryContext>, KafkaFailure> {
-    let config = cluster.transactional_producer(transactional_id);
-    let producer: BaseProducer<DeliveryContext> = create(&config, DeliveryContext::default(), "the producer")?;
+) -> Result<C::Producer, KafkaFailure> {
+    let producer = clients.producer(transactional_id)?;
     producer
-        .init_transactions(cluster.transaction_timeout)
+        .init(cluster.transaction_timeout)
         .map_err(|source| KafkaFailure::of(format!("initialising the transactional id {transactional_id}"), source))?;
     Ok(producer)
 }
 
-/// The same call again while the client says that this is safe, for so long.
-fn retrying(limit: Duration, mut call: impl FnMut() -> Result<(), KafkaError>) -> Result<(), KafkaError> {
-    let deadline = Instant::now() + limit;
-    loop {
-        match call() {
-            Err(KafkaError::Transaction(error)) if error.is_retriable() && Instant::now() < deadline => {
-                tracing::debug!(%error, "a transactional call is repeated");
-            }
-            result => return result,
-        }
-    }
-}
-
 /// What is wrong with a record itself is wrong again the next time; everything else may pass.
-fn of_record(partition: Partition, dataset: &str) -> impl FnOnce(KafkaError) -> Failure {
+fn of_record(partition: Partition, dataset: &str) -> impl FnOnce(ClientError) -> Failure {
     move |error| {
-        let for_good = matches!(
-            error.rdkafka_error_code(),
-            Some(
-                RDKafkaErrorCode::MessageSizeTooLarge
-                    | RDKafkaErrorCode::InvalidMessageSize
-                    | RDKafkaErrorCode::InvalidRecord
-            )
-        );
-        if for_good {
+        if error.kind == ErrorKind::BadRecord {
             Failure::Unwritable(partition, format!("a record of {dataset}: {error}"))
         } else {
             Failure::Client(error)
-        }
-    }
-}
-
-/// Hands a record to the client; where its buffer is full, waits for the broker.
-fn send(producer: &BaseProducer<DeliveryContext>, mut record: BaseRecord<'_, [u8], [u8]>) -> Result<(), KafkaError> {
-    loop {
-        match producer.send(record) {
-            Ok(()) => return Ok(()),
-            Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), back)) => {
-                producer.poll(Duration::from_millis(5));
-                record = back;
-            }
-            Err((error, _)) => return Err(error),
         }
     }
 }

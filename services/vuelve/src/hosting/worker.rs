@@ -71,7 +71,7 @@ async fn add_worker<S: Service>(
     Ok(lookups)
 }
 
-async fn open_store(config: &Config, service: &str) -> anyhow::Result<(Box<dyn StateStore>, Arc<dyn Lookups>)> {
+async fn open_store(config: &Config, service: &str) -> anyhow::Result<(Box<dyn StateStore + Send>, Arc<dyn Lookups>)> {
     let options: &StoreOptions = config.get();
     match options.kind {
         StoreKind::Memory => {

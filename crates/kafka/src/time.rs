@@ -1,4 +1,4 @@
-//! Where time enters the engine: the driver reads the clocks and hands what they say to the worker.
+//! Where time enters the engine: the driver hands what the clocks say to the worker.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ const BOOT: ClockId = ClockId::Monotonic;
 
 /// The wall clock, in milliseconds since 1970.
 #[allow(clippy::disallowed_methods, reason = "the driver owns time and hands it to the worker")]
-pub(super) fn now_ms() -> i64 {
+pub(crate) fn now_ms() -> i64 {
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }

@@ -1,0 +1,125 @@
+//! A member of a group: its rebalances are taken out of the client's callback.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext, ConsumerGroupMetadata};
+use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
+use rdkafka::topic_partition_list::TopicPartitionListElem;
+use rdkafka::types::RDKafkaRespErr;
+use rdkafka::{ClientConfig, ClientContext, Offset, TopicPartitionList};
+use stream::Partition;
+
+use crate::KafkaFailure;
+use crate::clients::{create, log};
+use crate::port::{ClientError, Member, Rebalance};
+
+/// A member of a group, under a stable slot.
+pub struct GroupMember(BaseConsumer<Context>);
+
+impl std::fmt::Debug for GroupMember {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("GroupMember").field(self.0.context()).finish()
+    }
+}
+
+impl GroupMember {
+    pub(super) fn new(config: &ClientConfig, primary: &str) -> Result<Self, KafkaFailure> {
+        let context = Context { primary: primary.to_owned(), ..Context::default() };
+        Ok(Self(create(config, context, "the group's consumer")?))
+    }
+}
+
+impl Member for GroupMember {
+    type Metadata = ConsumerGroupMetadata;
+
+    fn subscribe(&self, topics: &[&str]) -> Result<(), ClientError> {
+        Ok(self.0.subscribe(topics)?)
+    }
+
+    fn poll(&self) -> Option<ClientError> {
+        self.0.poll(Duration::ZERO)?.err().map(ClientError::from)
+    }
+
+    fn is_fenced(&self) -> bool {
+        matches!(self.0.client().fatal_error(), Some((RDKafkaErrorCode::FencedInstanceId, _)))
+    }
+
+    fn next(&self) -> Option<Rebalance> {
+        self.0.context().waiting.lock().unwrap_or_else(PoisonError::into_inner).pop_front()
+    }
+
+    fn answer(&self, assigned: bool) -> Result<(), ClientError> {
+        Ok(answer(&self.0, assigned)?)
+    }
+
+    fn metadata(&self) -> Option<ConsumerGroupMetadata> {
+        self.0.group_metadata()
+    }
+
+    fn committed(&self, topic: &str, partition: Partition, timeout: Duration) -> Result<Option<i64>, ClientError> {
+        let mut list = TopicPartitionList::new();
+        list.add_partition(topic, partition);
+        let list = self.0.committed_offsets(list, timeout)?;
+        let offset = list.elements().first().and_then(|element| match element.offset() {
+            Offset::Offset(offset) => Some(offset),
+            _ => None,
+        });
+        Ok(offset)
+    }
+
+    fn answer_alone(&self) {
+        self.0.context().closing.store(true, Ordering::SeqCst);
+    }
+
+    fn leave(&self) {
+        self.0.unsubscribe();
+    }
+}
+
+/// Answers a rebalance: the group's client reads nothing, before and after.
+fn answer(client: &BaseConsumer<Context>, assigned: bool) -> KafkaResult<()> {
+    let nothing = TopicPartitionList::new();
+    if assigned { client.incremental_assign(&nothing) } else { client.incremental_unassign(&nothing) }
+}
+
+#[derive(Debug, Default)]
+struct Context {
+    primary: String,
+    waiting: Mutex<VecDeque<Rebalance>>,
+    closing: AtomicBool,
+}
+
+impl ClientContext for Context {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        log(level, facility, message);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        tracing::debug!(%error, reason, "kafka client error");
+    }
+}
+
+impl ConsumerContext for Context {
+    fn rebalance(&self, consumer: &BaseConsumer<Self>, error: RDKafkaRespErr, list: &mut TopicPartitionList) {
+        let assigned = error == RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS;
+        if self.closing.load(Ordering::SeqCst) {
+            if let Err(error) = answer(consumer, assigned) {
+                tracing::debug!(%error, "answering the group while closing");
+            }
+            return;
+        }
+        let elements = list.elements();
+        let ours = elements.iter().filter(|element| element.topic() == self.primary);
+        let partitions = ours.map(TopicPartitionListElem::partition).collect();
+        let event = if assigned {
+            Rebalance::Assigned(partitions)
+        } else {
+            Rebalance::Revoked { partitions, lost: consumer.assignment_lost() }
+        };
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner).push_back(event);
+    }
+}
