@@ -9,14 +9,15 @@ use serde_json::Value;
 use crate::Breach;
 
 /// A library, and the only packages that may depend on it (apart from dev-dependencies).
-const ONLY_IN: [(&str, &[&str]); 8] = [
+const ONLY_IN: [(&str, &[&str]); 9] = [
     ("rdkafka", &["vuelve-kafka"]),
     ("redis", &["vuelve-store"]),
     ("tonic", &["vuelve-proto", "vuelve-runtime"]),
     ("kafka-protocol", &["vuelve-devbroker"]),
     ("lettre", &["vuelve-messaging"]),
     ("rustix", &["vuelve-kafka", "vuelve-testkit"]),
-    ("vuelve-devbroker", &["vuelve", "vuelve-testkit"]),
+    ("vuelve-devbroker", &["vuelve", "vuelve-testkit", "vuelve-simulation"]),
+    ("corosensei", &["vuelve-simulation"]),
     ("rand", &[]),
 ];
 

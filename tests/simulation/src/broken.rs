@@ -1,0 +1,42 @@
+//! Engines that are broken on purpose, by what they are given in place of a sound client or store: a check of the checker.
+
+/// How an engine is broken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, clap::ValueEnum)]
+pub enum Broken {
+    /// Offsets are sent without saying who commits them.
+    SkipsTheFence,
+    /// A commit is taken for done before the broker has answered.
+    AcknowledgesEarly,
+    /// After an abort the reader goes on where it was.
+    ForgetsToRewind,
+    /// The store is written before the transaction is committed.
+    WritesTheStoreFirst,
+    /// The changelog gets no header.
+    ForgetsTheHeader,
+    /// A takeover takes the last stable offset for the changelog's end.
+    TrustsTheStableOffset,
+    /// A claim whose outcome is not known is used once more.
+    ReusesAClaim,
+    /// The watermark is ahead of the marks.
+    FiresAhead,
+    /// A batch of timers alone sends no offsets.
+    TimersWithoutOffsets,
+    /// Every view of the store has the same generation.
+    SharesAGeneration,
+}
+
+impl Broken {
+    /// All of them.
+    pub const ALL: [Self; 10] = [
+        Self::SkipsTheFence,
+        Self::AcknowledgesEarly,
+        Self::ForgetsToRewind,
+        Self::WritesTheStoreFirst,
+        Self::ForgetsTheHeader,
+        Self::TrustsTheStableOffset,
+        Self::ReusesAClaim,
+        Self::FiresAhead,
+        Self::TimersWithoutOffsets,
+        Self::SharesAGeneration,
+    ];
+}

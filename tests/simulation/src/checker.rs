@@ -1,0 +1,293 @@
+//! Says what is wrong, by the invariant's name: from the input log, the other logs, the stores and the provider's book, and
+//! from nothing that the engine says of itself.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use bytes::Bytes;
+use devbroker::core::batch;
+use devbroker::core::log::Isolation;
+use devbroker::core::records::{self, Record};
+use devbroker::core::topics::TopicPartition;
+use journeys::JourneysState;
+use messaging::MessagingState;
+use schemas::{
+    ChangelogHeader, ChangelogRecord, MessageOutcome, MessageRequest, Outcome, RequestAction, StateContract, topic_name,
+};
+use stream::{Due, Service, Topology};
+
+use crate::SCHEMAS;
+use crate::clients::due_of;
+use crate::expected;
+use crate::workload::{PARTITIONS, PREFIX, Workload};
+use crate::world::World;
+
+/// An invariant that is broken.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Breach {
+    /// Its name.
+    pub invariant: &'static str,
+    /// What was found.
+    pub detail: String,
+}
+
+impl Breach {
+    /// Of an invariant.
+    pub fn new(invariant: &'static str, detail: String) -> Self {
+        Self { invariant, detail }
+    }
+}
+
+impl fmt::Display for Breach {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.invariant, self.detail)
+    }
+}
+
+fn at(dataset: &str, partition: i32) -> TopicPartition {
+    TopicPartition::new(topic_name(PREFIX, dataset), partition)
+}
+
+/// All committed records of a partition.
+fn committed(world: &World, at: &TopicPartition) -> Vec<Record> {
+    let Ok(log) = world.core.log(at) else { return Vec::new() };
+    let Ok(found) = log.fetch(log.log_start_offset(), usize::MAX, true, Isolation::ReadCommitted) else {
+        return Vec::new();
+    };
+    let aborted = found.aborted.unwrap_or_default();
+    let mut all = Vec::new();
+    for bytes in &found.batches {
+        let Ok(header) = batch::read_header(bytes) else { continue };
+        let hidden = header.is_transactional()
+            && aborted.iter().any(|aborted| {
+                aborted.producer_id == header.producer_id
+                    && (aborted.first_offset..=aborted.last_offset).contains(&header.base_offset)
+            });
+        if !header.is_control() && !hidden {
+            all.extend(records::read(&header, bytes).unwrap_or_default());
+        }
+    }
+    all
+}
+
+/// What a changelog's fold gives, up to its last header.
+struct Fold {
+    header: Option<(i64, ChangelogHeader)>,
+    states: BTreeMap<String, (Bytes, Due)>,
+}
+
+fn fold<S: StateContract>(world: &World, dataset: &str, partition: i32) -> Fold {
+    let mut fold = Fold { header: None, states: BTreeMap::new() };
+    let mut pending: Vec<Record> = Vec::new();
+    for record in committed(world, &at(dataset, partition)) {
+        if record.key.as_deref() != Some(b"\0") {
+            pending.push(record);
+            continue;
+        }
+        for record in pending.drain(..) {
+            let key = String::from_utf8_lossy(record.key.as_deref().unwrap_or_default()).into_owned();
+            match record.value {
+                None => drop(fold.states.remove(&key)),
+                Some(value) => {
+                    let due = record.headers.iter().find(|(name, _)| name == "vuelve-due");
+                    let due = due.and_then(|(_, value)| value.as_deref()).map(due_of).unwrap_or_default();
+                    fold.states.insert(key, (value, due));
+                }
+            }
+        }
+        let header = record.value.as_deref().and_then(|value| SCHEMAS.decode::<ChangelogRecord<S>>(value).ok());
+        if let Some(header) = header.and_then(|record| record.header) {
+            fold.header = Some((record.offset, header));
+        }
+    }
+    fold
+}
+
+fn services() -> [(&'static Topology, fn(&World, &str, i32) -> Fold); 2] {
+    [
+        (journeys::Journeys::topology(), fold::<JourneysState>),
+        (messaging::Messaging::topology(), fold::<MessagingState>),
+    ]
+}
+
+/// What is still to be done before the world is at rest; none if it is.
+pub fn left_to_do(world: &World, workload: &Workload) -> Option<String> {
+    for (topology, fold) in services() {
+        for partition in 0..PARTITIONS {
+            let place = || format!("{} {partition}", topology.service);
+            let Some((_, header)) = fold(world, topology.changelog, partition).header else {
+                return Some(format!("{} has no header", place()));
+            };
+            for input in topology.inputs {
+                let position = header.positions.iter().find(|position| position.dataset == input.dataset);
+                let position = position.map_or(0, |position| position.next_offset);
+                let end = world.core.log(&at(input.dataset, partition)).map_or(0, |log| log.end_offset());
+                if position < end {
+                    return Some(format!("{} has read {} up to {position} of {end}", place(), input.dataset));
+                }
+            }
+            if header.watermark < workload.end_ms() {
+                return Some(format!("{} is at the time {} of {}", place(), header.watermark, workload.end_ms()));
+            }
+        }
+    }
+    let requests = requests(world);
+    let outcomes = outcomes(world);
+    let missing = requests.iter().filter(|(_, request)| !outcomes.iter().any(|o| o.1.message_id == request.message_id));
+    missing.map(|(_, request)| format!("{} has no outcome", request.message_id)).next()
+}
+
+fn requests(world: &World) -> Vec<(i32, MessageRequest)> {
+    decoded(world, "messaging.requests", |value| {
+        SCHEMAS.decode::<MessageRequest>(value).ok().filter(|request| request.action == RequestAction::Request)
+    })
+}
+
+fn outcomes(world: &World) -> Vec<(i32, MessageOutcome)> {
+    decoded(world, "messaging.outcomes", |value| SCHEMAS.decode(value).ok())
+}
+
+fn decoded<T>(world: &World, dataset: &str, decode: impl Fn(&[u8]) -> Option<T>) -> Vec<(i32, T)> {
+    let mut all = Vec::new();
+    for partition in 0..PARTITIONS {
+        for record in committed(world, &at(dataset, partition)) {
+            all.extend(record.value.as_deref().and_then(&decode).map(|value| (partition, value)));
+        }
+    }
+    all
+}
+
+/// Everything that is wrong, once the world is at rest.
+pub fn check(world: &World, workload: &Workload) -> Vec<Breach> {
+    let mut breaches = Vec::new();
+    let requests = requests(world);
+    let outcomes = outcomes(world);
+    requests_are_exact(workload, &requests, &mut breaches);
+    outputs_keep_their_order(&requests, &mut breaches);
+    every_request_has_one_outcome(&requests, &outcomes, &mut breaches);
+    nothing_is_sent_twice(world, &outcomes, &mut breaches);
+    stores_are_the_fold(world, &mut breaches);
+    for dataset in ["platform.deadletters"] {
+        let letters: usize = (0..PARTITIONS).map(|partition| committed(world, &at(dataset, partition)).len()).sum();
+        if letters > 0 {
+            breaches.push(Breach::new("nothing_is_a_dead_letter", format!("{letters} are")));
+        }
+    }
+    breaches
+}
+
+fn requests_are_exact(workload: &Workload, requests: &[(i32, MessageRequest)], breaches: &mut Vec<Breach>) {
+    let expected = expected::reminders(workload);
+    let mut found: BTreeMap<(String, String, i64), u32> = BTreeMap::new();
+    for (_, request) in requests {
+        *found.entry((request.customer_id.clone(), request.template.clone(), request.due_at)).or_default() += 1;
+    }
+    for (reminder, count) in &found {
+        if *count > 1 {
+            breaches.push(Breach::new("requests_are_exact", format!("{reminder:?} was asked for {count} times")));
+        }
+    }
+    let expected: BTreeSet<(String, String, i64)> =
+        expected.into_iter().map(|(customer, template, due)| (customer, template.to_owned(), due)).collect();
+    let found: BTreeSet<_> = found.into_keys().collect();
+    for missing in expected.difference(&found) {
+        breaches.push(Breach::new("requests_are_exact", format!("{missing:?} is missing")));
+    }
+    for more in found.difference(&expected) {
+        breaches.push(Breach::new("requests_are_exact", format!("{more:?} should not be")));
+    }
+}
+
+fn outputs_keep_their_order(requests: &[(i32, MessageRequest)], breaches: &mut Vec<Breach>) {
+    let mut last: BTreeMap<&str, i64> = BTreeMap::new();
+    for (_, request) in requests {
+        let last = last.entry(&request.run_id).or_insert(i64::MIN);
+        if request.due_at < *last {
+            breaches.push(Breach::new("outputs_keep_their_order", format!("{} comes late", request.message_id)));
+        }
+        *last = (*last).max(request.due_at);
+    }
+}
+
+fn every_request_has_one_outcome(
+    requests: &[(i32, MessageRequest)],
+    outcomes: &[(i32, MessageOutcome)],
+    breaches: &mut Vec<Breach>,
+) {
+    let mut by_message: BTreeMap<&str, Vec<Outcome>> = BTreeMap::new();
+    for (_, outcome) in outcomes {
+        by_message.entry(&outcome.message_id).or_default().push(outcome.outcome);
+    }
+    let asked: BTreeSet<&str> = requests.iter().map(|(_, request)| request.message_id.as_str()).collect();
+    for message in &asked {
+        match by_message.get(message).map(Vec::as_slice) {
+            Some([_]) => {}
+            found => breaches.push(Breach::new("every_request_has_one_outcome", format!("{message}: {found:?}"))),
+        }
+    }
+    for message in by_message.keys().filter(|message| !asked.contains(*message)) {
+        breaches.push(Breach::new("every_request_has_one_outcome", format!("{message} was never asked for")));
+    }
+}
+
+fn nothing_is_sent_twice(world: &World, outcomes: &[(i32, MessageOutcome)], breaches: &mut Vec<Breach>) {
+    for (message, count) in &world.provider.taken {
+        if *count > 1 {
+            breaches.push(Breach::new("nothing_is_sent_twice", format!("{message} was sent {count} times")));
+        }
+    }
+    for (claim, count) in &world.provider.asked {
+        if *count > 1 {
+            breaches.push(Breach::new("a_claim_is_used_once", format!("{claim} was used {count} times")));
+        }
+    }
+    for (_, outcome) in outcomes {
+        let taken = world.provider.taken.get(&outcome.message_id).copied().unwrap_or(0);
+        let fits = match outcome.outcome {
+            Outcome::Sent => taken == 1,
+            Outcome::Unknown => taken <= 1,
+            _ => taken == 0,
+        };
+        if !fits {
+            let detail = format!("{} is {:?} and was sent {taken} times", outcome.message_id, outcome.outcome);
+            breaches.push(Breach::new("outcomes_say_what_was_sent", detail));
+        }
+    }
+}
+
+fn stores_are_the_fold(world: &World, breaches: &mut Vec<Breach>) {
+    for (topology, fold) in services() {
+        for partition in 0..PARTITIONS {
+            let place = || format!("{} {partition}", topology.service);
+            let Fold { header, states } = fold(world, topology.changelog, partition);
+            let Some((offset, header)) = header else { continue };
+            let view = world.redis.get(topology.service).and_then(|redis| redis.view(partition));
+            match view {
+                None => breaches.push(Breach::new("the_store_is_the_fold", format!("{} has no view", place()))),
+                Some(view) => {
+                    if view.position.header_offset != offset {
+                        let detail = format!("{} stands at {}, not {offset}", place(), view.position.header_offset);
+                        breaches.push(Breach::new("the_store_is_the_fold", detail));
+                    }
+                    let kept: BTreeMap<String, (Bytes, Due)> =
+                        view.states.iter().map(|(key, state)| (key.to_string(), state.clone())).collect();
+                    for key in kept.keys().chain(states.keys()).collect::<BTreeSet<_>>() {
+                        if kept.get(key) != states.get(key) {
+                            breaches
+                                .push(Breach::new("the_store_is_the_fold", format!("{} differs at {key}", place())));
+                        }
+                    }
+                }
+            }
+            let primary = topology.primary().dataset;
+            let position = header.positions.iter().find(|position| position.dataset == primary);
+            let group = format!("{PREFIX}.{}", topology.service);
+            let offset = world.core.committed_offset(&group, &at(primary, partition), true);
+            let offset = offset.ok().flatten().map(|offset| offset.offset);
+            if offset != position.map(|position| position.next_offset) {
+                let detail = format!("{}: {offset:?}, and the header says {position:?}", place());
+                breaches.push(Breach::new("group_offsets_are_the_headers", detail));
+            }
+        }
+    }
+}

@@ -1,0 +1,35 @@
+//! The real driver, engine and services in one thread, on virtual time, with faults drawn by a seed; and a checker that
+//! recomputes the outcome from the input log alone.
+//!
+//! A worker process is a coroutine that runs [`kafka::run_worker_on`]; each of its calls to the cluster or the store suspends
+//! it into the scheduler, which owns the time, the broker's pure core, the stores and the provider. To drop a coroutine is
+//! `kill -9`.
+//!
+//! Wanted properties:
+//! - whatever a seed does, it does again;
+//! - nothing in here knows what the engine should have done: [`expected`] reads the input log;
+//! - what is broken on purpose ([`broken`]) is found.
+
+pub mod broken;
+pub mod chance;
+pub mod checker;
+pub mod clients;
+mod definitions;
+pub mod expected;
+pub mod plan;
+pub mod provider;
+pub mod redis;
+pub mod run;
+pub mod workload;
+pub mod world;
+
+use std::sync::LazyLock;
+
+use schemas::Schemas;
+
+pub use broken::Broken;
+pub use checker::Breach;
+pub use run::{Options, Outcome, run};
+
+/// Every contract, without a registry.
+pub static SCHEMAS: LazyLock<Schemas> = LazyLock::new(Schemas::offline);

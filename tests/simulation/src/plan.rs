@@ -1,0 +1,173 @@
+//! What goes wrong in a run, drawn by its seed before it begins: so a fault can be left out to see whether it mattered.
+
+use std::collections::BTreeSet;
+
+use crate::chance::Chance;
+use crate::world::{Directive, MS, Micros, SECOND, World};
+
+/// What the network does to a message, in parts per million.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Network {
+    /// It is lost.
+    pub lost_ppm: u32,
+    /// It takes long.
+    pub slow_ppm: u32,
+    /// How long at most.
+    pub slowest: Micros,
+    /// The markers of a transaction land within so long, one by one.
+    pub marker_delay_ms: i64,
+    /// A call of the store fails, before or after it took place.
+    pub store_ppm: u32,
+}
+
+/// Something that goes wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// A process is killed.
+    Kill {
+        /// Which.
+        process: usize,
+        /// Started again after so long.
+        back_after: Micros,
+    },
+    /// A process is asked to stop.
+    Stop {
+        /// Which.
+        process: usize,
+        /// Started again after so long.
+        back_after: Micros,
+    },
+    /// A process is not scheduled for so long.
+    Freeze {
+        /// Which.
+        process: usize,
+        /// How long.
+        lasts: Micros,
+    },
+    /// The broker, and with it the coordinator, answers nobody for so long.
+    BrokerAway {
+        /// How long.
+        lasts: Micros,
+    },
+    /// A machine's wall clock is set.
+    Clock {
+        /// Of which process.
+        process: usize,
+        /// By how much it is off from then on.
+        offset_ms: i64,
+    },
+    /// A service's store is emptied.
+    StoreEmptied {
+        /// Of which service.
+        service: usize,
+    },
+    /// A service's store falls back to a copy from so long before.
+    StoreRolledBack {
+        /// Of which service.
+        service: usize,
+        /// How much earlier the copy was taken.
+        copied_before: Micros,
+    },
+    /// A service's store answers nobody for so long.
+    StoreAway {
+        /// Of which service.
+        service: usize,
+        /// How long.
+        lasts: Micros,
+    },
+    /// A service's store takes nothing for so long: its memory is full.
+    StoreFull {
+        /// Of which service.
+        service: usize,
+        /// How long.
+        lasts: Micros,
+    },
+}
+
+/// What goes wrong, and when.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Plan {
+    /// All the time.
+    pub network: Network,
+    /// At a time.
+    pub faults: Vec<(Micros, Fault)>,
+}
+
+/// The services, in the order of their numbers in a fault.
+pub const SERVICES: [&str; 2] = ["journeys", "messaging"];
+
+impl Plan {
+    /// Draws one for so many processes; faults come within `lasts`.
+    pub fn draw(chance: &mut Chance, processes: usize, lasts: Micros) -> Self {
+        let network = Network {
+            lost_ppm: *chance.one_of(&[0, 0, 1_000, 10_000]),
+            slow_ppm: *chance.one_of(&[0, 2_000, 20_000]),
+            slowest: *chance.one_of(&[300 * MS, 2 * SECOND, 7 * SECOND]),
+            marker_delay_ms: *chance.one_of(&[0, 5, 100, 900]),
+            store_ppm: *chance.one_of(&[0, 0, 3_000, 20_000]),
+        };
+        let count = chance.below(12);
+        let mut faults: Vec<(Micros, Fault)> =
+            (0..count).map(|_| (chance.between(SECOND / 2, lasts), Fault::draw(chance, processes))).collect();
+        faults.sort_by_key(|(at, _)| *at);
+        Self { network, faults }
+    }
+
+    /// Puts the faults into the world, but those with these numbers.
+    pub fn begin(&self, world: &mut World, dropped: &BTreeSet<usize>) {
+        for (number, (at, fault)) in self.faults.iter().enumerate() {
+            if dropped.contains(&number) {
+                continue;
+            }
+            let fault = *fault;
+            if let Fault::StoreRolledBack { service, copied_before } = fault {
+                let at = at.saturating_sub(copied_before);
+                world.after(at, move |world| world.store(service).copy());
+            }
+            world.after(*at, move |world| fault.strike(number, world));
+        }
+    }
+}
+
+impl Fault {
+    fn draw(chance: &mut Chance, processes: usize) -> Self {
+        let process = chance.below(processes as u64) as usize;
+        let service = chance.below(SERVICES.len() as u64) as usize;
+        match chance.below(16) {
+            0..=3 => Self::Kill { process, back_after: chance.between(50 * MS, 6 * SECOND) },
+            4 => Self::Stop { process, back_after: chance.between(50 * MS, 6 * SECOND) },
+            5..=7 => Self::Freeze { process, lasts: chance.between(200 * MS, 12 * SECOND) },
+            8 | 9 => Self::BrokerAway { lasts: chance.between(100 * MS, 8 * SECOND) },
+            10 => {
+                let hours = chance.between(0, 96) as i64 - 48;
+                Self::Clock { process, offset_ms: hours * 3_600_000 }
+            }
+            11 | 12 => Self::StoreEmptied { service },
+            13 => Self::StoreRolledBack { service, copied_before: chance.between(100 * MS, 5 * SECOND) },
+            14 => Self::StoreAway { service, lasts: chance.between(100 * MS, 6 * SECOND) },
+            _ => Self::StoreFull { service, lasts: chance.between(100 * MS, 3 * SECOND) },
+        }
+    }
+
+    fn strike(self, number: usize, world: &mut World) {
+        world.tell(|| format!("FAULT {number}: {self:?}"));
+        let now = world.now;
+        match self {
+            Self::Kill { process, back_after } => world.directives.push_back(Directive::Kill(process, back_after)),
+            Self::Stop { process, back_after } => world.directives.push_back(Directive::Stop(process, back_after)),
+            Self::Freeze { process, lasts } => world.machines[process].paused_until = now + lasts,
+            Self::BrokerAway { lasts } => world.broker_away_until = now + lasts,
+            Self::Clock { process, offset_ms } => world.machines[process].clock_offset_ms = offset_ms,
+            Self::StoreEmptied { service } => world.store(service).empty(),
+            Self::StoreRolledBack { service, .. } => world.store(service).roll_back(),
+            Self::StoreAway { service, lasts } => world.store(service).away_until = now + lasts,
+            Self::StoreFull { service, lasts } => world.store(service).full_until = now + lasts,
+        }
+    }
+}
+
+impl World {
+    fn store(&mut self, service: usize) -> &mut crate::redis::Redis {
+        self.redis.entry(SERVICES[service]).or_default()
+    }
+}

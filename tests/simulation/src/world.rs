@@ -1,0 +1,244 @@
+//! The world of one run: the broker, the stores, the provider, what is under way between them, and the time.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use devbroker::core::groups::{GroupReply, Ticket};
+use devbroker::core::{Core, CoreConfig};
+
+use crate::broken::Broken;
+use crate::chance::Chance;
+use crate::clients::member::MemberThread;
+use crate::plan::Network;
+use crate::provider::Provider;
+use crate::redis::Redis;
+
+/// Microseconds of virtual time.
+pub type Micros = u64;
+/// Which process.
+pub type ProcessId = usize;
+
+/// A millisecond.
+pub const MS: Micros = 1_000;
+/// A second.
+pub const SECOND: Micros = 1_000 * MS;
+
+/// What happens at a time, to the world.
+pub type Happening = Box<dyn FnOnce(&mut World) + Send>;
+
+/// What somebody wants of the scheduler.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Directive {
+    /// `kill -9`, and started again after so long.
+    Kill(ProcessId, Micros),
+    /// Asked to stop, and started again after so long.
+    Stop(ProcessId, Micros),
+}
+
+/// A machine's view of a process.
+#[derive(Clone, Debug, Default)]
+pub struct Machine {
+    /// The name of its slot.
+    pub name: String,
+    /// By how much its wall clock is off.
+    pub clock_offset_ms: i64,
+    /// It is not scheduled before this.
+    pub paused_until: Micros,
+    /// Counts its starts: what was under way for an earlier one reaches nobody.
+    pub incarnation: u64,
+}
+
+/// The world.
+pub struct World {
+    /// The present.
+    pub now: Micros,
+    /// The broker.
+    pub core: Core,
+    /// When the broker answers again.
+    pub broker_away_until: Micros,
+    /// Decides what the network and the machines do.
+    pub chance: Chance,
+    /// What the network does.
+    pub network: Network,
+    /// How the engine is broken, if it is.
+    pub broken: Option<Broken>,
+    /// By service.
+    pub redis: BTreeMap<&'static str, Redis>,
+    /// Sends the messages.
+    pub provider: Provider,
+    /// By process.
+    pub machines: Vec<Machine>,
+    /// By its number: the threads behind group members.
+    pub members: BTreeMap<u64, MemberThread>,
+    /// How far the shop's time was moved: what is due later must not have fired.
+    pub shop_time_ms: i64,
+    /// What was seen to be wrong while it ran: invariant and detail.
+    pub breaches: Vec<(&'static str, String)>,
+    /// For the scheduler.
+    pub directives: VecDeque<Directive>,
+    /// Told, if somebody wants to read it.
+    pub trace: Option<Vec<String>>,
+    pub(crate) names: u64,
+    happenings: BTreeMap<(Micros, u64), Happening>,
+    posted: u64,
+    tickets: BTreeMap<Ticket, u64>,
+}
+
+impl std::fmt::Debug for World {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("World").field("now", &self.now).finish_non_exhaustive()
+    }
+}
+
+/// A handle of the world.
+#[derive(Clone, Debug)]
+pub struct Shared(Arc<Mutex<World>>);
+
+impl Shared {
+    /// Of a world.
+    pub fn new(world: World) -> Self {
+        Self(Arc::new(Mutex::new(world)))
+    }
+
+    /// Never held while a process is suspended.
+    pub fn lock(&self) -> MutexGuard<'_, World> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// When virtual time begins: 2026-01-01T00:00:00Z.
+pub const BEGIN_MS: i64 = 1_767_225_600_000;
+
+impl World {
+    /// An empty one.
+    pub fn new(seed: u64, network: Network, broken: Option<Broken>, traced: bool) -> Self {
+        let config = CoreConfig {
+            seed,
+            min_session_timeout_ms: 100,
+            marker_delay_ms: network.marker_delay_ms,
+            compaction_min_dirty_bytes: 1 << 30,
+            ..CoreConfig::default()
+        };
+        Self {
+            now: 0,
+            core: Core::new(config),
+            broker_away_until: 0,
+            chance: Chance::new(seed ^ 0x6e65_7477_6f72_6b00),
+            network,
+            broken,
+            redis: BTreeMap::new(),
+            provider: Provider::default(),
+            machines: Vec::new(),
+            members: BTreeMap::new(),
+            shop_time_ms: BEGIN_MS,
+            breaches: Vec::new(),
+            directives: VecDeque::new(),
+            trace: traced.then(Vec::new),
+            names: 0,
+            happenings: BTreeMap::new(),
+            posted: 0,
+            tickets: BTreeMap::new(),
+        }
+    }
+
+    /// The broker's clock.
+    pub fn now_ms(&self) -> i64 {
+        BEGIN_MS + (self.now / MS) as i64
+    }
+
+    /// A line of the trace.
+    pub fn tell(&mut self, line: impl FnOnce() -> String) {
+        let now = self.now;
+        if let Some(trace) = &mut self.trace {
+            trace.push(format!("{:>10.3} {}", now as f64 / SECOND as f64, line()));
+        }
+    }
+
+    /// An invariant is broken.
+    pub fn breach(&mut self, invariant: &'static str, detail: String) {
+        self.tell(|| format!("BREACH {invariant}: {detail}"));
+        self.breaches.push((invariant, detail));
+    }
+
+    /// Something happens in so long.
+    pub fn after(&mut self, delay: Micros, happening: impl FnOnce(&mut World) + Send + 'static) {
+        self.posted += 1;
+        self.happenings.insert((self.now + delay, self.posted), Box::new(happening));
+    }
+
+    /// When the next thing happens by itself.
+    pub fn next_happening(&self) -> Option<Micros> {
+        self.happenings.first_key_value().map(|((at, _), _)| *at)
+    }
+
+    /// Lets happen what is due.
+    pub fn happen(&mut self) {
+        while let Some(entry) = self.happenings.first_entry()
+            && entry.key().0 <= self.now
+        {
+            let happening = entry.remove();
+            happening(self);
+        }
+        self.deliver();
+    }
+
+    /// Lets time pass for the broker.
+    pub fn tick(&mut self) {
+        let now_ms = self.now_ms();
+        self.core.tick(now_ms);
+        self.deliver();
+    }
+
+    /// Whether the broker answers.
+    pub fn broker_answers(&self) -> bool {
+        self.now >= self.broker_away_until
+    }
+
+    /// A member waits for this answer.
+    pub fn await_ticket(&mut self, ticket: Ticket, member: u64) {
+        self.tickets.insert(ticket, member);
+    }
+
+    /// Group replies find their members.
+    pub fn deliver(&mut self) {
+        let _ = self.core.take_progress();
+        for (ticket, reply) in self.core.take_replies() {
+            let delay = self.latency();
+            let now = self.now;
+            if let Some(number) = self.tickets.remove(&ticket)
+                && let Some(member) = self.members.get_mut(&number)
+            {
+                member.reply(ticket, reply, now + delay);
+            }
+        }
+    }
+
+    /// How long a message takes.
+    pub fn latency(&mut self) -> Micros {
+        let network = self.network;
+        if self.chance.parts_per_million(network.slow_ppm) {
+            self.chance.between(50 * MS, network.slowest)
+        } else {
+            self.chance.between(200, 3 * MS)
+        }
+    }
+
+    /// Whether a message is lost.
+    pub fn loses(&mut self) -> bool {
+        let parts = self.network.lost_ppm;
+        self.chance.parts_per_million(parts)
+    }
+
+    /// No more faults.
+    pub fn calm_down(&mut self) {
+        self.network = Network { marker_delay_ms: self.network.marker_delay_ms, ..Network::default() };
+        self.provider.is_fair = true;
+        for redis in self.redis.values_mut() {
+            redis.calm_down();
+        }
+        self.tell(|| "the faults stop".to_owned());
+    }
+}
+
+/// A reply that somebody waits for.
+pub type Reply = (Ticket, GroupReply);
