@@ -6,7 +6,7 @@ use std::fmt;
 
 use bytes::Bytes;
 use devbroker::core::batch;
-use devbroker::core::log::Isolation;
+use devbroker::core::log::{Isolation, PartitionLog};
 use devbroker::core::records::{self, Record};
 use devbroker::core::topics::TopicPartition;
 use journeys::JourneysState;
@@ -110,11 +110,20 @@ fn services() -> [(&'static Topology, fn(&World, &str, i32) -> Fold); 2] {
     ]
 }
 
+/// How much was written to all logs: as long as it rises, the world is not at rest.
+pub fn written(world: &World) -> i64 {
+    world.core.topics().flat_map(|topic| &topic.partitions).map(PartitionLog::end_offset).sum()
+}
+
 /// What is still to be done before the world is at rest; none if it is.
 pub fn left_to_do(world: &World, workload: &Workload) -> Option<String> {
     for (topology, fold) in services() {
         for partition in 0..PARTITIONS {
             let place = || format!("{} {partition}", topology.service);
+            let open = world.core.log(&at(topology.changelog, partition));
+            if open.is_ok_and(|log| log.last_stable_offset() < log.end_offset()) {
+                return Some(format!("{} has an open transaction", place()));
+            }
             let Some((_, header)) = fold(world, topology.changelog, partition).header else {
                 return Some(format!("{} has no header", place()));
             };

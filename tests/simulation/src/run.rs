@@ -198,6 +198,7 @@ pub fn run(seed: u64, options: &Options) -> Outcome {
         workload.begin(&mut world, PACE);
         plan.begin(&mut world, &options.dropped);
         world.after(shop_ends, World::calm_down);
+        world.after(shop_ends + SECOND, World::let_time_go_on);
     }
     let end = catch_unwind(AssertUnwindSafe(|| simulation.go(&workload, shop_ends)));
     let mut world = shared.lock();
@@ -257,7 +258,7 @@ impl Simulation {
     /// Until it is at rest, or should be.
     fn go(&mut self, workload: &Workload, shop_ends: Micros) -> Option<String> {
         let (mut next_tick, mut next_look) = (TICK, shop_ends + LOOK);
-        let mut at_rest_since = None;
+        let (mut at_rest_since, mut written) = (None, 0);
         loop {
             let process = self.next_process();
             let (member, happening) = {
@@ -289,7 +290,14 @@ impl Simulation {
             }
             if next_look <= now {
                 next_look = now + LOOK;
-                let left = checker::left_to_do(&self.shared.lock(), workload);
+                let (left, total) = {
+                    let world = self.shared.lock();
+                    (checker::left_to_do(&world, workload), checker::written(&world))
+                };
+                if std::mem::replace(&mut written, total) != total {
+                    at_rest_since = None;
+                }
+                self.shared.lock().time_goes_on = left.is_some();
                 match (&left, at_rest_since) {
                     (None, None) => at_rest_since = Some(now),
                     (None, Some(since)) if now - since >= RESTS => return None,

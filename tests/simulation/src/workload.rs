@@ -10,7 +10,7 @@ use schemas::{Contact, EventKind, Mark, MarkEntry, OutputBound, Product, Storefr
 use crate::SCHEMAS;
 use crate::chance::Chance;
 use crate::clients::partition_of;
-use crate::world::{BEGIN_MS, MS, Micros, World};
+use crate::world::{BEGIN_MS, MS, Micros, SECOND, World};
 
 /// The prefix of the installation.
 pub const PREFIX: &str = "vuelve";
@@ -152,6 +152,14 @@ impl World {
             let partition = partition_of(click.customer.as_bytes(), PARTITIONS);
             self.append("storefront.events", partition, click.customer.as_bytes(), &value);
         }
+    }
+
+    /// Marks are followed from when a worker starts, and a shop's time never stands still: whoever missed one hears the next.
+    pub(crate) fn let_time_go_on(&mut self) {
+        if self.time_goes_on {
+            self.append_mark(self.shop_time_ms + MINUTE_MS);
+        }
+        self.after(SECOND, Self::let_time_go_on);
     }
 
     /// Of all partitions upstream, all before this time is done.

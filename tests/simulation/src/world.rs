@@ -72,6 +72,8 @@ pub struct World {
     pub members: BTreeMap<u64, MemberThread>,
     /// How far the shop's time was moved: what is due later must not have fired.
     pub shop_time_ms: i64,
+    /// Somebody may have missed how far it came, so it goes on.
+    pub time_goes_on: bool,
     /// What was seen to be wrong while it ran: invariant and detail.
     pub breaches: Vec<(&'static str, String)>,
     /// For the scheduler.
@@ -131,6 +133,7 @@ impl World {
             machines: Vec::new(),
             members: BTreeMap::new(),
             shop_time_ms: BEGIN_MS,
+            time_goes_on: true,
             breaches: Vec::new(),
             directives: VecDeque::new(),
             trace: traced.then(Vec::new),
