@@ -3,7 +3,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 CARGO ?= cargo
 
-.PHONY: help demo check test format lint tidy fast-tests tests parts bench
+.PHONY: help demo check test format lint tidy fast-tests tests parts bench simulate
 
 help: ## What can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -32,6 +32,10 @@ parts: ## Installs and fetches the real parts that the tests run: Kafka, the reg
 
 tests: parts
 	$(CARGO) test --workspace
+
+SEEDS ?= 1000
+simulate: ## Driver, engine and services on virtual time, with faults by seed; SEEDS=100000 for more, SIMULATE_FLAGS="--seed 7" for one
+	$(CARGO) run --release -p vuelve-simulation --bin simulate -- --seeds $(SEEDS) $(SIMULATE_FLAGS)
 
 bench: ## How fast it is, beside plain Kafka clients; BENCH_FLAGS="--events 100000" and others (--help) go to it
 	$(CARGO) build --release -p vuelve

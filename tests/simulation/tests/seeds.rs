@@ -1,0 +1,46 @@
+//! Some thousands of seeds, and the broken engines.
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use simulation::{Broken, Options, run};
+
+/// So many take about a minute on two cores.
+const SEEDS: u64 = 1_200;
+
+/// The first seeds from 1 on, at most so many, that break an invariant: each with how to repeat it.
+fn failures(seeds: u64, broken: Option<Broken>, enough: usize) -> Vec<String> {
+    let (next, failures) = (AtomicU64::new(1), Mutex::new(Vec::new()));
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                loop {
+                    let seed = next.fetch_add(1, Ordering::Relaxed);
+                    if seed > seeds || failures.lock().expect("no panic before").len() >= enough {
+                        return;
+                    }
+                    let outcome = run(seed, &Options { broken, ..Options::default() });
+                    if let Some(breach) = outcome.breaches.first() {
+                        let repeat = format!("cargo run -p vuelve-simulation --bin simulate -- --seed {seed}");
+                        failures.lock().expect("no panic before").push(format!("{breach}\n  repeat it: {repeat}"));
+                    }
+                }
+            });
+        }
+    });
+    failures.into_inner().expect("no panic before")
+}
+
+#[test]
+fn whatever_goes_wrong_each_reminder_is_asked_for_once_and_sent_at_most_once() {
+    let failures = failures(SEEDS, None, 3);
+    assert!(failures.is_empty(), "{}", failures.join("\n"));
+}
+
+#[test]
+fn a_seed_gives_the_same_run_again() {
+    for seed in 1..20 {
+        let [first, second] = [(); 2].map(|()| run(seed, &Options::default()));
+        assert_eq!((first.fingerprint, first.lasted), (second.fingerprint, second.lasted), "seed {seed}");
+    }
+}
