@@ -44,3 +44,22 @@ fn a_seed_gives_the_same_run_again() {
         assert_eq!((first.fingerprint, first.lasted), (second.fingerprint, second.lasted), "seed {seed}");
     }
 }
+
+/// Each with the number of seeds within which it has to be found. `WritesTheStoreFirst`, `FiresAhead` and
+/// `SharesAGeneration` are not among them: no seed up to 100 shows them.
+const FOUND_WITHIN: [(Broken, u64); 7] = [
+    (Broken::SkipsTheFence, 100),
+    (Broken::AcknowledgesEarly, 100),
+    (Broken::ForgetsToRewind, 20),
+    (Broken::ForgetsTheHeader, 5),
+    (Broken::TrustsTheStableOffset, 100),
+    (Broken::ReusesAClaim, 30),
+    (Broken::TimersWithoutOffsets, 40),
+];
+
+#[test]
+fn an_engine_that_is_broken_is_found_within_so_many_seeds() {
+    for (broken, seeds) in FOUND_WITHIN {
+        assert!(!failures(seeds, Some(broken), 1).is_empty(), "{broken:?} is not found within {seeds} seeds");
+    }
+}
