@@ -297,7 +297,9 @@ impl Simulation {
                 if std::mem::replace(&mut written, total) != total {
                     at_rest_since = None;
                 }
-                self.shared.lock().time_goes_on = left.is_some();
+                // What is only under way ends by itself, and ends sooner if time does not begin more of it.
+                let waits_for_time = left.as_ref().is_some_and(|why| !why.ends_with("has an open transaction"));
+                self.shared.lock().time_goes_on = waits_for_time;
                 match (&left, at_rest_since) {
                     (None, None) => at_rest_since = Some(now),
                     (None, Some(since)) if now - since >= RESTS => return None,
