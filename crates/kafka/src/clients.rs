@@ -16,6 +16,8 @@ use crate::KafkaFailure;
 
 /// After a question that was not answered.
 const ASK_AGAIN: Duration = Duration::from_millis(100);
+/// After so long without a request a transactional producer's connection is closed; the next request opens it again.
+const IDLE: Duration = Duration::from_secs(4);
 /// The largest record that is sent: what any producer could write to a topic, and the headers of a dead letter.
 const MAX_RECORD_BYTES: usize = (1 << 20) + (64 << 10);
 
@@ -89,7 +91,10 @@ impl Cluster {
             .set("transactional.id", transactional_id)
             .set("transaction.timeout.ms", self.transaction_timeout.as_millis().to_string())
             .set("linger.ms", "0")
-            .set("queue.buffering.max.messages", "1000000");
+            .set("queue.buffering.max.messages", "1000000")
+            // A request to the group's coordinator that was dropped from the metadata for a moment, as a broker that starts is,
+            // waits without end for any connection to change (librdkafka 2.12, issue 5511): so an idle one is closed.
+            .set("connections.max.idle.ms", IDLE.as_millis().to_string());
         config
     }
 

@@ -252,7 +252,7 @@ impl<'a, S: Service> Driver<'a, S> {
                 }
                 // Whether or not the reader could be told: the group is answered.
                 let given_up = self.give_up(&partitions);
-                self.group.given_back()?;
+                self.group.given_back(lost)?;
                 given_up?;
             }
         }
