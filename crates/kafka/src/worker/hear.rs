@@ -28,9 +28,13 @@ const HEARD_BETWEEN_LOOKS: usize = 500;
 impl<S: Service> Driver<'_, S> {
     pub(super) fn read_tables(&mut self) -> Result<(), KafkaFailure> {
         let (worker, schemas, options) = (&mut self.worker, &self.schemas, self.options);
-        let broadcasts = &self.broadcasts;
-        retry(self.stopped, self.report, || {
+        let (broadcasts, stopped) = (&self.broadcasts, self.stopped);
+        retry(stopped, self.report, || {
             broadcasts.read_tables(Duration::from_secs(10), |table, message| {
+                // However long a table is: who asks is alive.
+                if stopped() {
+                    return Err(KafkaFailure::Installation("stopped while reading the tables".to_owned()));
+                }
                 apply_table(worker, schemas, options, table, message)
             })
         })?;
