@@ -16,8 +16,6 @@ use crate::KafkaFailure;
 
 /// After a question that was not answered.
 const ASK_AGAIN: Duration = Duration::from_millis(100);
-/// After so long without a request a transactional producer's connection is closed; the next request opens it again.
-const IDLE: Duration = Duration::from_secs(4);
 /// The largest record that is sent: what any producer could write to a topic, and the headers of a dead letter.
 const MAX_RECORD_BYTES: usize = (1 << 20) + (64 << 10);
 
@@ -92,9 +90,13 @@ impl Cluster {
             .set("transaction.timeout.ms", self.transaction_timeout.as_millis().to_string())
             .set("linger.ms", "0")
             .set("queue.buffering.max.messages", "1000000")
-            // A request to the group's coordinator that was dropped from the metadata for a moment, as a broker that starts is,
-            // waits without end for any connection to change (librdkafka 2.12, issue 5511): so an idle one is closed.
-            .set("connections.max.idle.ms", IDLE.as_millis().to_string());
+            // A request for the group's coordinator waits without end where a broker that starts dropped out of the metadata for
+            // a moment (librdkafka 2.12, issue 5511): the client waits for a connection that it has given up itself, and looks
+            // again only when another changes. So it forgets soon which broker that was (the age of metadata counts for
+            // coordinators, too), and an idle connection is closed, which is a change. Below 4 s that has no jitter.
+            .set("topic.metadata.refresh.interval.ms", "1000")
+            .set("metadata.max.age.ms", "2000")
+            .set("connections.max.idle.ms", "3999");
         config
     }
 

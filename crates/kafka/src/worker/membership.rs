@@ -120,12 +120,11 @@ impl Membership {
     }
 
     /// Answers that partitions were given back. Where they were lost the client comes back to the group by itself, as a slot
-    /// that was away, and what holds for a first join holds again.
+    /// that was away, and what holds for a first join holds again. One that was fenced needs no answer.
     pub(super) fn given_back(&mut self, lost: bool) -> Result<(), KafkaFailure> {
-        if lost {
-            self.join()?;
-        }
-        answer(&self.client, false).map_err(|source| KafkaFailure::of("unassigning", source))
+        let joined = if lost { self.join() } else { Ok(()) };
+        let answered = answer(&self.client, false).map_err(|source| KafkaFailure::of("unassigning", source));
+        if self.is_fenced() { Ok(()) } else { joined.and(answered) }
     }
 
     /// What fences a transaction's offsets; none before it has joined.
