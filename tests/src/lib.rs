@@ -9,6 +9,7 @@ pub mod installation;
 pub mod newer;
 pub mod result;
 pub mod scene;
+pub mod soak;
 
 use std::path::{Path, PathBuf};
 

@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used, reason = "a test may fail by it")]
 
 use std::path::Path;
+use std::time::Duration;
 
 use tests::clickstream::Stream;
 use tests::faults;
@@ -67,4 +68,17 @@ fn with_a_broker_that_is_killed_stands_still_and_has_no_room_left() {
 fn with_a_network_that_is_cut_silent_and_slow_between_half_of_the_processes_and_the_broker_or_redis() {
     let faults = is_exact_under("network", HALF, |scene| faults::network(scene, 16, 600));
     assert_eq!(faults.len(), 8, "{faults:?}");
+}
+
+/// `make soak KILLS=1000`
+#[test]
+#[ignore = "takes hours: make soak"]
+fn soak() {
+    let number = |name: &str| std::env::var(name).ok().map(|value| value.parse::<u64>().unwrap());
+    let soak = tests::soak::Soak {
+        kills: number("KILLS").map_or(1_000, |kills| usize::try_from(kills).unwrap()),
+        limit: number("SOAK_MINUTES").map(Duration::from_mins),
+        log: std::env::var_os("SOAK_LOG").map_or_else(|| tests::root().join("target/soak.jsonl"), Into::into),
+    };
+    println!("{}", soak.run().unwrap());
 }
