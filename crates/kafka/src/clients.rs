@@ -89,14 +89,7 @@ impl Cluster {
             .set("transactional.id", transactional_id)
             .set("transaction.timeout.ms", self.transaction_timeout.as_millis().to_string())
             .set("linger.ms", "0")
-            .set("queue.buffering.max.messages", "1000000")
-            // A request for the group's coordinator waits without end where a broker that starts dropped out of the metadata for
-            // a moment (librdkafka 2.12, issue 5511): the client waits for a connection that it has given up itself, and looks
-            // again only when another changes. So it forgets soon which broker that was (the age of metadata counts for
-            // coordinators, too), and an idle connection is closed, which is a change. Below 4 s that has no jitter.
-            .set("topic.metadata.refresh.interval.ms", "1000")
-            .set("metadata.max.age.ms", "2000")
-            .set("connections.max.idle.ms", "3999");
+            .set("queue.buffering.max.messages", "1000000");
         config
     }
 

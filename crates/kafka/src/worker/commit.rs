@@ -57,7 +57,7 @@ impl<S: Service> Driver<'_, S> {
         };
         let began = Instant::now();
         self.claimed_at = boot_time();
-        let outcome = self.transactions.commit(batch, &group, &mut self.spans);
+        let outcome = self.transactions.commit(batch, group, &mut self.spans);
         if began.elapsed() > self.options.cluster.session_timeout / 2 {
             self.disturbed_at = Some(Instant::now());
         }

@@ -5,7 +5,7 @@
 //! - an answer that was lost is never guessed: the producer is made anew, which settles it, and the log is asked.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::time::{Duration, Instant};
 
 use rdkafka::config::RDKafkaLogLevel;
@@ -28,6 +28,8 @@ use super::spans::Spans;
 pub(crate) const HEADER_KEY: &str = "\0";
 /// How long the client is left alone with the end of a transaction.
 const STEP: Duration = Duration::from_millis(200);
+/// After its time-out a call has so long to return.
+const GRACE: Duration = Duration::from_secs(2);
 /// Names the writer of a changelog record.
 pub(super) const WRITER_HEADER: &str = "vuelve-writer";
 /// What a key waits for, on its changelog record: the four lanes, 8 bytes each, big-endian milliseconds; `i64::MIN` for none.
@@ -51,6 +53,8 @@ pub(super) enum Outcome {
 /// Why a transaction was not committed.
 enum Failure {
     Client(KafkaError),
+    /// A call of the client did not return.
+    Stuck,
     Unwritable(Partition, String),
 }
 
@@ -111,7 +115,7 @@ pub(super) struct Transactions {
     topology: &'static Topology,
     schemas: Schemas,
     transactional_id: String,
-    producer: BaseProducer<DeliveryContext>,
+    producer: Arc<BaseProducer<DeliveryContext>>,
     /// By output: by partition: all that this worker's predecessors and this worker wrote lies below.
     bounds: Vec<(&'static str, Vec<i64>)>,
     buffer: Vec<u8>,
@@ -127,7 +131,7 @@ impl Transactions {
     ) -> Result<Self, KafkaFailure> {
         let bounds = topology.outputs.iter().map(|dataset| (*dataset, vec![0; cluster.partitions as usize]));
         Ok(Self {
-            producer: initialised(cluster, transactional_id)?,
+            producer: Arc::new(initialised(cluster, transactional_id)?),
             cluster: cluster.clone(),
             topology,
             schemas: schemas.clone(),
@@ -139,7 +143,7 @@ impl Transactions {
 
     /// After [`Outcome::Rebuild`].
     pub(super) fn rebuild(&mut self) -> Result<(), KafkaFailure> {
-        self.producer = initialised(&self.cluster, &self.transactional_id)?;
+        self.producer = Arc::new(initialised(&self.cluster, &self.transactional_id)?);
         Ok(())
     }
 
@@ -155,7 +159,7 @@ impl Transactions {
     pub(super) fn commit<S: Service>(
         &mut self,
         batch: &Batch<S>,
-        group: &ConsumerGroupMetadata,
+        group: ConsumerGroupMetadata,
         spans: &mut Spans,
     ) -> Outcome {
         *self.deliveries() = Deliveries::default();
@@ -164,6 +168,9 @@ impl Transactions {
         match result {
             Ok(headers) => Outcome::Committed(headers),
             Err(Failure::Client(error)) => self.give_up(error),
+            Err(Failure::Stuck) => {
+                Outcome::Rebuild(KafkaError::MessageProduction(RDKafkaErrorCode::OperationTimedOut))
+            }
             Err(Failure::Unwritable(partition, reason)) => match self.abort() {
                 Ok(()) => Outcome::Unwritable(partition, reason),
                 Err(error) => Outcome::Rebuild(error),
@@ -174,7 +181,7 @@ impl Transactions {
     fn try_commit<S: Service>(
         &mut self,
         batch: &Batch<S>,
-        group: &ConsumerGroupMetadata,
+        group: ConsumerGroupMetadata,
         spans: &mut Spans,
     ) -> Result<HashMap<Partition, Option<i64>>, Failure> {
         self.producer.begin_transaction()?;
@@ -192,7 +199,10 @@ impl Transactions {
             offsets.add_partition_offset(&primary, partition.partition, Offset::Offset(partition.primary_offset))?;
         }
         let limit = self.cluster.transaction_timeout;
-        retrying(limit, || self.producer.send_offsets_to_transaction(&offsets, group, limit))?;
+        let producer = Arc::clone(&self.producer);
+        returning(limit + GRACE, move || {
+            retrying(limit, || producer.send_offsets_to_transaction(&offsets, &group, limit))
+        })?;
         self.wait_for_deliveries()?;
         let headers = self.header_offsets(batch);
         self.raise_own_bounds();
@@ -408,6 +418,18 @@ fn retrying(limit: Duration, mut call: impl FnMut() -> Result<(), KafkaError>) -
             result => return result,
         }
     }
+}
+
+/// What a call answers that may never return; then it is left behind with the producer that it waits on. Where the group's
+/// coordinator drops out of the metadata for a moment, the client's request to it can wait without end, whatever the call's
+/// time-out says (librdkafka 2.12, issue 5511).
+fn returning(limit: Duration, call: impl FnOnce() -> Result<(), KafkaError> + Send + 'static) -> Result<(), Failure> {
+    let (answer, answered) = mpsc::sync_channel(1);
+    let calling = std::thread::Builder::new().name("offsets".to_owned()).spawn(move || drop(answer.send(call())));
+    if calling.is_err() {
+        return Err(Failure::Client(KafkaError::MessageProduction(RDKafkaErrorCode::CriticalSystemResource)));
+    }
+    Ok(answered.recv_timeout(limit).map_err(|_| Failure::Stuck)??)
 }
 
 /// What is wrong with a record itself is wrong again the next time; everything else may pass.
