@@ -153,7 +153,7 @@ impl<S: Service> Worker<S> {
     }
 
     /// Tells those who wait in a lane, which they then leave. Where the store has more of them, they have to: it would name
-    /// the same ones again.
+    /// the same ones again. Unless this batch itself made those leave whom the store named: it names others after the commit.
     fn tell(
         &mut self,
         asked: Asked,
@@ -164,7 +164,8 @@ impl<S: Service> Worker<S> {
     ) -> Result<(), Failed> {
         self.look_again |= more;
         let told = due.len();
-        let mut left = 0;
+        let part = self.parts.get(&asked.partition);
+        let mut left = usize::from(told == 0 && part.is_some_and(|part| part.slots.values().any(|slot| slot.dirty)));
         for (_, key) in due {
             let disposition = self.step(asked.partition, &key, Step::of(cause.clone()))?;
             self.batch.records += 1;
