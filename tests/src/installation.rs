@@ -91,7 +91,7 @@ impl Installation {
              [store]\n{store}\n\
              [links]\nkeys_file = \"{}\"\naddress_secret_file = \"{}\"\n\
              [admin]\nlisten = \"127.0.0.1:0\"\n[grpc]\nlisten = \"127.0.0.1:0\"\n\
-             [telemetry]\nlog_format = \"text\"\n\
+             [telemetry]\nlog_format = \"text\"\n[host]\nstall_limit = \"48s\"\n\
              [ingestion.door]\nlisten = \"127.0.0.1:{door}\"\n\
              [[ingestion.door.write_keys]]\nid = \"test\"\nshop = \"test\"\nkey_file = \"{}\"\n{more}",
             kafka.bootstrap_servers(),
