@@ -168,9 +168,7 @@ impl Transactions {
         match result {
             Ok(headers) => Outcome::Committed(headers),
             Err(Failure::Client(error)) => self.give_up(error),
-            Err(Failure::Stuck) => {
-                Outcome::Rebuild(KafkaError::MessageProduction(RDKafkaErrorCode::OperationTimedOut))
-            }
+            Err(Failure::Stuck) => Outcome::Rebuild(KafkaError::MessageProduction(RDKafkaErrorCode::OperationTimedOut)),
             Err(Failure::Unwritable(partition, reason)) => match self.abort() {
                 Ok(()) => Outcome::Unwritable(partition, reason),
                 Err(error) => Outcome::Rebuild(error),

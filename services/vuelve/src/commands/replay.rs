@@ -101,7 +101,9 @@ impl Replay {
         if !summary.dead_letters.is_empty() {
             let reasons = summary.dead_letters.iter().map(|(reason, count)| format!("{reason}: {count}"));
             let reasons = reasons.collect::<Vec<_>>().join(", ");
-            tell(&format!("vuelve: not everything could be processed, and what could not is no part of this ({reasons})\n"));
+            tell(&format!(
+                "vuelve: not everything could be processed, and what could not is no part of this ({reasons})\n"
+            ));
         }
         Ok(ExitCode::SUCCESS)
     }

@@ -180,6 +180,7 @@ fn what_could_not_be_processed_is_counted_by_reason_and_told() {
     let reasons = summary["dead_letters"].as_object().unwrap();
     assert_eq!(reasons.values().map(|count| count.as_u64().unwrap()).collect::<Vec<_>>(), [2], "{summary}");
     let reason = reasons.keys().next().unwrap();
-    let told = format!("vuelve: not everything could be processed, and what could not is no part of this ({reason}: 2)\n");
+    let told =
+        format!("vuelve: not everything could be processed, and what could not is no part of this ({reason}: 2)\n");
     assert!(err(&output).ends_with(&told), "{}", err(&output));
 }
