@@ -2,7 +2,8 @@
 
 Only committed records are read. Each becomes a line of JSON: key, partition, offset, timestamp (milliseconds), headers
 and value, which the Avro deserializer reads with the registry's schemas (with `--raw`, the bytes in base64; with
-`--bytes`, those beside it; with `--latest`, only the last record of each key). A record that can't be read ends it with exit code 1 and names the record.
+`--bytes`, those beside it; with `--latest`, only the last record of each key). A record that can't be read ends it with
+exit code 1 and names the record.
 """
 
 import argparse

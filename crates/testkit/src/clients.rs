@@ -109,13 +109,13 @@ pub fn ends(
     let questions: Vec<String> = each.flat_map(|place| ["-t".to_owned(), place]).collect();
     let arguments: Vec<&str> = ["-Q"].into_iter().chain(questions.iter().map(String::as_str)).collect();
     let answer = kcat(bootstrap_servers, &arguments, limit)?;
-    // topic [0] offset 12
+    // topic [0] offset 12, and between such lines, after a `%`, what the client has to say.
     let line = |line: &str| {
         let [topic, partition, "offset", offset] = line.split_whitespace().collect::<Vec<_>>()[..] else { return None };
         let partition = partition.trim_matches(['[', ']']).parse().ok()?;
         Some(((topic.to_owned(), partition), offset.parse().ok()?))
     };
-    let ends = answer.lines().filter(|text| !text.trim().is_empty());
+    let ends = answer.lines().filter(|text| !text.trim().is_empty() && !text.starts_with('%'));
     ends.map(|text| line(text).ok_or_else(|| Error::new("kcat", format!("answers {text:?}")))).collect()
 }
 
