@@ -3,7 +3,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 CARGO ?= cargo
 
-.PHONY: help demo check test format lint tidy fast-tests tests parts bench simulate
+.PHONY: help demo check test format lint tidy fast-tests tests parts bench soak simulate
 
 help: ## What can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -40,3 +40,8 @@ simulate: ## Driver, engine and services on virtual time, with faults by seed; S
 bench: ## How fast it is, beside plain Kafka clients; BENCH_FLAGS="--events 100000" and others (--help) go to it
 	$(CARGO) build --release -p vuelve
 	$(CARGO) bench -p vuelve-tests --bench pipeline -- $(BENCH_FLAGS)
+
+soak: parts ## Faults until there were KILLS kills and the others in proportion; goes on where it ended (target/soak.jsonl); SOAK_MINUTES ends it
+	$(CARGO) build -p vuelve
+	KILLS=$(or $(KILLS),1000) $(if $(SOAK_MINUTES),SOAK_MINUTES=$(SOAK_MINUTES)) \
+		$(CARGO) test -p vuelve-tests --test exactly_once -- --ignored --exact soak --nocapture

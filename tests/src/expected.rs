@@ -29,46 +29,95 @@ const TEMPLATES: [&str; 3] = ["cart-reminder-1", "cart-reminder-2", "cart-remind
 /// After the last addition, in seconds.
 const DUE: [i64; 3] = [3_600, 24 * 3_600, 72 * 3_600];
 
+/// An event of a clickstream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Click {
+    /// Whose it is.
+    pub customer: String,
+    /// What it is about.
+    pub product: String,
+    /// When it happened, in seconds since 1970.
+    pub seconds: i64,
+    /// view, cart or buy.
+    pub event: String,
+}
+
+/// What a batch computation looks at of an addition or a purchase.
+#[derive(Clone, Copy, Debug)]
+struct Step {
+    /// The customer's time: it goes on with her events and never back.
+    now: i64,
+    /// When it happened.
+    happened: i64,
+    bought: bool,
+    /// The latest of the purchases up to it.
+    last_bought: i64,
+}
+
 /// Computes it from `customer_id,product_id,unix_seconds,event` lines.
 pub fn cart_recovery(file: &Path) -> anyhow::Result<CartRecovery> {
+    Ok(cart_recovery_of(&clicks(file)?))
+}
+
+/// The lines of a file.
+pub fn clicks(file: &Path) -> anyhow::Result<Vec<Click>> {
     let reader = BufReader::new(flate2::read::MultiGzDecoder::new(std::fs::File::open(file)?));
-    // (seconds, bought): views change nothing.
-    let mut customers: BTreeMap<String, Vec<(i64, bool)>> = BTreeMap::new();
+    let mut clicks = Vec::new();
     for line in reader.lines().skip(1) {
         let line = line?;
         let fields: Vec<&str> = line.split(',').collect();
-        let [customer, _, seconds, event] = fields[..] else { anyhow::bail!("not four fields: {line}") };
-        let seconds: i64 = seconds.parse().context("seconds")?;
-        if event != "view" {
-            customers.entry(customer.to_owned()).or_default().push((seconds, event == "buy"));
+        let [customer, product, seconds, event] = fields[..] else { anyhow::bail!("not four fields: {line}") };
+        let seconds = seconds.parse().context("seconds")?;
+        clicks.push(Click { customer: customer.into(), product: product.into(), seconds, event: event.into() });
+    }
+    Ok(clicks)
+}
+
+/// Computes it from each customer's events in the order in which they were sent, late ones and early ones among them: what
+/// comes late acts at her time, what comes early sets it; an addition from before her latest purchase opens no run.
+pub fn cart_recovery_of(clicks: &[Click]) -> CartRecovery {
+    let mut customers: BTreeMap<&str, (i64, i64, Vec<Step>)> = BTreeMap::new();
+    for click in clicks {
+        let (time, last_bought, steps) = customers.entry(&click.customer).or_insert((i64::MIN, i64::MIN, Vec::new()));
+        *time = click.seconds.max(*time);
+        // Views change nothing but the time.
+        if click.event == "view" {
+            continue;
         }
+        let bought = click.event == "buy";
+        if bought {
+            *last_bought = click.seconds.max(*last_bought);
+        }
+        steps.push(Step { now: *time, happened: click.seconds, bought, last_bought: *last_bought });
     }
     let mut result = CartRecovery::default();
-    for (customer, events) in customers {
+    for (customer, (.., steps)) in customers {
         let mut next = 0;
-        while let Some(offset) = events[next..].iter().position(|(_, bought)| !bought) {
-            next = run(&customer, &events, next + offset, &mut result);
+        let opens = |step: &Step| !step.bought && step.happened >= step.last_bought;
+        while let Some(offset) = steps[next..].iter().position(opens) {
+            next = run(customer, &steps, next + offset, &mut result);
         }
     }
-    Ok(result)
+    result
 }
 
 /// One run, from the addition that opens it; returns the index of the first event after it.
-fn run(customer: &str, events: &[(i64, bool)], opens: usize, result: &mut CartRecovery) -> usize {
+fn run(customer: &str, events: &[Step], opens: usize, result: &mut CartRecovery) -> usize {
     result.entered += 1;
     // The first wait begins anew while additions come within an hour of each other, with no purchase between.
     let mut last = opens;
-    while let Some((at, false)) = events.get(last + 1)
-        && *at <= events[last].0 + DUE[0]
+    while let Some(next) = events.get(last + 1)
+        && !next.bought
+        && next.now <= events[last].now + DUE[0]
     {
         result.restarted += 1;
         last += 1;
     }
-    let bought = events[last + 1..].iter().position(|(_, bought)| *bought).map(|offset| last + 1 + offset);
+    let bought = events[last + 1..].iter().position(|event| event.bought).map(|offset| last + 1 + offset);
     for (index, due) in DUE.iter().enumerate() {
-        let due = events[last].0 + due;
+        let due = events[last].now + due;
         if let Some(bought) = bought
-            && events[bought].0 <= due
+            && events[bought].now <= due
         {
             result.exited[index] += 1;
             return bought + 1;
@@ -76,6 +125,6 @@ fn run(customer: &str, events: &[(i64, bool)], opens: usize, result: &mut CartRe
         result.reminders.insert((customer.to_owned(), TEMPLATES[index], due));
     }
     result.completed += 1;
-    let end = events[last].0 + DUE[2];
-    events.iter().position(|(at, _)| *at > end).map_or(events.len(), |index| index.max(last + 1))
+    let end = events[last].now + DUE[2];
+    events.iter().position(|event| event.now > end).map_or(events.len(), |index| index.max(last + 1))
 }

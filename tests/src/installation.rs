@@ -1,5 +1,6 @@
 //! An installation on real parts, with each service as a process of its own.
 
+use std::collections::BTreeMap;
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
@@ -7,7 +8,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
-use testkit::clients::{TopicRecord, produce_raw, read_topic, read_topic_raw};
+use testkit::clients::{TopicRecord, ends, produce_raw, read_latest_with_bytes, read_topic, read_topic_raw};
 use testkit::{KafkaBroker, KafkaOptions, Process, Redis, SchemaRegistry, SmtpSink, free_port};
 
 use crate::{root, vuelve, write_definitions};
@@ -35,6 +36,8 @@ pub struct Installation {
     door: u16,
 }
 
+/// Of each customer topic.
+pub const PARTITIONS: i32 = 4;
 /// What the door takes events for.
 pub const WRITE_KEY: &str = "a-write-key-of-this-test-only";
 
@@ -83,12 +86,12 @@ impl Installation {
             |redis| format!("kind = \"redis\"\nurl = \"{}\"", redis.url()),
         );
         let text = format!(
-            "[installation]\npartitions = 4\nmode = \"{mode}\"\n\
+            "[installation]\npartitions = {PARTITIONS}\nmode = \"{mode}\"\n\
              [kafka]\nbootstrap_servers = [\"{}\"]\nregistry_url = \"{}\"\nsession_timeout = \"3s\"\ntransaction_timeout = \"8s\"\n\
              [store]\n{store}\n\
              [links]\nkeys_file = \"{}\"\naddress_secret_file = \"{}\"\n\
              [admin]\nlisten = \"127.0.0.1:0\"\n[grpc]\nlisten = \"127.0.0.1:0\"\n\
-             [telemetry]\nlog_format = \"text\"\n\
+             [telemetry]\nlog_format = \"text\"\n[host]\nstall_limit = \"48s\"\n\
              [ingestion.door]\nlisten = \"127.0.0.1:{door}\"\n\
              [[ingestion.door.write_keys]]\nid = \"test\"\nshop = \"test\"\nkey_file = \"{}\"\n{more}",
             kafka.bootstrap_servers(),
@@ -232,6 +235,17 @@ impl Installation {
         Ok(read_topic_raw(&self.kafka.bootstrap_servers(), &topic(dataset), COMMAND)?)
     }
 
+    /// The last record of each key of a dataset, with their values both as confluent-kafka reads them and as they are.
+    pub fn latest_with_bytes(&self, dataset: &str) -> anyhow::Result<Vec<TopicRecord>> {
+        Ok(read_latest_with_bytes(&self.kafka.bootstrap_servers(), &self.registry.url(), &topic(dataset), COMMAND)?)
+    }
+
+    /// Where the partitions of these datasets end, by topic and partition.
+    pub fn ends(&self, datasets: &[&str]) -> anyhow::Result<BTreeMap<(String, i32), i64>> {
+        let topics: Vec<String> = datasets.iter().map(|dataset| topic(dataset)).collect();
+        Ok(ends(&self.kafka.bootstrap_servers(), &topics, PARTITIONS, COMMAND)?)
+    }
+
     /// Writes bytes of any kind to a dataset, as somebody else's producer might.
     pub fn produce(&self, dataset: &str, key: &str, headers: &[(&str, &str)], value: &[u8]) -> anyhow::Result<()> {
         produce_raw(&self.kafka.bootstrap_servers(), &topic(dataset), key, headers, value, COMMAND)?;
@@ -240,6 +254,11 @@ impl Installation {
 
     /// Replays a clickstream on the services that run; returns the folder with the result.
     pub fn replay(&self, file: &Path, name: &str) -> anyhow::Result<PathBuf> {
+        self.replay_as("retailrocket", file, name)
+    }
+
+    /// The same for a clickstream that is written in another way.
+    pub fn replay_as(&self, format: &str, file: &Path, name: &str) -> anyhow::Result<PathBuf> {
         let out = self.folder.path().join(name);
         let key = self.folder.path().join("write-key");
         self.command(&[
@@ -247,7 +266,7 @@ impl Installation {
             "--file",
             &file.display().to_string(),
             "--format",
-            "retailrocket",
+            format,
             "--synthetic-addresses",
             "--definitions",
             "presets/basic",

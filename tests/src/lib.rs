@@ -1,11 +1,15 @@
 //! What the tests of the whole share: the binary, an installation on real parts, and a batch computation to compare with.
 
 pub mod admin;
+pub mod checker;
 pub mod clickstream;
 pub mod expected;
+pub mod faults;
 pub mod installation;
 pub mod newer;
 pub mod result;
+pub mod scene;
+pub mod soak;
 
 use std::path::{Path, PathBuf};
 

@@ -41,6 +41,7 @@ fn a_worker_killed_in_a_transaction_holds_up_its_successor_in_another_slot_no_lo
         format!("kafka.bootstrap_servers=[\"{}\"]", installation.kafka.proxied_bootstrap_servers()),
         // The broker itself would let it lie for longer than this test waits.
         "kafka.transaction_timeout=5m".to_owned(),
+        "host.stall_limit=30m".to_owned(),
     ];
     let dies = installation.run_with(&["resolver"], 0, &far_away).unwrap();
     installation.wait_for_door(&door).unwrap();

@@ -1,8 +1,9 @@
 """Reads a topic from its beginning to its end with confluent-kafka, as an analyst's program would.
 
 Only committed records are read. Each becomes a line of JSON: key, partition, offset, timestamp (milliseconds), headers
-and value, which the Avro deserializer reads with the registry's schemas (with `--raw`, the bytes in base64). A record
-that can't be read ends it with exit code 1 and names the record.
+and value, which the Avro deserializer reads with the registry's schemas (with `--raw`, the bytes in base64; with
+`--bytes`, those beside it; with `--latest`, only the last record of each key). A record that can't be read ends it with
+exit code 1 and names the record.
 """
 
 import argparse
@@ -70,6 +71,12 @@ def records(consumer, arguments):
             sys.exit(f"{arguments.topic}: {record.error()}")
 
 
+def latest(all_records):
+    """Those with the last of each key, in the order of their offsets."""
+    last = {(record.partition(), record.key()): record for record in all_records}
+    return sorted(last.values(), key=lambda record: (record.partition(), record.offset()))
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("bootstrap_servers")
@@ -78,6 +85,8 @@ def main():
     parser.add_argument("--count", type=int, default=0, help="wait for at least so many records")
     parser.add_argument("--timeout", type=float, default=30, help="in seconds")
     parser.add_argument("--raw", action="store_true", help="do not read values as Avro")
+    parser.add_argument("--latest", action="store_true", help="give only the last record of each key and partition")
+    parser.add_argument("--bytes", action="store_true", help="give values also as they are")
     parser.add_argument("--output", type=argparse.FileType("w", encoding="utf-8"), default=sys.stdout)
     arguments = parser.parse_args()
     read_value = value_reader(arguments)
@@ -90,7 +99,7 @@ def main():
         "auto.offset.reset": "error",
     })
     try:
-        for record in records(consumer, arguments):
+        for record in (latest if arguments.latest else iter)(records(consumer, arguments)):
             try:
                 value = read_value(record)
             except Exception as error:
@@ -103,6 +112,8 @@ def main():
                 "headers": [[name, text(header)] for name, header in record.headers() or []],
                 "value": value,
             }
+            if arguments.bytes:
+                line["bytes"] = record.value()
             print(json.dumps(line, default=as_json), file=arguments.output)
     finally:
         consumer.close()

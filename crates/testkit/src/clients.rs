@@ -1,5 +1,6 @@
 //! Official client libraries, run unmodified: Segment's and `RudderStack`'s SDKs send, confluent-kafka reads; and kcat.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -75,12 +76,47 @@ pub struct TopicRecord {
     pub headers: Vec<(String, Option<String>)>,
     /// The value as JSON (dates and times in RFC 3339, bytes in base64); null for an erasure.
     pub value: serde_json::Value,
+    /// The value as it is, in base64, where that was asked for; none for an erasure.
+    #[serde(default)]
+    pub bytes: Option<String>,
 }
 
 /// Reads all committed records of a topic from its beginning to its end, with confluent-kafka's Avro deserializer and
 /// the registry; one record that can't be read is an error.
 pub fn read_topic(bootstrap_servers: &str, registry: &str, topic: &str, limit: Duration) -> Result<Vec<TopicRecord>> {
     read(bootstrap_servers, topic, limit, &[registry, topic])
+}
+
+/// As [`read_topic`], but only the last record of each key and partition, with each value also as it is.
+pub fn read_latest_with_bytes(
+    bootstrap_servers: &str,
+    registry: &str,
+    topic: &str,
+    limit: Duration,
+) -> Result<Vec<TopicRecord>> {
+    read(bootstrap_servers, topic, limit, &[registry, topic, "--latest", "--bytes"])
+}
+
+/// Where each partition of these topics ends, by topic and partition; open transactions count.
+pub fn ends(
+    bootstrap_servers: &str,
+    topics: &[String],
+    partitions: i32,
+    limit: Duration,
+) -> Result<BTreeMap<(String, i32), i64>> {
+    // A time of -1 asks for the end.
+    let each = topics.iter().flat_map(|topic| (0..partitions).map(move |partition| format!("{topic}:{partition}:-1")));
+    let questions: Vec<String> = each.flat_map(|place| ["-t".to_owned(), place]).collect();
+    let arguments: Vec<&str> = ["-Q"].into_iter().chain(questions.iter().map(String::as_str)).collect();
+    let answer = kcat(bootstrap_servers, &arguments, limit)?;
+    // topic [0] offset 12, and between such lines, after a `%`, what the client has to say.
+    let line = |line: &str| {
+        let [topic, partition, "offset", offset] = line.split_whitespace().collect::<Vec<_>>()[..] else { return None };
+        let partition = partition.trim_matches(['[', ']']).parse().ok()?;
+        Some(((topic.to_owned(), partition), offset.parse().ok()?))
+    };
+    let ends = answer.lines().filter(|text| !text.trim().is_empty() && !text.starts_with('%'));
+    ends.map(|text| line(text).ok_or_else(|| Error::new("kcat", format!("answers {text:?}")))).collect()
 }
 
 /// As [`read_topic`], for topics whose values need not be Avro (dead letters): the value is its bytes in base64.

@@ -14,6 +14,7 @@ use crate::{Process, free_port};
 /// It takes about 3 s on an idle machine; a busy one is given its time.
 const START: Duration = Duration::from_secs(90);
 const STOP: Duration = Duration::from_mins(1);
+const HALT: Duration = Duration::from_secs(20);
 const TOOL: Duration = Duration::from_mins(1);
 const STARTED: &str = "Kafka Server started";
 const MAIN: &str = "kafka.Kafka";
@@ -39,8 +40,10 @@ const PROPERTIES: &[(&str, &str)] = &[
     ("log.cleaner.backoff.ms", "1000"),
     // The default of 128 MiB is half of a test broker's heap.
     ("log.cleaner.dedupe.buffer.size", "16777216"),
-    // After a kill the controller remembers the broker's old life, and refuses the new one, until this has passed.
-    ("broker.session.timeout.ms", "2000"),
+    // After a kill the controller remembers the broker's old life, and refuses the new one, until this has passed. A lone
+    // broker that is suspended for longer answers with a cluster without brokers, and librdkafka then gives up all that it
+    // knew (2.12, issues 5456 and 5511): so it is longer than a test suspends one, or than a busy machine does.
+    ("broker.session.timeout.ms", "12000"),
     ("broker.heartbeat.interval.ms", "200"),
 ];
 
@@ -113,7 +116,9 @@ impl KafkaBroker {
         lay_out(&part, &data)?;
         let properties = scratch.path().join("server.properties");
         write(&properties, &server_properties(addresses, &data, &options.properties))?;
-        let spec = broker(part.java("kafka")?, &part, options, scratch.path())?.arg(&properties).log(scratch.path().join("log"));
+        let spec = broker(part.java("kafka")?, &part, options, scratch.path())?
+            .arg(&properties)
+            .log(scratch.path().join("log"));
         let broker = Self { process: spec.start()?, part, addresses, proxy, scratch };
         broker.wait_ready()?;
         Ok(broker)
@@ -164,6 +169,16 @@ impl KafkaBroker {
     /// SIGCONT after [`KafkaBroker::pause`].
     pub fn resume(&self) -> Result<()> {
         self.process.resume()
+    }
+
+    /// Its disk is full: nothing that it writes goes beyond the first `bytes` of a file any more. It halts on the first write
+    /// that fails; one that hangs while it halts is killed, as its operator would. [`KafkaBroker::restart`] finds room again.
+    ///
+    /// A limit on its files and no real disk: that takes no privileges, and Kafka sees the same failed writes.
+    pub fn fill_disk(&self, bytes: u64) -> Result<()> {
+        self.process.limit_files(bytes)?;
+        let _halted = self.process.wait(HALT);
+        self.process.kill9()
     }
 
     /// The directory with its logs (the data).

@@ -142,6 +142,11 @@ impl Process {
         self.poll(&mut self.state()).is_ok_and(|ended| ended.is_none())
     }
 
+    /// How its latest run ended; none while it runs.
+    pub fn ended(&self) -> Result<Option<ExitStatus>> {
+        self.poll(&mut self.state())
+    }
+
     /// SIGKILL to it and to what it started; returns when it is gone. Nothing happens if it has ended.
     pub fn kill9(&self) -> Result<()> {
         self.kill(&mut self.state())
@@ -178,6 +183,17 @@ impl Process {
     /// SIGCONT after [`Process::pause`].
     pub fn resume(&self) -> Result<()> {
         self.signal(Signal::CONT, true)
+    }
+
+    /// From now on no file that it writes grows beyond so many bytes: as on a full disk, a write that would is cut short and
+    /// the next fails. Its next run has no such limit.
+    pub fn limit_files(&self, bytes: u64) -> Result<()> {
+        let state = self.state();
+        let Some(child) = state.child.as_ref() else { return Err(self.error("is not running")) };
+        let limit = rustix::process::Rlimit { current: Some(bytes), maximum: Some(bytes) };
+        rustix::process::prlimit(Some(as_pid(child.id())), rustix::process::Resource::Fsize, limit)
+            .map(drop)
+            .context(&self.spec.name, || "could not be limited in its files' size".into())
     }
 
     /// Kills it if it still runs, and starts it again as it was first started; its log goes on in the same file.

@@ -1,6 +1,6 @@
-//! A real Redis: emptied, killed, paused, or set back to an older copy of itself.
+//! A real Redis: emptied, killed, paused, set back to an older copy of itself, or followed by a replica.
 
-use std::io::{BufRead as _, BufReader, Write as _};
+use std::io::{BufReader, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::error::{Context as _, Result};
 use crate::parts::debian;
 use crate::watchdog::Scratch;
-use crate::{Process, free_port};
+use crate::{Process, free_port, wait_until};
 
 const START: Duration = Duration::from_secs(30);
 const ANSWER: Duration = Duration::from_secs(10);
@@ -99,6 +99,23 @@ impl Redis {
         self.command(&["FLUSHALL"]).map(drop)
     }
 
+    /// Makes it a replica of the one that is reached at a port of this machine, and waits until it follows that one.
+    pub fn replicate(&self, master: u16) -> Result<()> {
+        self.command(&["REPLICAOF", "127.0.0.1", &master.to_string()])?;
+        let synchronised = || {
+            let role = self.answer(&["ROLE"]).ok()?;
+            // slave, host, port, state, offset
+            let Answer::Elements(role) = role else { return None };
+            matches!(role.get(3), Some(Answer::Text(state)) if state == b"connected").then_some(())
+        };
+        wait_until(START, "the replica to follow its master", synchronised)
+    }
+
+    /// Ends a [`Redis::replicate`]: it holds what it had of its master by then.
+    pub fn promote(&self) -> Result<()> {
+        self.command(&["REPLICAOF", "NO", "ONE"]).map(drop)
+    }
+
     /// Saves what it holds now and keeps a copy.
     pub fn snapshot(&self) -> Result<RedisSnapshot> {
         self.command(&["SAVE"])?;
@@ -125,8 +142,25 @@ impl Redis {
     ///
     /// For a look at single keys; an answer with several elements is an error.
     pub fn command(&self, words: &[&str]) -> Result<Option<String>> {
-        let answer = self.ask(words).context("redis", || format!("{words:?} failed"))?;
-        answer.map_err(|refusal| self.process.error(format!("{words:?} was refused: {refusal}")))
+        match self.answer(words)? {
+            Answer::Text(bytes) => Ok(Some(String::from_utf8_lossy(&bytes).into_owned())),
+            Answer::Nil => Ok(None),
+            Answer::Elements(_) => Err(self.process.error(format!("{words:?} has several elements"))),
+        }
+    }
+
+    /// Sends one command whose answer has several elements (`HGETALL`, `HMGET`, `ZRANGE`), and gives them as they are;
+    /// `None` for nil.
+    pub fn elements(&self, words: &[&str]) -> Result<Vec<Option<Vec<u8>>>> {
+        let Answer::Elements(elements) = self.answer(words)? else {
+            return Err(self.process.error(format!("{words:?} has one element")));
+        };
+        let each = elements.into_iter().map(|element| match element {
+            Answer::Text(bytes) => Ok(Some(bytes)),
+            Answer::Nil => Ok(None),
+            Answer::Elements(_) => Err(self.process.error(format!("{words:?} has elements within elements"))),
+        });
+        each.collect()
     }
 
     fn dump(&self) -> PathBuf {
@@ -134,12 +168,17 @@ impl Redis {
     }
 
     fn wait_ready(&self) -> Result<()> {
-        let pong = || matches!(self.ask(&["PING"]), Ok(Ok(Some(answer))) if answer == "PONG");
+        let pong = || matches!(self.ask(&["PING"]), Ok(Ok(Answer::Text(answer))) if answer == b"PONG");
         self.process.wait_ready(START, "answer PING", pong)
     }
 
+    fn answer(&self, words: &[&str]) -> Result<Answer> {
+        let answer = self.ask(words).context("redis", || format!("{words:?} failed"))?;
+        answer.map_err(|refusal| self.process.error(format!("{words:?} was refused: {refusal}")))
+    }
+
     /// The outer error is the connection's, the inner one Redis's own.
-    fn ask(&self, words: &[&str]) -> std::io::Result<std::result::Result<Option<String>, String>> {
+    fn ask(&self, words: &[&str]) -> std::io::Result<std::result::Result<Answer, String>> {
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, self.port));
         let mut stream = TcpStream::connect_timeout(&address, ANSWER)?;
         stream.set_read_timeout(Some(ANSWER))?;
@@ -149,23 +188,44 @@ impl Redis {
             write!(request, "${}\r\n{word}\r\n", word.len())?;
         }
         stream.write_all(&request)?;
-        let mut reader = BufReader::new(stream);
-        let mut line = String::new();
-        reader.read_line(&mut line)?;
-        let line = line.trim_end();
-        let unreadable = || std::io::Error::other(format!("an answer that is not understood: {line:?}"));
-        let Some((kind, rest)) = line.split_at_checked(1) else { return Err(unreadable()) };
-        match kind {
-            "+" | ":" => Ok(Ok(Some(rest.to_owned()))),
-            "-" => Ok(Err(rest.to_owned())),
-            "$" if rest == "-1" => Ok(Ok(None)),
-            "$" => {
-                let length: usize = rest.parse().map_err(|_| unreadable())?;
-                let mut bytes = vec![0; length];
-                std::io::Read::read_exact(&mut reader, &mut bytes)?;
-                Ok(Ok(Some(String::from_utf8_lossy(&bytes).into_owned())))
-            }
-            _ => Err(unreadable()),
-        }
+        read_answer(&mut BufReader::new(stream))
     }
+}
+
+/// What a command gives.
+enum Answer {
+    Text(Vec<u8>),
+    Nil,
+    Elements(Vec<Answer>),
+}
+
+fn read_answer(reader: &mut impl std::io::BufRead) -> std::io::Result<std::result::Result<Answer, String>> {
+    let mut line = String::new();
+    reader.read_line(&mut line)?;
+    let line = line.trim_end();
+    let unreadable = || std::io::Error::other(format!("an answer that is not understood: {line:?}"));
+    let (kind, rest) = line.split_at_checked(1).ok_or_else(unreadable)?;
+    let length = || rest.parse::<usize>().map_err(|_| unreadable());
+    Ok(Ok(match kind {
+        "+" | ":" => Answer::Text(rest.into()),
+        "-" => return Ok(Err(rest.to_owned())),
+        "$" | "*" if rest == "-1" => Answer::Nil,
+        "$" => {
+            let mut bytes = vec![0; length()? + 2];
+            reader.read_exact(&mut bytes)?;
+            bytes.truncate(bytes.len() - 2);
+            Answer::Text(bytes)
+        }
+        "*" => {
+            let mut elements = Vec::new();
+            for _ in 0..length()? {
+                match read_answer(reader)? {
+                    Ok(element) => elements.push(element),
+                    Err(refusal) => return Ok(Err(refusal)),
+                }
+            }
+            Answer::Elements(elements)
+        }
+        _ => return Err(unreadable()),
+    }))
 }

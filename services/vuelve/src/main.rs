@@ -2,6 +2,9 @@
 #![warn(clippy::print_stdout, clippy::print_stderr, reason = "they panic where nobody reads; `terminal` does not")]
 
 mod commands;
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test may fail by it")]
+mod documents;
 
 use std::process::ExitCode;
 

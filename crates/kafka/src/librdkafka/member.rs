@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use rdkafka::config::RDKafkaLogLevel;
@@ -34,7 +34,7 @@ impl GroupMember {
 }
 
 impl Member for GroupMember {
-    type Metadata = ConsumerGroupMetadata;
+    type Metadata = Arc<ConsumerGroupMetadata>;
 
     fn subscribe(&self, topics: &[&str]) -> Result<(), ClientError> {
         Ok(self.0.subscribe(topics)?)
@@ -56,8 +56,8 @@ impl Member for GroupMember {
         Ok(answer(&self.0, assigned)?)
     }
 
-    fn metadata(&self) -> Option<ConsumerGroupMetadata> {
-        self.0.group_metadata()
+    fn metadata(&self) -> Option<Arc<ConsumerGroupMetadata>> {
+        self.0.group_metadata().map(Arc::new)
     }
 
     fn committed(&self, topic: &str, partition: Partition, timeout: Duration) -> Result<Option<i64>, ClientError> {

@@ -1,6 +1,6 @@
 //! A transactional producer.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 use std::time::Duration;
 
 use rdkafka::config::RDKafkaLogLevel;
@@ -13,10 +13,13 @@ use stream::Partition;
 
 use crate::KafkaFailure;
 use crate::clients::{create, log};
-use crate::port::{ClientError, Deliveries, Outgoing, Producer};
+use crate::port::{ClientError, Deliveries, ErrorKind, Outgoing, Producer};
+
+/// After its time-out a call has so long to return.
+const GRACE: Duration = Duration::from_secs(2);
 
 /// A transactional producer.
-pub struct TransactionalProducer(BaseProducer<DeliveryContext>);
+pub struct TransactionalProducer(Arc<BaseProducer<DeliveryContext>>);
 
 impl std::fmt::Debug for TransactionalProducer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -26,12 +29,12 @@ impl std::fmt::Debug for TransactionalProducer {
 
 impl TransactionalProducer {
     pub(super) fn new(config: &ClientConfig) -> Result<Self, KafkaFailure> {
-        Ok(Self(create(config, DeliveryContext::default(), "the producer")?))
+        Ok(Self(Arc::new(create(config, DeliveryContext::default(), "the producer")?)))
     }
 }
 
 impl Producer for TransactionalProducer {
-    type Metadata = ConsumerGroupMetadata;
+    type Metadata = Arc<ConsumerGroupMetadata>;
 
     fn init(&self, timeout: Duration) -> Result<(), ClientError> {
         Ok(self.0.init_transactions(timeout)?)
@@ -73,14 +76,15 @@ impl Producer for TransactionalProducer {
         &self,
         topic: &str,
         offsets: &[(Partition, i64)],
-        group: &ConsumerGroupMetadata,
+        group: &Arc<ConsumerGroupMetadata>,
         timeout: Duration,
     ) -> Result<(), ClientError> {
         let mut list = TopicPartitionList::new();
         for (partition, offset) in offsets {
             list.add_partition_offset(topic, *partition, Offset::Offset(*offset))?;
         }
-        Ok(self.0.send_offsets_to_transaction(&list, group, timeout)?)
+        let (producer, group) = (Arc::clone(&self.0), Arc::clone(group));
+        returning(timeout + GRACE, move || Ok(producer.send_offsets_to_transaction(&list, group.as_ref(), timeout)?))
     }
 
     fn commit(&self, timeout: Duration) -> Result<(), ClientError> {
@@ -94,6 +98,24 @@ impl Producer for TransactionalProducer {
     fn purge(&self) {
         self.0.purge(PurgeConfig::default().queue().inflight());
     }
+}
+
+/// What a call answers that may never return; then it is left behind with the producer that it waits on, which is of no use
+/// any more. Where the group's coordinator drops out of the metadata for a moment, the client's request to it can wait
+/// without end, whatever the call's time-out says (librdkafka 2.12, issue 5511).
+fn returning(
+    limit: Duration,
+    call: impl FnOnce() -> Result<(), ClientError> + Send + 'static,
+) -> Result<(), ClientError> {
+    let (answer, answered) = mpsc::sync_channel(1);
+    let calling = std::thread::Builder::new().name("offsets".to_owned()).spawn(move || drop(answer.send(call())));
+    if let Err(error) = calling {
+        return Err(ClientError::passing(format!("there is no room for a thread: {error}")));
+    }
+    answered.recv_timeout(limit).unwrap_or_else(|_| {
+        let kind = ErrorKind::Transaction { fatal: true, requires_abort: false, retriable: false };
+        Err(ClientError { kind, ..ClientError::passing("a call of the client did not return") })
+    })
 }
 
 #[derive(Debug, Default)]

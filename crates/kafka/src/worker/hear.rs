@@ -24,9 +24,13 @@ const HEARD_BETWEEN_LOOKS: usize = 500;
 impl<C: Clients, S: Service> Driver<'_, C, S> {
     pub(super) fn read_tables(&mut self) -> Result<(), KafkaFailure> {
         let (worker, schemas, options) = (&mut self.worker, &self.schemas, self.options);
-        let (broadcasts, clients) = (&self.broadcasts, self.clients);
-        retry(clients, self.stopped, self.report, || {
+        let (broadcasts, clients, stopped) = (&self.broadcasts, self.clients, self.stopped);
+        retry(clients, stopped, self.report, || {
             broadcasts.read_tables(clients, Duration::from_secs(10), |table, message| {
+                // However long a table is: who asks is alive.
+                if stopped() {
+                    return Err(KafkaFailure::Installation("stopped while reading the tables".to_owned()));
+                }
                 apply_table(worker, schemas, options, table, message)
             })
         })?;

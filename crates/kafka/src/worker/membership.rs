@@ -23,7 +23,7 @@ pub(super) struct Membership<M> {
     standing: Standing,
 }
 
-/// How far its first join has come.
+/// How far its join has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Standing {
     Joining,
@@ -55,9 +55,11 @@ impl<M: Member> Membership<M> {
     /// assigns everything anew.
     ///
     /// A slot that comes back within its session is given what it had, and nobody is asked to join again. But a process may
-    /// have died between hearing that it is to give partitions back and joining again to say that it has; the group is then
-    /// stable, and those partitions are nobody's. Only a member that wants something else than before makes it look again.
-    pub(super) fn join(&self) -> Result<(), KafkaFailure> {
+    /// have died, or lost the broker, between hearing that it is to give partitions back and joining again to say that it
+    /// has; the group is then stable, and those partitions are nobody's. Only a member that wants something else than before
+    /// makes it look again.
+    pub(super) fn join(&mut self) -> Result<(), KafkaFailure> {
+        self.standing = Standing::Joining;
         self.subscribe(&[&self.primary, &self.besides])
     }
 
@@ -99,9 +101,12 @@ impl<M: Member> Membership<M> {
         Ok(())
     }
 
-    /// Answers that partitions were given back.
-    pub(super) fn given_back(&self) -> Result<(), KafkaFailure> {
-        self.client.answer(false).map_err(|source| KafkaFailure::of("unassigning", source))
+    /// Answers that partitions were given back. Where they were lost the client comes back to the group by itself, as a slot
+    /// that was away, and what holds for a first join holds again. One that was fenced needs no answer.
+    pub(super) fn given_back(&mut self, lost: bool) -> Result<(), KafkaFailure> {
+        let joined = if lost { self.join() } else { Ok(()) };
+        let answered = self.client.answer(false).map_err(|source| KafkaFailure::of("unassigning", source));
+        if self.is_fenced() { Ok(()) } else { joined.and(answered) }
     }
 
     /// What fences a transaction's offsets; none before it has joined.

@@ -273,7 +273,7 @@ impl<'a, C: Clients, S: Service> Driver<'a, C, S> {
                 }
                 // Whether or not the reader could be told: the group is answered.
                 let given_up = self.give_up(&partitions);
-                self.group.given_back()?;
+                self.group.given_back(lost)?;
                 given_up?;
             }
         }

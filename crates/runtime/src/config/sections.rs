@@ -119,6 +119,7 @@ pub enum LogFormat {
 pub struct HostOptions {
     pub drain_deadline: HumanDuration,
     pub unready_pause: HumanDuration,
+    pub stall_limit: HumanDuration,
 }
 
 /// The layout of the sections here; services add theirs to it.
@@ -136,6 +137,17 @@ pub fn layout() -> Layout {
         .check(check_store)
         .check(check_ports)
         .check(check_telemetry)
+        .check(check_host)
+}
+
+fn check_host(config: &Config, findings: &mut Findings<'_>) {
+    // What a worker may wait for the broker in one call, a few times over.
+    let least =
+        HumanDuration::from_millis(config.get::<KafkaOptions>().transaction_timeout.as_millis().saturating_mul(6));
+    if config.get::<HostOptions>().stall_limit < least {
+        findings
+            .add("host.stall_limit", format!("is too short: at least six times kafka.transaction_timeout, {least}"));
+    }
 }
 
 fn check_kafka(config: &Config, findings: &mut Findings<'_>) {

@@ -2,6 +2,7 @@
 //!
 //! Wanted properties:
 //! - nothing is restarted in silence: a part that fails, panics or ends by itself ends the process, with its name;
+//! - nothing stands still in silence: nor does a thread that is stuck in a call, as a client library's that never returns;
 //! - the order of the end: readiness off, a pause for load balancers, doors, workers, observers (the admin port is the
 //!   last to go, so that the drain can be watched);
 //! - the end has a deadline, and a second signal ends the process at once.
@@ -9,6 +10,7 @@
 mod exit;
 mod part;
 mod signals;
+mod stalls;
 mod stop;
 
 use std::time::Duration;
@@ -23,6 +25,7 @@ pub use stop::StopToken;
 use crate::config::HostOptions;
 use crate::readiness::Readiness;
 use part::{Ended, Part, Running, Stage};
+use stalls::Stalls;
 
 /// A process's parts. Add them, then [`Host::run`].
 #[derive(Debug)]
@@ -30,14 +33,20 @@ pub struct Host {
     readiness: Readiness,
     drain_deadline: Duration,
     unready_pause: Duration,
+    stall_limit: Duration,
     parts: Vec<Part>,
 }
 
 impl Host {
     /// A host without parts.
     pub fn new(options: &HostOptions, readiness: Readiness) -> Self {
-        let drain_deadline = options.drain_deadline.as_std();
-        Self { readiness, drain_deadline, unready_pause: options.unready_pause.as_std(), parts: Vec::new() }
+        Self {
+            readiness,
+            drain_deadline: options.drain_deadline.as_std(),
+            unready_pause: options.unready_pause.as_std(),
+            stall_limit: options.stall_limit.as_std(),
+            parts: Vec::new(),
+        }
     }
 
     /// The readiness of the process: parts announce their conditions on it.
@@ -61,7 +70,8 @@ impl Host {
         self.parts.push(Part::task(name, Stage::Worker, run));
     }
 
-    /// Adds a part that works on a thread of its own, where it may block: a Kafka worker's loop.
+    /// Adds a part that works on a thread of its own, where it may block: a Kafka worker's loop. It asks its token whether
+    /// it is to end at least as often as `host.stall_limit` says; one that does not is stuck, which ends the process.
     pub fn thread(&mut self, name: &str, run: impl FnOnce(StopToken) -> anyhow::Result<()> + Send + 'static) {
         self.parts.push(Part::thread(name, Stage::Worker, run));
     }
@@ -84,11 +94,12 @@ impl Host {
 
     /// Runs all parts until a signal comes, a part ends, or all have ended.
     pub async fn run(self, mut signals: Signals) -> Exit {
-        let Self { readiness, drain_deadline, unready_pause, parts } = self;
+        let Self { readiness, drain_deadline, unready_pause, stall_limit, parts } = self;
         let (report, reports) = mpsc::channel(parts.len().max(1));
         let running: Vec<Running> = parts.into_iter().map(|part| part.start(&report)).collect();
         let mut drain = Drain { running, reports, failures: Vec::new(), signal: None, began: false };
         drop(report);
+        let stalls = Stalls::of(&drain.running, stall_limit);
 
         let (reason, pause) = tokio::select! {
             signal = signals.next() => {
@@ -96,6 +107,7 @@ impl Host {
                 (signal.name(), unready_pause)
             }
             reason = drain.until_one_ends() => (reason, Duration::ZERO),
+            stalled = stalls.until_one_stalls() => (drain.stalled(stalled), Duration::ZERO),
         };
         readiness.drain(reason);
         tracing::info!(reason, deadline_seconds = drain_deadline.as_secs_f64(), "draining");
@@ -133,6 +145,13 @@ impl Drain {
                 if self.failures.is_empty() { "the work is done" } else { "a part has failed" }
             }
         }
+    }
+
+    /// A part is stuck. It is asked to end like all others, and most likely does not hear it.
+    fn stalled(&mut self, (part, reason): (String, String)) -> &'static str {
+        tracing::error!(part, reason, "failed");
+        self.failures.push((part, reason));
+        "a part stands still"
     }
 
     async fn run(&mut self, begin: Instant, deadline: Instant) -> Exit {

@@ -49,6 +49,8 @@ pub(super) struct Running {
     pub(super) name: String,
     pub(super) stage: Stage,
     pub(super) stop: StopToken,
+    /// It works on a thread, and asks again and again whether it is to end.
+    pub(super) asks: bool,
 }
 
 /// A part has ended.
@@ -84,6 +86,7 @@ impl Part {
         let id = NEXT_ID.fetch_add(1, Ordering::Relaxed);
         let reports = reports.clone();
         tracing::info!(part = name, "started");
+        let asks = matches!(work, Work::Thread(_));
         match work {
             Work::Task(task) => {
                 tokio::spawn(async move {
@@ -110,7 +113,7 @@ impl Part {
                 }
             }
         }
-        Running { id, name, stage, stop }
+        Running { id, name, stage, stop, asks }
     }
 }
 

@@ -25,9 +25,13 @@ impl Diary {
 }
 
 fn host(drain_deadline: &str, unready_pause: &str) -> Host {
-    let [drain_deadline, unready_pause] =
-        [drain_deadline, unready_pause].map(|text| text.parse::<HumanDuration>().unwrap());
-    Host::new(&HostOptions { drain_deadline, unready_pause }, Readiness::new())
+    host_with(drain_deadline, unready_pause, "1h")
+}
+
+fn host_with(drain_deadline: &str, unready_pause: &str, stall_limit: &str) -> Host {
+    let [drain_deadline, unready_pause, stall_limit] =
+        [drain_deadline, unready_pause, stall_limit].map(|text| text.parse::<HumanDuration>().unwrap());
+    Host::new(&HostOptions { drain_deadline, unready_pause, stall_limit }, Readiness::new())
 }
 
 async fn sent(signals: &[Signal]) -> Signals {
@@ -173,6 +177,34 @@ async fn a_blocked_thread_is_woken_to_end() {
     sender.send(Signal::Terminate).await.unwrap();
     assert_eq!(running.await.unwrap(), Exit::Drained(Some(Signal::Terminate)));
     assert!(*waits.lock());
+}
+
+#[tokio::test]
+async fn a_thread_that_is_stuck_in_a_call_ends_the_process_with_its_name_and_one_that_waits_or_asks_does_not() {
+    let mut host = host_with("10ms", "0s", "200ms");
+    let (release, stuck) = std::sync::mpsc::channel::<()>();
+    host.thread("waits", |stop| {
+        stop.wait_timeout(Duration::from_hours(1));
+        Ok(())
+    });
+    host.thread("asks", |stop| {
+        while !stop.is_stopped() {
+            std::thread::yield_now();
+        }
+        Ok(())
+    });
+    host.thread("stuck", move |stop| {
+        assert!(!stop.is_stopped());
+        // Until the test is over.
+        let _ = stuck.recv();
+        Ok(())
+    });
+    let exit = host.run(sent(&[]).await).await;
+    drop(release);
+    let Exit::Failed(failures) = exit else { panic!("{exit:?}") };
+    let [(part, reason)] = &failures[..] else { panic!("{failures:?}") };
+    assert_eq!(part, "stuck");
+    assert!(reason.contains("no sign of life for 200ms"), "{reason}");
 }
 
 #[tokio::test]

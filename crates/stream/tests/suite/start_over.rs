@@ -94,3 +94,23 @@ fn a_claim_that_was_not_committed_is_made_again() {
     assert_eq!(hand.told(), [told("a", "x done", 1), told("a", "asked y", 2)]);
     assert_eq!(hand.acts.len(), 2);
 }
+
+#[test]
+fn claims_whose_outcomes_come_in_the_batch_that_asks_for_them_do_not_make_the_partition_stand_still() {
+    let settings = stream::WorkerSettings { max_batch_records: 2, ..live() };
+    let mut hand = Hand::<Marked>::owning(settings, &[0]);
+    hand.worker.capacity(2);
+    for (key, order) in [("a", "1 ask x"), ("b", "1 ask y")] {
+        hand.order(0, key, order);
+        hand.after_ms(1000);
+    }
+    assert_eq!(hand.acts.len(), 2);
+    hand.told();
+    hand.worker.start_over();
+    for (key, claim) in [("a", "x"), ("b", "y")] {
+        hand.worker.completed(0, Key::from(key), ClaimId::from(claim), "done".to_owned());
+    }
+    hand.after_ms(1000);
+    assert_eq!(hand.told(), [told("a", "x done", 1), told("b", "y done", 1)]);
+    assert!(hand.order(0, "a", "2 note"), "the partition goes on");
+}

@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use testkit::clients::{kcat, produce_raw};
+use testkit::clients::{ends, kcat, produce_raw};
 use testkit::{KafkaBroker, KafkaOptions, Result, wait_until};
 
 use crate::{LIMIT, runs, timed};
@@ -77,4 +77,20 @@ fn a_broker_that_can_not_start_says_why() {
     let options = KafkaOptions::default().property("log.segment.bytes", "plenty");
     let error = KafkaBroker::start_with(&options).unwrap_err().to_string();
     assert!(error.starts_with("kafka: did not write") && error.contains("plenty"), "{error}");
+}
+
+#[test]
+fn kafka_halts_without_room_on_its_disk_and_goes_on_with_what_it_acknowledged_when_there_is_room() {
+    let broker = KafkaBroker::start().unwrap();
+    let bootstrap = broker.bootstrap_servers();
+    let create = ["--create", "--topic", "carts", "--partitions", "1", "--replication-factor", "1"];
+    broker.tool(TOPICS, &create).unwrap();
+    produce(&bootstrap, "carts", "left");
+    broker.fill_disk(1).unwrap();
+    assert!(!broker.process().is_running());
+    broker.restart().unwrap();
+    produce(&bootstrap, "carts", "bought");
+    assert_eq!(consume(&bootstrap, "carts").unwrap(), "left\nbought\n");
+    let ends = ends(&bootstrap, &["carts".to_owned()], 1, LIMIT).unwrap();
+    assert_eq!(ends.into_iter().collect::<Vec<_>>(), [(("carts".to_owned(), 0), 2)]);
 }

@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use testkit::{Redis, RedisOptions, wait_until};
+use testkit::{Redis, RedisOptions, TcpProxy, wait_until};
 
 use crate::timed;
 
@@ -65,4 +65,31 @@ fn what_redis_refuses_is_an_error_in_its_words() {
     let redis = Redis::start().unwrap();
     let error = redis.command(&["NONSENSE"]).unwrap_err().to_string();
     assert!(error.contains("was refused: ERR unknown command 'NONSENSE'"), "{error}");
+}
+
+#[test]
+fn a_replica_that_lags_behind_takes_its_masters_place_with_what_it_had() {
+    let master = Redis::start().unwrap();
+    let network = TcpProxy::start(master.port()).unwrap();
+    let replica = Redis::start().unwrap();
+    let set = |value| master.command(&["SET", "cart", value]).unwrap();
+    set("seen");
+    replica.replicate(network.port()).unwrap();
+    network.stall();
+    set("unseen");
+    replica.promote().unwrap();
+    master.restore(&replica.snapshot().unwrap()).unwrap();
+    assert_eq!(master.command(&["GET", "cart"]).unwrap().as_deref(), Some("seen"));
+}
+
+#[test]
+fn answers_with_several_elements_come_as_they_are() {
+    let redis = Redis::start().unwrap();
+    redis.command(&["HSET", "cart", "size", "2"]).unwrap();
+    let element = |text: &str| Some(text.as_bytes().to_vec());
+    let several = redis.elements(&["HMGET", "cart", "size", "owner"]).unwrap();
+    assert_eq!(several, [element("2"), None]);
+    assert_eq!(redis.elements(&["HGETALL", "cart"]).unwrap(), [element("size"), element("2")]);
+    assert!(redis.command(&["HGETALL", "cart"]).is_err());
+    assert!(redis.elements(&["GET", "nothing"]).is_err());
 }

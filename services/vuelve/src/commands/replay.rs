@@ -11,7 +11,7 @@ use vuelve::embedded::Embedded;
 use vuelve::hosting::Installation;
 use vuelve::replay::{Format, Summary};
 use vuelve::services::{self, ServiceName};
-use vuelve::terminal::print;
+use vuelve::terminal::{print, tell};
 
 use super::Global;
 
@@ -98,6 +98,13 @@ impl Replay {
             None => self.embedded(replay, global)?,
         };
         print(&(serde_json::to_string_pretty(&summary)? + "\n"))?;
+        if !summary.dead_letters.is_empty() {
+            let reasons = summary.dead_letters.iter().map(|(reason, count)| format!("{reason}: {count}"));
+            let reasons = reasons.collect::<Vec<_>>().join(", ");
+            tell(&format!(
+                "vuelve: not everything could be processed, and what could not is no part of this ({reasons})\n"
+            ));
+        }
         Ok(ExitCode::SUCCESS)
     }
 

@@ -14,6 +14,7 @@ use serde::Serialize;
 use tempfile::NamedTempFile;
 
 use crate::hosting::Installation;
+use crate::letters;
 use crate::written::{self, word};
 
 /// A row of `messages.csv`.
@@ -40,6 +41,8 @@ pub struct Summary {
     pub decisions: BTreeMap<String, BTreeMap<String, u64>>,
     /// By outcome: how many messages.
     pub outcomes: BTreeMap<String, u64>,
+    /// What could not be processed: by reason: how many events or records.
+    pub dead_letters: BTreeMap<String, u64>,
     /// How long the replay took, in seconds.
     pub seconds: f64,
 }
@@ -52,7 +55,7 @@ pub(super) struct Report {
 }
 
 impl Report {
-    /// Reads decisions and outcomes.
+    /// Reads decisions, outcomes and dead letters.
     pub(super) fn collect(
         installation: &Installation,
         mut summary: Summary,
@@ -75,6 +78,11 @@ impl Report {
             rows.push(decision);
         })?;
         summary.decisions = decisions;
+        letters::each(installation, &letters::Filter::default(), timeout, |letter| {
+            let reason = letter.head.map_or_else(|| "unknown".to_owned(), |head| head.reason);
+            *summary.dead_letters.entry(reason).or_default() += 1;
+            true
+        })?;
         let mut rows: Vec<Row> = rows.into_iter().filter_map(|decision| row(decision, &outcomes)).collect();
         rows.sort_unstable();
         Ok(Self { summary, rows })

@@ -166,3 +166,21 @@ fn a_result_takes_the_place_of_the_one_before_and_is_there_also_where_nobody_rea
     let messages = fs::read_to_string(replay.out.join("messages.csv")).unwrap();
     assert!(messages.starts_with("customer_id,journey,") && messages.contains("ana,cart-recovery,"), "{messages}");
 }
+
+#[test]
+fn what_could_not_be_processed_is_counted_by_reason_and_told() {
+    let of = |event: &str| {
+        format!(r#"{{"type":"track","event":"{event}","userId":"ana","timestamp":"2024-05-01T10:00:00Z"}}"#)
+    };
+    let too_large = "E".repeat(40_000);
+    let replay = Replay::of("segment-jsonl", &[of("E"), of(&too_large), of(&too_large)].join("\n"));
+    let output = replay.command().output().unwrap();
+    assert!(output.status.success(), "{}", err(&output));
+    let summary: serde_json::Value = serde_json::from_str(&out(&output)).unwrap();
+    let reasons = summary["dead_letters"].as_object().unwrap();
+    assert_eq!(reasons.values().map(|count| count.as_u64().unwrap()).collect::<Vec<_>>(), [2], "{summary}");
+    let reason = reasons.keys().next().unwrap();
+    let told =
+        format!("vuelve: not everything could be processed, and what could not is no part of this ({reason}: 2)\n");
+    assert!(err(&output).ends_with(&told), "{}", err(&output));
+}
