@@ -67,6 +67,19 @@ pub struct Loaded {
     pub due: Vec<(Timestamp, Key, Option<Bytes>)>,
 }
 
+/// A step of a view: from the header at `expected` to the one at `header_offset`, with the changes between.
+#[derive(Clone, Copy, Debug)]
+pub struct Advance<'a> {
+    /// Whose view.
+    pub partition: Partition,
+    /// Where it has to stand.
+    pub expected: &'a StorePosition,
+    /// Where it stands then.
+    pub header_offset: i64,
+    /// What lies between.
+    pub changes: &'a [StateChange],
+}
+
 /// How an [`StateStore::apply`] ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Applied {
@@ -97,6 +110,16 @@ pub trait StateStore: Debug {
     /// Reads states, and who is due. `None` where there is no view.
     fn load(&mut self, partition: Partition, request: &LoadRequest) -> Result<Option<Loaded>, StoreError>;
 
+    /// The same for several partitions, in their order: at once, where the store can.
+    fn load_all(&mut self, requests: &[(Partition, LoadRequest)]) -> Result<Vec<Option<Loaded>>, StoreError> {
+        self.load_each(requests)
+    }
+
+    /// The same, one after the other.
+    fn load_each(&mut self, requests: &[(Partition, LoadRequest)]) -> Result<Vec<Option<Loaded>>, StoreError> {
+        requests.iter().map(|(partition, request)| self.load(*partition, request)).collect()
+    }
+
     /// Moves the view from the header at `expected` to the one at `header_offset`, with the changes between.
     fn apply(
         &mut self,
@@ -105,6 +128,15 @@ pub trait StateStore: Debug {
         header_offset: i64,
         changes: &[StateChange],
     ) -> Result<Applied, StoreError>;
+
+    /// The same for several partitions, each once, in their order: at once, where the store can. After an error nobody
+    /// knows which of them were moved.
+    fn apply_all(&mut self, advances: &[Advance<'_>]) -> Result<Vec<Applied>, StoreError> {
+        let each = |advance: &Advance<'_>| {
+            self.apply(advance.partition, advance.expected, advance.header_offset, advance.changes)
+        };
+        advances.iter().map(each).collect()
+    }
 
     /// Begins a new, empty view under `generation`, beside the one in use, to be filled by [`StateStore::fill`].
     fn begin_rebuild(&mut self, partition: Partition, generation: &str, log: &str) -> Result<(), StoreError>;

@@ -11,6 +11,10 @@ use std::process::ExitCode;
 use clap::Parser;
 use vuelve::terminal::tell;
 
+/// Much of what a worker does is to allocate what it decodes on one thread and to free what librdkafka allocated on another.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     let outcome = commands::Cli::try_parse().map_or_else(|usage| commands::tell_usage(&usage), commands::Cli::run);
     outcome.unwrap_or_else(|error| {

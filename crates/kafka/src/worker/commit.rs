@@ -2,38 +2,37 @@
 
 use std::collections::HashMap;
 
-use stream::{Applied, Batch, HaltReason, LoadRequest, Loaded, Partition, Service, StoreError};
+use stream::{Advance, Applied, Batch, HaltReason, LoadRequest, Loaded, Partition, Service, StoreError};
 
 use super::hear::learn;
 use super::transaction::Outcome;
-use super::{BACKOFF, Driver, chain, retry};
+use super::{BACKOFF, Driver, retry};
 use crate::KafkaFailure;
 use crate::port::Clients;
 
 impl<C: Clients, S: Service> Driver<'_, C, S> {
     pub(super) fn load(&mut self, requests: &[(Partition, LoadRequest)]) -> Result<Vec<Loaded>, KafkaFailure> {
         let mut answers = Vec::with_capacity(requests.len());
-        for (partition, request) in requests {
+        for ((partition, request), mut answer) in requests.iter().zip(self.store.load_all(requests)?) {
             let mut healed = 0;
-            let answer = loop {
+            let loaded = loop {
                 let expected = self.positions.get(partition).cloned();
-                match self.store.load(*partition, request)? {
-                    Some(loaded) if Some(&loaded.position) == expected.as_ref() => {
-                        let due = loaded.due.iter().filter_map(|(_, _, value)| value.as_ref());
-                        // Another version may have written them.
-                        for value in loaded.states.iter().flatten().chain(due) {
-                            learn(&self.schemas, self.options.registry.as_ref(), value)?;
-                        }
-                        break loaded;
-                    }
+                match answer {
+                    Some(loaded) if Some(&loaded.position) == expected.as_ref() => break loaded,
                     found => {
                         let found = found.map(|loaded| loaded.position);
                         tracing::warn!(partition, ?expected, ?found, "the store is not where it should be: healing");
                         self.heal(*partition, &mut healed)?;
+                        answer = self.store.load(*partition, request)?;
                     }
                 }
             };
-            answers.push(answer);
+            let due = loaded.due.iter().filter_map(|(_, _, value)| value.as_ref());
+            // Another version may have written them.
+            for value in loaded.states.iter().flatten().chain(due) {
+                learn(&self.schemas, self.options.registry.as_ref(), value)?;
+            }
+            answers.push(loaded);
         }
         Ok(answers)
     }
@@ -56,7 +55,9 @@ impl<C: Clients, S: Service> Driver<'_, C, S> {
         };
         let began = self.clients.monotonic();
         self.claimed_at = self.clients.boot_time();
-        let outcome = self.transactions.commit(batch, &group, &mut self.spans);
+        let (mut ears, transactions) = self.apart();
+        let outcome = transactions.commit(batch, &group, &mut ears);
+        let said = ears.said;
         if self.clients.elapsed(began) > self.options.cluster.session_timeout / 2 {
             self.disturbed_at = Some(self.clients.monotonic());
         }
@@ -87,7 +88,7 @@ impl<C: Clients, S: Service> Driver<'_, C, S> {
                 retry(self.clients, self.stopped, self.report, || transactions.rebuild())?;
             }
         }
-        Ok(())
+        self.note(said)
     }
 
     /// After the commit: the store follows, however long it takes to come back.
@@ -96,40 +97,38 @@ impl<C: Clients, S: Service> Driver<'_, C, S> {
         batch: &Batch<S>,
         headers: &HashMap<Partition, Option<i64>>,
     ) -> Result<(), KafkaFailure> {
-        for commit in batch.partitions.iter().filter(|commit| commit.header.is_some()) {
-            let partition = commit.partition;
-            let header = headers.get(&partition).copied().flatten();
-            let mut backoff = BACKOFF.0;
-            loop {
-                let applied = match (header, self.positions.get(&partition)) {
-                    (Some(offset), Some(position)) => self.store.apply(partition, position, offset, &commit.changes),
-                    // The broker did not say where the header is, or nobody knows the view: the changelog does.
-                    _ => Ok(Applied::Refused(None)),
-                };
-                let result = match applied {
-                    Ok(Applied::Done | Applied::AlreadyThere) => {
-                        if let (Some(offset), Some(position)) = (header, self.positions.get_mut(&partition)) {
-                            position.header_offset = offset;
-                        }
-                        break;
-                    }
-                    Ok(Applied::Refused(found)) => {
-                        tracing::warn!(partition, ?found, "the store refused a batch: healing");
-                        self.restore(partition, true).map(drop)
-                    }
-                    Err(error) => Err(KafkaFailure::Store(error)),
-                };
-                match result {
-                    Ok(()) => break,
-                    Err(failure) if failure.is_passing() && !(self.stopped)() => {
-                        self.report.ready(false, &failure.to_string());
-                        tracing::warn!(partition, error = %chain(&failure), "waiting for the store");
-                        self.clients.pause(backoff);
-                        backoff = (backoff * 2).min(BACKOFF.1);
-                    }
-                    Err(failure) => return Err(failure),
+        // Where the broker did not say where the header is, or nobody knows the view, the changelog does.
+        let mut behind: Vec<Partition> =
+            batch.partitions.iter().filter(|commit| commit.header.is_some()).map(|commit| commit.partition).collect();
+        let (clients, stopped, report) = (self.clients, self.stopped, self.report);
+        let (positions, store) = (&self.positions, &mut self.store);
+        let advances: Vec<Advance<'_>> = batch
+            .partitions
+            .iter()
+            .filter_map(|commit| {
+                let header_offset = (*headers.get(&commit.partition)?)?;
+                let expected = positions.get(&commit.partition)?;
+                Some(Advance { partition: commit.partition, expected, header_offset, changes: &commit.changes })
+            })
+            .collect();
+        let applied = retry(clients, stopped, report, || Ok(store.apply_all(&advances)?))?;
+        let mut moved = Vec::with_capacity(advances.len());
+        for (advance, applied) in advances.iter().zip(applied) {
+            match applied {
+                Applied::Done | Applied::AlreadyThere => moved.push((advance.partition, advance.header_offset)),
+                Applied::Refused(found) => {
+                    tracing::warn!(partition = advance.partition, ?found, "the store refused a batch: healing");
                 }
             }
+        }
+        behind.retain(|partition| !moved.iter().any(|(there, _)| there == partition));
+        for (partition, header_offset) in moved {
+            if let Some(position) = self.positions.get_mut(&partition) {
+                position.header_offset = header_offset;
+            }
+        }
+        for partition in behind {
+            retry(clients, stopped, report, || self.restore(partition, true))?;
         }
         self.tell_readiness();
         Ok(())

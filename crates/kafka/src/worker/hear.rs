@@ -4,14 +4,14 @@ use std::time::Duration;
 
 use domain::Timestamp;
 use schemas::{Mark, Schemas};
-use stream::{Clock, HaltReason, Input, Partition, RecordRef, Service, TimeMode, Worker};
+use stream::{Clock, Dataset, HaltReason, Input, Partition, RecordRef, Service, TimeMode, Topology, Worker};
 
-use super::inputs::Heard;
+use super::inputs::{Heard, Inputs};
 use super::spans::Spans;
 use super::tables::Broadcast;
-use super::transaction::TRACE_HEADER;
+use super::transaction::{TRACE_HEADER, Transactions};
 use super::{Driver, POLL, WorkerOptions, chain, retry};
-use crate::port::{Clients, ErrorKind, Record};
+use crate::port::{ClientError, Clients, ErrorKind, Record};
 use crate::{KafkaFailure, Registry};
 
 /// At most so many records are told before the worker decides and everything else is looked at.
@@ -21,7 +21,7 @@ const DISTURBED: Duration = Duration::from_mins(1);
 /// After so many it is asked whether it wants more.
 const HEARD_BETWEEN_LOOKS: usize = 500;
 
-impl<C: Clients, S: Service> Driver<'_, C, S> {
+impl<'a, C: Clients, S: Service> Driver<'a, C, S> {
     pub(super) fn read_tables(&mut self) -> Result<(), KafkaFailure> {
         let (worker, schemas, options) = (&mut self.worker, &self.schemas, self.options);
         let (broadcasts, clients, stopped) = (&self.broadcasts, self.clients, self.stopped);
@@ -96,34 +96,40 @@ impl<C: Clients, S: Service> Driver<'_, C, S> {
     }
 
     pub(super) fn hear_records(&mut self) -> Result<(), KafkaFailure> {
-        let (mut wait, mut left, mut away) = (POLL, HEARD_AT_ONCE, None);
-        while left > 0 && self.worker.wants_records() {
-            for _ in 0..HEARD_BETWEEN_LOOKS {
-                match self.inputs.poll(wait)? {
-                    None => {
-                        left = 0;
-                        break;
-                    }
-                    Some(Heard::Record(input, message)) => {
-                        learn_of(&self.schemas, self.options, &message)?;
-                        if by_its_writers_clock(&self.topology.inputs[input], &message) {
-                            let (dataset, partition) = (self.topology.inputs[input].dataset, message.partition());
-                            self.worker.halted(partition, HaltReason::NotBrokerTime { dataset, partition });
-                            continue;
-                        }
-                        hear(&mut self.worker, &mut self.spans, input, &message);
-                    }
-                    Some(Heard::Other) => {}
-                    Some(Heard::Away(error)) => away = Some(error),
-                }
-                wait = Duration::ZERO;
-            }
-            left = left.saturating_sub(HEARD_BETWEEN_LOOKS);
+        let (mut wait, mut left) = (POLL, HEARD_AT_ONCE);
+        let (mut ears, _) = self.apart();
+        while left > 0 && ears.worker.wants_records() {
+            let heard = ears.hear(wait)?;
+            left = if heard < HEARD_BETWEEN_LOOKS { 0 } else { left.saturating_sub(heard) };
+            wait = Duration::ZERO;
         }
-        if let Some(error) = away {
+        let said = ears.said;
+        self.note(said)
+    }
+
+    /// What it hears records with, apart from what it commits with: so that it hears while a commit is under way.
+    pub(super) fn apart(&mut self) -> (Ears<'_, C, S>, &mut Transactions<'a, C>) {
+        let ears = Ears {
+            inputs: &self.inputs,
+            topology: self.topology,
+            options: self.options,
+            schemas: &self.schemas,
+            worker: &mut self.worker,
+            spans: &mut self.spans,
+            said: Said::default(),
+        };
+        (ears, &mut self.transactions)
+    }
+
+    /// What was heard beside records.
+    pub(super) fn note(&mut self, said: Said) -> Result<(), KafkaFailure> {
+        for (partition, dataset) in said.by_writers_clock {
+            self.worker.halted(partition, HaltReason::NotBrokerTime { dataset, partition });
+        }
+        if let Some(error) = said.away {
             self.is_away(&KafkaFailure::of("reading the inputs", error));
         }
-        Ok(())
+        said.failure.map_or(Ok(()), Err)
     }
 
     /// The client goes on by itself once the broker is back, so nothing is given up; readiness says so meanwhile.
@@ -185,6 +191,67 @@ impl<C: Clients, S: Service> Driver<'_, C, S> {
             self.restorer.end(&self.options.cluster.topic(self.topology.changelog), 0)?;
         }
         Ok(())
+    }
+}
+
+/// Hears records.
+pub(super) struct Ears<'a, C: Clients, S: Service> {
+    inputs: &'a Inputs<C::Reader>,
+    topology: &'static Topology,
+    options: &'a WorkerOptions,
+    schemas: &'a Schemas,
+    worker: &'a mut Worker<S>,
+    pub(super) spans: &'a mut Spans,
+    pub(super) said: Said,
+}
+
+/// What was heard beside records, and is told once nothing is under way.
+#[derive(Default)]
+pub(super) struct Said {
+    /// The broker was away.
+    away: Option<ClientError>,
+    /// Hearing failed, and nothing was heard since.
+    failure: Option<KafkaFailure>,
+    /// Whose records carry the times of who wrote them.
+    by_writers_clock: Vec<(Partition, Dataset)>,
+}
+
+impl<C: Clients, S: Service> Ears<'_, C, S> {
+    /// Hears what is there, while something else is waited for: not what it would have to wait for. Returns whether there
+    /// may be more.
+    pub(super) fn hear_meanwhile(&mut self) -> bool {
+        if self.said.failure.is_some() || !self.worker.wants_records() {
+            return false;
+        }
+        match self.hear(Duration::ZERO) {
+            Ok(heard) => heard == HEARD_BETWEEN_LOOKS,
+            Err(failure) => {
+                self.said.failure = Some(failure);
+                false
+            }
+        }
+    }
+
+    /// Tells the worker of the next records, waiting at most so long for the first. Returns how much came: less than
+    /// [`HEARD_BETWEEN_LOOKS`] where there is no more for now.
+    pub(super) fn hear(&mut self, mut wait: Duration) -> Result<usize, KafkaFailure> {
+        for heard in 0..HEARD_BETWEEN_LOOKS {
+            match self.inputs.poll(wait)? {
+                None => return Ok(heard),
+                Some(Heard::Record(input, message)) => {
+                    learn_of(self.schemas, self.options, &message)?;
+                    if by_its_writers_clock(&self.topology.inputs[input], &message) {
+                        self.said.by_writers_clock.push((message.partition(), self.topology.inputs[input].dataset));
+                        return Ok(heard);
+                    }
+                    hear(self.worker, self.spans, input, &message);
+                }
+                Some(Heard::Other) => {}
+                Some(Heard::Away(error)) => self.said.away = Some(error),
+            }
+            wait = Duration::ZERO;
+        }
+        Ok(HEARD_BETWEEN_LOOKS)
     }
 }
 

@@ -358,12 +358,9 @@ impl Fold {
         let unusable = |why: &str| KafkaFailure::Installation(format!("the changelog record at {} {why}", place()));
         let key = message.key().and_then(|key| std::str::from_utf8(key).ok()).ok_or_else(|| unusable("has no key"))?;
         if key != HEADER_KEY {
-            let due = match message.value() {
+            let due = match message.header(DUE_HEADER) {
                 None => Due::default(),
-                Some(_) => message
-                    .header(DUE_HEADER)
-                    .and_then(due_from)
-                    .ok_or_else(|| unusable("does not say what its key waits for"))?,
+                Some(bytes) => due_from(bytes).ok_or_else(|| unusable("does not say what its key waits for"))?,
             };
             let value = message.value().map(Bytes::copy_from_slice);
             self.pending.push(StateChange { key: Key::from(key), value, due });

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use schemas::{Mark, MarkEntry, OutputBound, Schemas};
-use stream::{Batch, Output, Partition, Service, Topology};
+use stream::{Batch, Due, Lane, Output, Partition, Service, Topology};
 
 use crate::KafkaFailure;
 use crate::append::Header;
@@ -16,15 +16,19 @@ use crate::clients::Cluster;
 use crate::dead_letters;
 use crate::port::{ClientError, Clients, Deliveries, ErrorKind, Member, Outgoing, Producer};
 
+use super::hear::Ears;
 use super::spans::Spans;
 
 /// The key of a changelog's header. No customer id begins with this character.
 pub(crate) const HEADER_KEY: &str = "\0";
 /// How long the client is left alone with the end of a transaction.
 const STEP: Duration = Duration::from_millis(200);
-/// Names the writer of a changelog record.
+/// The same, while there is something to hear.
+const SHORT_STEP: Duration = Duration::from_millis(1);
+/// Names the writer, on the first record of a transaction on each partition of the changelog, and on each header.
 pub(super) const WRITER_HEADER: &str = "vuelve-writer";
 /// What a key waits for, on its changelog record: the four lanes, 8 bytes each, big-endian milliseconds; `i64::MIN` for none.
+/// A key that waits for nothing has none.
 pub(super) const DUE_HEADER: &str = "vuelve-due";
 /// W3C trace context.
 pub(super) const TRACE_HEADER: &str = "traceparent";
@@ -104,15 +108,17 @@ impl<'a, C: Clients> Transactions<'a, C> {
     }
 
     /// Writes a batch in one transaction.
+    ///
+    /// While it waits for the broker it hears records of the next batch.
     pub(super) fn commit<S: Service>(
         &mut self,
         batch: &Batch<S>,
         group: &<C::Member as Member>::Metadata,
-        spans: &mut Spans,
+        ears: &mut Ears<'_, C, S>,
     ) -> Outcome {
         *self.producer.deliveries() = Deliveries::default();
-        let result = self.try_commit(batch, group, spans);
-        spans.sent(result.is_ok());
+        let result = self.try_commit(batch, group, ears);
+        ears.spans.sent(result.is_ok());
         match result {
             Ok(headers) => Outcome::Committed(headers),
             Err(Failure::Client(error)) => self.give_up(error),
@@ -127,14 +133,14 @@ impl<'a, C: Clients> Transactions<'a, C> {
         &mut self,
         batch: &Batch<S>,
         group: &<C::Member as Member>::Metadata,
-        spans: &mut Spans,
+        ears: &mut Ears<'_, C, S>,
     ) -> Result<HashMap<Partition, Option<i64>>, Failure> {
         self.producer.begin()?;
-        self.write_outputs(batch, spans)?;
+        self.write_outputs(batch, ears.spans)?;
         self.write_changes(batch)?;
         if !batch.marks.is_empty() {
             // The mark names offsets, so what it speaks of has to have them.
-            self.wait_for_deliveries()?;
+            self.wait_for_deliveries(ears)?;
             self.write_mark(batch)?;
         }
         self.write_headers(batch)?;
@@ -143,11 +149,11 @@ impl<'a, C: Clients> Transactions<'a, C> {
         let offsets: Vec<(Partition, i64)> = offsets.collect();
         let limit = self.cluster.transaction_timeout;
         self.retrying(limit, || self.producer.send_offsets(&primary, &offsets, group, limit))?;
-        self.wait_for_deliveries()?;
+        self.wait_for_deliveries(ears)?;
         let headers = self.header_offsets(batch);
         self.raise_own_bounds();
         // In steps, each of which goes on with the same request.
-        self.retrying(limit, || self.producer.commit(STEP))?;
+        self.retrying(limit, || self.producer.commit(if ears.hear_meanwhile() { SHORT_STEP } else { STEP }))?;
         Ok(headers)
     }
 
@@ -201,13 +207,18 @@ impl<'a, C: Clients> Transactions<'a, C> {
         let topic = self.cluster.topic(self.topology.changelog);
         let writer = (WRITER_HEADER, self.transactional_id.as_bytes());
         for partition in &batch.partitions {
-            for change in &partition.changes {
+            for (number, change) in partition.changes.iter().enumerate() {
+                let due = due_bytes(&change.due);
+                let headers = [writer, (DUE_HEADER, due.as_slice())];
+                // Who takes over asks the first record of an open transaction for its writer.
+                let first = usize::from(number > 0);
+                let last = if change.due == Due::default() { 1 } else { 2 };
                 self.send(&Outgoing {
                     topic: &topic,
                     partition: Some(partition.partition),
                     key: Some(change.key.as_bytes()),
                     value: change.value.as_deref(),
-                    headers: &[writer, (DUE_HEADER, &due_bytes(&change.due))],
+                    headers: headers.get(first..last).unwrap_or_default(),
                 })
                 .map_err(of_record(partition.partition, self.topology.changelog))?;
             }
@@ -265,10 +276,10 @@ impl<'a, C: Clients> Transactions<'a, C> {
     }
 
     /// Waits until the broker has acknowledged all that was sent. `flush` would wait in steps of 100 ms.
-    fn wait_for_deliveries(&self) -> Result<(), Failure> {
+    fn wait_for_deliveries<S: Service>(&self, ears: &mut Ears<'_, C, S>) -> Result<(), Failure> {
         let deadline = self.clients.monotonic() + self.cluster.transaction_timeout;
         while self.producer.in_flight() > 0 {
-            self.producer.poll(Duration::from_millis(1));
+            self.producer.poll(if ears.hear_meanwhile() { Duration::ZERO } else { SHORT_STEP });
             if self.clients.monotonic() > deadline {
                 return Err(ClientError::timed_out().into());
             }
@@ -386,13 +397,16 @@ fn of_record(partition: Partition, dataset: &str) -> impl FnOnce(ClientError) ->
     }
 }
 
-fn due_bytes(due: &stream::Due) -> Vec<u8> {
-    let lanes = stream::Lane::ALL.map(|lane| due.lane(lane).map_or(i64::MIN, domain::Timestamp::as_millis));
-    lanes.iter().flat_map(|millis| millis.to_be_bytes()).collect()
+fn due_bytes(due: &Due) -> [u8; 32] {
+    let mut bytes = [0; 32];
+    for (lane, bytes) in Lane::ALL.into_iter().zip(bytes.as_chunks_mut::<8>().0) {
+        *bytes = due.lane(lane).map_or(i64::MIN, domain::Timestamp::as_millis).to_be_bytes();
+    }
+    bytes
 }
 
 /// What a changelog record's header says its key waits for.
-pub(super) fn due_from(bytes: &[u8]) -> Option<stream::Due> {
+pub(super) fn due_from(bytes: &[u8]) -> Option<Due> {
     let (lanes, rest) = bytes.as_chunks::<8>();
     let [timer, ready, claimed, held] = lanes else { return None };
     if !rest.is_empty() {
@@ -402,5 +416,5 @@ pub(super) fn due_from(bytes: &[u8]) -> Option<stream::Due> {
         let millis = i64::from_be_bytes(*bytes);
         (millis != i64::MIN).then_some(domain::Timestamp::from_millis(millis))
     };
-    Some(stream::Due { timer: at(timer), ready: at(ready), claimed: at(claimed), held: at(held) })
+    Some(Due { timer: at(timer), ready: at(ready), claimed: at(claimed), held: at(held) })
 }

@@ -5,6 +5,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use bytes::Bytes;
 use domain::Timestamp;
+use foldhash::fast::RandomState;
 use stream::{Due, DueQuery, Key, Lane, StateChange};
 
 use crate::score;
@@ -17,7 +18,7 @@ const LANE_OVERHEAD: usize = 40;
 
 #[derive(Debug, Default)]
 pub(super) struct View {
-    states: HashMap<Key, State>,
+    states: HashMap<Key, State, RandomState>,
     lanes: [BTreeSet<(i64, Key)>; Lane::ALL.len()],
     size_bytes: usize,
 }

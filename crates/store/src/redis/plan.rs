@@ -7,6 +7,7 @@
 use std::collections::HashMap;
 
 use ::redis::{Cmd, RedisWrite, ToRedisArgs};
+use foldhash::fast::RandomState;
 use stream::{Lane, StateChange};
 
 use super::keys::{BUCKETS, Keys, bucket};
@@ -45,7 +46,7 @@ struct Operation {
 
 impl<'a> Plan<'a> {
     pub(super) fn new(changes: &'a [StateChange]) -> Self {
-        let mut last = HashMap::with_capacity(changes.len());
+        let mut last = HashMap::with_capacity_and_hasher(changes.len(), RandomState::default());
         for (index, change) in changes.iter().enumerate() {
             last.insert(&*change.key, index);
         }

@@ -1,12 +1,12 @@
 //! Reading a view: the same script for a worker's batch and for one lookup.
 
-use ::redis::{Cmd, Connection, RedisResult};
+use ::redis::{Cmd, Connection, Pipeline, RedisResult, Value};
 use stream::{LoadRequest, Loaded};
 
 use super::keys::{BUCKETS, Keys, LAYOUT, bucket};
 use super::plan::Member;
 use super::reply::{self, ViewFields};
-use super::scripts::LOAD;
+use super::scripts::{self, LOAD};
 use crate::score;
 
 /// What a load found.
@@ -68,7 +68,12 @@ impl Load {
     }
 
     pub(super) fn send(&self, generation: &str, connection: &mut Connection) -> RedisResult<Found> {
-        let mut answer = reply::array(self.call.query(connection)?)?.into_iter();
+        self.found(generation, self.call.query(connection)?)
+    }
+
+    /// What the answer says.
+    fn found(&self, generation: &str, answer: Value) -> RedisResult<Found> {
+        let mut answer = reply::array(answer)?.into_iter();
         let mut next = || answer.next().ok_or_else(|| reply::strange("load"));
         let Some(view) = reply::view(next()?)? else { return Ok(Found::Nothing) };
         if view.half_written || view.position.generation != generation {
@@ -88,6 +93,22 @@ impl Load {
         let due = if self.due { reply::due(next()?, next()?)? } else { Vec::new() };
         Ok(Found::View(Loaded { position: view.position, states, due }))
     }
+}
+
+/// Loads of several partitions, each of the generation that it is known to have, in one round trip.
+pub(super) fn pipelined(
+    loads: &[(&Keys, &str, &LoadRequest)],
+    connection: &mut Connection,
+) -> RedisResult<Vec<Option<Loaded>>> {
+    let loads: Vec<(&str, Load)> =
+        loads.iter().map(|(keys, generation, request)| (*generation, Load::new(keys, generation, request))).collect();
+    let mut pipeline = Pipeline::with_capacity(loads.len());
+    for (_, load) in &loads {
+        pipeline.add_command(load.call.clone());
+    }
+    let answers = scripts::pipelined(&pipeline, connection)?;
+    let found = loads.iter().zip(answers).map(|((generation, load), answer)| load.found(generation, answer));
+    found.map(|found| Ok(if let Found::View(loaded) = found? { Some(loaded) } else { None })).collect()
 }
 
 /// Asks what the view says of itself.

@@ -3,7 +3,7 @@
 
 use std::sync::LazyLock;
 
-use ::redis::{Cmd, Connection, RedisResult, Script};
+use ::redis::{Cmd, Connection, ConnectionLike, Pipeline, RedisResult, Script, Value};
 
 const PLAN: &str = include_str!("plan.lua");
 
@@ -30,6 +30,12 @@ impl Lua {
         call.arg(&self.digest).arg(keys.len()).arg(keys);
         call
     }
+}
+
+/// Sends all calls, then reads all answers; the first error is told as the call itself would tell it.
+pub(super) fn pipelined(calls: &Pipeline, connection: &mut Connection) -> RedisResult<Vec<Value>> {
+    let answers = connection.req_packed_commands(&calls.get_packed_pipeline(), 0, calls.len())?;
+    answers.into_iter().map(Value::extract_error).collect()
 }
 
 /// Tells Redis all scripts.

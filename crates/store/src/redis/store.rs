@@ -1,13 +1,13 @@
 //! The port, on Redis.
 
 use ::redis::{Connection, RedisResult};
-use stream::{Applied, LoadRequest, Loaded, Partition, StateChange, StateStore, StoreError, StorePosition};
+use stream::{Advance, Applied, LoadRequest, Loaded, Partition, StateChange, StateStore, StoreError, StorePosition};
 
 use super::keys::{Keys, LAYOUT};
 use super::plan::Plan;
 use super::reply::ViewFields;
-use super::scripts::APPLY;
-use super::{Redis, read, reply};
+use super::scripts::{self, APPLY};
+use super::{Known, Redis, read, reply};
 use crate::limits;
 
 impl StateStore for Redis {
@@ -28,6 +28,26 @@ impl StateStore for Redis {
         loaded
     }
 
+    fn load_all(&mut self, requests: &[(Partition, LoadRequest)]) -> Result<Vec<Option<Loaded>>, StoreError> {
+        for (_, request) in requests {
+            limits::check_load(request)?;
+        }
+        let known = &self.partitions;
+        let known = requests.iter().map(|(partition, request)| {
+            let Known { keys, generation, .. } = known.get(partition)?;
+            Some((keys, generation.as_deref()?, request))
+        });
+        let Some(loads) = known.collect::<Option<Vec<_>>>() else { return self.load_each(requests) };
+        let mut loaded = self.link.run(|connection| read::pipelined(&loads, connection))?;
+        for ((partition, request), loaded) in requests.iter().zip(&mut loaded) {
+            if loaded.is_none() {
+                // The view may be of another generation than was thought.
+                *loaded = self.load(*partition, request)?;
+            }
+        }
+        Ok(loaded)
+    }
+
     fn apply(
         &mut self,
         partition: Partition,
@@ -35,19 +55,37 @@ impl StateStore for Redis {
         header_offset: i64,
         changes: &[StateChange],
     ) -> Result<Applied, StoreError> {
-        limits::check_apply(expected, header_offset, changes)?;
-        let keys = self.known(partition).keys.clone();
-        let plan = Plan::new(changes);
-        let written = plan.write(&keys, &expected.generation, vec![keys.view()]);
-        let mut call = APPLY.call(&written.keys);
-        call.arg(LAYOUT).arg(&expected.generation).arg(&expected.log).arg(expected.header_offset).arg(header_offset);
-        written.append(&mut call);
+        let applied = self.apply_all(&[Advance { partition, expected, header_offset, changes }])?;
+        applied.into_iter().next().ok_or_else(|| StoreError::Unusable("a call had no answer".to_owned()))
+    }
 
+    fn apply_all(&mut self, advances: &[Advance<'_>]) -> Result<Vec<Applied>, StoreError> {
+        let mut pipeline = ::redis::Pipeline::with_capacity(advances.len());
+        for advance in advances {
+            let Advance { partition, expected, header_offset, changes } = *advance;
+            limits::check_apply(expected, header_offset, changes)?;
+            let keys = &self.known(partition).keys;
+            let plan = Plan::new(changes);
+            let written = plan.write(keys, &expected.generation, vec![keys.view()]);
+            let mut call = APPLY.call(&written.keys);
+            call.arg(LAYOUT)
+                .arg(&expected.generation)
+                .arg(&expected.log)
+                .arg(expected.header_offset)
+                .arg(header_offset);
+            written.append(&mut call);
+            pipeline.add_command(call);
+        }
         // The answer to an attempt may be lost: the next one then finds it done.
-        let applied = self.link.run(|connection| applied(call.query(connection)?))?;
-        if matches!(applied, Applied::Done | Applied::AlreadyThere) {
-            self.acknowledged.note(partition, StorePosition { header_offset, ..expected.clone() });
-            self.known(partition).generation = Some(expected.generation.clone());
+        let applied: Vec<Applied> = self
+            .link
+            .run(|connection| scripts::pipelined(&pipeline, connection)?.into_iter().map(applied).collect())?;
+        for (advance, applied) in advances.iter().zip(&applied) {
+            if matches!(applied, Applied::Done | Applied::AlreadyThere) {
+                let position = StorePosition { header_offset: advance.header_offset, ..advance.expected.clone() };
+                self.known(advance.partition).generation = Some(position.generation.clone());
+                self.acknowledged.note(advance.partition, position);
+            }
         }
         Ok(applied)
     }

@@ -3,6 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use domain::{LogPosition, Timestamp};
+use foldhash::fast::RandomState;
 use schemas::{ChangelogHeader, Position};
 
 use super::batch::{Decision, HaltReason};
@@ -94,7 +95,7 @@ pub(super) struct Part<S: Service> {
     /// The next offset to accept, by input.
     pub(super) received: Vec<i64>,
     pub(super) inbox: Inbox<S>,
-    pub(super) slots: HashMap<Key, Slot<S::State>>,
+    pub(super) slots: HashMap<Key, Slot<S::State>, RandomState>,
     pub(super) progress: Progress,
     pub(super) committed: Progress,
     /// The open batch has something to write here.
@@ -131,7 +132,7 @@ impl<S: Service> Part<S> {
             next_header: None,
             received: vec![0; inputs],
             inbox: Inbox::new(),
-            slots: HashMap::new(),
+            slots: HashMap::default(),
             committed: progress.clone(),
             progress,
             touched: false,

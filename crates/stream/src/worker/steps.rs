@@ -36,12 +36,16 @@ impl<S: Service> Step<'_, S> {
 impl<S: Service> Worker<S> {
     /// Fires her timers that come first, then takes the step.
     pub(super) fn step(&mut self, partition: Partition, key: &Key, step: Step<'_, S>) -> Result<Disposition, Failed> {
-        if let Some(part) = self.parts.get(&partition) {
+        if let Some(part) = self.parts.get(&partition)
+            && let Some(timer) = part.slots.get(key).and_then(|slot| slot.entry.state.due().timer)
+        {
             let watermark = part.progress.watermark;
-            self.fire(partition, key, watermark, true)?;
-        }
-        if let Some(at) = step.at {
-            self.fire(partition, key, at, false)?;
+            if timer <= watermark {
+                self.fire(partition, key, watermark, true)?;
+            }
+            if let Some(at) = step.at {
+                self.fire(partition, key, at, false)?;
+            }
         }
         self.apply(partition, key, step)
     }
