@@ -4,7 +4,7 @@
 //! - lanes give the eldest first, and never an entry that a later change removed.
 
 use domain::Timestamp;
-use stream::{Applied, Due, DueQuery, Key, Lane, LoadRequest, StateChange, StateStore, StoreError};
+use stream::{Advance, Applied, Due, DueQuery, Key, Lane, LoadRequest, StateChange, StateStore, StoreError};
 
 use super::*;
 
@@ -72,6 +72,44 @@ pub fn of_several_changes_of_a_key_in_a_batch_the_last_counts(backend: &impl Bac
     applied(&mut store, &start, 1, &batch);
     assert_eq!(states(&mut store, &["anna", "berta", "carla"]), [None, some("2"), some("3")]);
     assert_eq!(lane(&mut store, Lane::Timer), [(20, "berta".into(), some("2")), (40, "carla".into(), some("3"))]);
+}
+
+pub fn several_partitions_at_once_are_each_moved_or_refused_by_themselves(backend: &impl Backend) {
+    let mut store = backend.open();
+    for partition in [1, 2, 3] {
+        store.begin_rebuild(partition, "g", LOG).unwrap();
+        store.switch(partition, "g", LOG, 5).unwrap();
+    }
+    let (here, elsewhere) = (position("g", 5), position("g", 4));
+    let (anna, berta) = ([set("anna", "1")], [set("berta", "2")]);
+    let advance = |partition, expected, changes| Advance { partition, expected, header_offset: 7, changes };
+    let advances = [
+        advance(1, &here, anna.as_slice()),
+        advance(2, &elsewhere, &anna),
+        advance(3, &here, &berta),
+        advance(4, &here, &anna),
+    ];
+    let there = Applied::Refused(Some(here.clone()));
+    assert_eq!(
+        store.apply_all(&advances).unwrap(),
+        [Applied::Done, there.clone(), Applied::Done, Applied::Refused(None)]
+    );
+    let again = store.apply_all(&advances).unwrap();
+    assert_eq!(again, [Applied::AlreadyThere, there, Applied::AlreadyThere, Applied::Refused(None)]);
+
+    // In the order of the requests, also by a handle that does not know the views yet.
+    for mut store in [store, backend.open()] {
+        let requests: Vec<_> = [3, 4, 1, 2].map(|partition| (partition, keys(&["berta", "anna"]))).into();
+        let loaded = store.load_all(&requests).unwrap();
+        let states = |loaded: Option<Loaded>| {
+            let loaded = loaded?;
+            Some((loaded.position.header_offset, loaded.states.into_iter().map(|state| state.map(text)).collect()))
+        };
+        let found: Vec<Option<(i64, Vec<Option<String>>)>> = loaded.into_iter().map(states).collect();
+        let expected =
+            [Some((7, vec![some("2"), None])), None, Some((7, vec![None, some("1")])), Some((5, vec![None, None]))];
+        assert_eq!(found, expected);
+    }
 }
 
 pub fn an_ended_key_is_gone_with_its_entries_in_all_lanes(backend: &impl Backend) {

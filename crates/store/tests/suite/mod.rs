@@ -113,6 +113,7 @@ macro_rules! suite {
             a_batch_applied_twice_is_there_already_and_changes_nothing,
             a_batch_from_another_position_is_refused_and_told_where_the_view_stands,
             of_several_changes_of_a_key_in_a_batch_the_last_counts,
+            several_partitions_at_once_are_each_moved_or_refused_by_themselves,
             an_ended_key_is_gone_with_its_entries_in_all_lanes,
             the_due_come_eldest_first_with_their_states_and_only_up_to_the_time_and_limit_asked,
             each_lane_is_its_own_and_a_change_moves_or_removes_its_entry,
