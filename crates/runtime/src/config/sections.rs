@@ -39,6 +39,7 @@ pub struct KafkaOptions {
     pub registry_user: Option<String>,
     pub registry_password: Option<Secret>,
     pub auto_register: bool,
+    pub workers: u16,
     pub commit_interval: HumanDuration,
     pub max_batch_records: u32,
     pub max_batch_bytes: ByteSize,
@@ -164,6 +165,9 @@ fn check_kafka(config: &Config, findings: &mut Findings<'_>) {
     }
     if kafka.registry_user.as_ref().is_some_and(|user| user.contains(':')) {
         findings.add("kafka.registry_user", "holds a `:`, which HTTP Basic can't tell from the password");
+    }
+    if !(1..=64).contains(&kafka.workers) {
+        findings.add("kafka.workers", "is out of bounds: from 1 to 64");
     }
     if !(1..=100_000).contains(&kafka.max_batch_records) {
         findings.add("kafka.max_batch_records", "is out of bounds: from 1 to 100000");

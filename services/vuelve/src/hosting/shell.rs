@@ -25,22 +25,23 @@ pub trait Channel: Send + Sync + 'static {
 /// Runs messaging's side effects as tasks.
 pub struct SideEffects {
     channel: Arc<dyn Channel>,
+    shares: usize,
     tokio: Handle,
     tell: mpsc::Sender<(Partition, Key, ClaimId, Completion)>,
     told: mpsc::Receiver<(Partition, Key, ClaimId, Completion)>,
 }
 
 impl SideEffects {
-    /// Sends by `channel`, on the runtime of the caller.
-    pub fn new(channel: Arc<dyn Channel>) -> Self {
+    /// Sends by `channel`, on the runtime of the caller, as one of so many who share it.
+    pub fn new(channel: Arc<dyn Channel>, shares: usize) -> Self {
         let (tell, told) = mpsc::channel();
-        Self { channel, tokio: Handle::current(), tell, told }
+        Self { channel, shares, tokio: Handle::current(), tell, told }
     }
 }
 
 impl Shell<Messaging> for SideEffects {
     fn capacity(&self) -> usize {
-        self.channel.capacity()
+        self.channel.capacity().div_ceil(self.shares)
     }
 
     fn perform(&mut self, act: Act<Messaging>) {

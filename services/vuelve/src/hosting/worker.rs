@@ -25,7 +25,7 @@ const TOMBSTONE_RETENTION: Duration = Duration::from_hours(24);
 pub async fn add_resolver(host: &mut Host, config: &Config, installation: &Installation) -> anyhow::Result<()> {
     let mut policy = config.get::<IngestionOptions>().resolver.clone();
     policy.partitions = installation.cluster.partitions;
-    add_worker::<Resolver>(host, config, installation, policy, NoShell).await.map(drop)
+    add_workers::<Resolver, _>(host, config, installation, || Ok((policy.clone(), NoShell))).await.map(drop)
 }
 
 /// Adds the worker of journeys; returns what its lookups read from.
@@ -34,8 +34,8 @@ pub async fn add_journeys(
     config: &Config,
     installation: &Installation,
 ) -> anyhow::Result<Arc<dyn Lookups>> {
-    let policy = journeys::Policy::new(Sections::journeys(config, installation.replay)?);
-    add_worker::<Journeys>(host, config, installation, policy, NoShell).await
+    let with = || Ok((journeys::Policy::new(Sections::journeys(config, installation.replay)?), NoShell));
+    add_workers::<Journeys, _>(host, config, installation, with).await
 }
 
 /// Adds messaging's worker, which sends by `channel`.
@@ -46,60 +46,89 @@ pub async fn add_messaging(
     settings: messaging::Settings,
     channel: Arc<dyn Channel>,
 ) -> anyhow::Result<Arc<dyn Lookups>> {
-    let policy = messaging::Policy::new(settings, Sections::address_secret(config)?);
-    add_worker::<Messaging>(host, config, installation, policy, SideEffects::new(channel)).await
+    let workers = config.get::<KafkaOptions>().workers;
+    let with = || {
+        let policy = messaging::Policy::new(settings.clone(), Sections::address_secret(config)?);
+        Ok((policy, SideEffects::new(Arc::clone(&channel), usize::from(workers))))
+    };
+    add_workers::<Messaging, _>(host, config, installation, with).await
 }
 
-/// A worker on a thread of its own, with the store that the configuration names.
-async fn add_worker<S: Service>(
+/// The service's workers, each on a thread of its own and under a slot of its own, with handles of the store that the
+/// configuration names; each is made `with` a policy and a shell.
+async fn add_workers<S: Service, H: Shell<S> + 'static>(
     host: &mut Host,
     config: &Config,
     installation: &Installation,
-    policy: S::Policy,
-    mut shell: impl Shell<S> + 'static,
+    with: impl Fn() -> anyhow::Result<(S::Policy, H)>,
 ) -> anyhow::Result<Arc<dyn Lookups>> {
     let service = S::topology().service;
-    let name = format!("{service} worker");
-    let report = Report::new(host.readiness().condition(&name));
-    let options = worker_options(config, installation);
-    let schemas = installation.schemas.clone();
-    let (mut store, lookups) = open_store(config, service).await?;
-    host.thread(&name, move |stop| {
-        run_worker::<S>(&options, &schemas, policy, store.as_mut(), &mut shell, &report, &|| stop.is_stopped())?;
-        Ok(())
-    });
-    Ok(lookups)
+    let store = Store::open(config, service).await?;
+    for number in 0..config.get::<KafkaOptions>().workers {
+        let (name, slot) = match number {
+            // The first has the process's slot: so that more of them can be asked for, and fewer again.
+            0 => (format!("{service} worker"), installation.slot.clone()),
+            _ => (format!("{service} worker {number}"), format!("{}.{number}", installation.slot)),
+        };
+        let report = Report::new(host.readiness().condition(&name));
+        let options = worker_options(config, installation, slot);
+        let schemas = installation.schemas.clone();
+        let (policy, mut shell) = with()?;
+        let mut store = store.handle();
+        host.thread(&name, move |stop| {
+            run_worker::<S>(&options, &schemas, policy, store.as_mut(), &mut shell, &report, &|| stop.is_stopped())?;
+            Ok(())
+        });
+    }
+    Ok(store.lookups())
 }
 
-async fn open_store(config: &Config, service: &str) -> anyhow::Result<(Box<dyn StateStore + Send>, Arc<dyn Lookups>)> {
-    let options: &StoreOptions = config.get();
-    match options.kind {
-        StoreKind::Memory => {
-            let memory = Memory::with_limit(options.memory_bytes.as_usize());
-            let lookups = memory.lookups();
-            Ok((Box::new(memory), Arc::new(lookups)))
+/// The store of a service.
+enum Store {
+    Memory(Memory),
+    Redis(Box<Redis>),
+}
+
+impl Store {
+    async fn open(config: &Config, service: &str) -> anyhow::Result<Self> {
+        let options: &StoreOptions = config.get();
+        match options.kind {
+            StoreKind::Memory => Ok(Self::Memory(Memory::with_limit(options.memory_bytes.as_usize()))),
+            StoreKind::Redis => {
+                let prefix = config.get::<InstallationOptions>().prefix.as_str();
+                let mut redis = RedisOptions::new(options.url.as_str(), prefix, service);
+                redis.user.clone_from(&options.user);
+                redis.password = options.password.as_ref().map(|password| password.expose().to_owned());
+                redis.response_timeout = options.request_timeout.as_std();
+                redis.lookup_connections = usize::from(options.connections);
+                let mut redis = Redis::new(redis)?;
+                // It waits for an answer, and not on a thread that others need.
+                let redis = tokio::task::spawn_blocking(move || redis.check().map(|_| redis)).await??;
+                Ok(Self::Redis(Box::new(redis)))
+            }
         }
-        StoreKind::Redis => {
-            let prefix = config.get::<InstallationOptions>().prefix.as_str();
-            let mut redis = RedisOptions::new(options.url.as_str(), prefix, service);
-            redis.user.clone_from(&options.user);
-            redis.password = options.password.as_ref().map(|password| password.expose().to_owned());
-            redis.response_timeout = options.request_timeout.as_std();
-            redis.lookup_connections = usize::from(options.connections);
-            let mut redis = Redis::new(redis)?;
-            // It waits for an answer, and not on a thread that others need.
-            let redis = tokio::task::spawn_blocking(move || redis.check().map(|_| redis)).await??;
-            let lookups = redis.lookups();
-            Ok((Box::new(redis), Arc::new(lookups)))
+    }
+
+    fn handle(&self) -> Box<dyn StateStore + Send> {
+        match self {
+            Self::Memory(memory) => Box::new(memory.clone()),
+            Self::Redis(redis) => redis.clone(),
+        }
+    }
+
+    fn lookups(&self) -> Arc<dyn Lookups> {
+        match self {
+            Self::Memory(memory) => Arc::new(memory.lookups()),
+            Self::Redis(redis) => Arc::new(redis.lookups()),
         }
     }
 }
 
-fn worker_options(config: &Config, installation: &Installation) -> WorkerOptions {
+fn worker_options(config: &Config, installation: &Installation, slot: String) -> WorkerOptions {
     let kafka: &KafkaOptions = config.get();
     WorkerOptions {
         cluster: installation.cluster.clone(),
-        slot: installation.slot.clone(),
+        slot,
         settings: WorkerSettings {
             time_mode: if installation.replay { TimeMode::Replay } else { TimeMode::Live },
             feature_level: config.get::<InstallationOptions>().feature_level as i32,
