@@ -104,11 +104,11 @@ fn on_real_parts_with_three_processes_a_service_every_reminder_is_the_expected_o
 }
 
 #[test]
-fn one_process_without_redis_that_is_stopped_in_the_middle_goes_on_from_the_changelogs() {
+fn one_process_of_two_workers_a_service_without_redis_that_is_stopped_in_the_middle_goes_on_from_the_changelogs() {
     let folder = tempfile::tempdir().unwrap();
     let file = clickstream(folder.path()).unwrap();
     let installation = Installation::start("replay", State::Memory).unwrap();
-    let all = installation.run(&["--all"], 0).unwrap();
+    let all = installation.run_with(&["--all"], 0, &["kafka.workers=2".to_owned()]).unwrap();
     installation.wait_for_door(&all).unwrap();
     let out = std::thread::scope(|scope| {
         let replay = scope.spawn(|| installation.replay(&file, "all"));
