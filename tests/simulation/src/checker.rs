@@ -103,7 +103,10 @@ fn fold<S: StateContract>(world: &World, dataset: &str, partition: i32) -> Fold 
     fold
 }
 
-fn services() -> [(&'static Topology, fn(&World, &str, i32) -> Fold); 2] {
+/// Folds a partition of a changelog, given its dataset.
+type FoldOf = fn(&World, &str, i32) -> Fold;
+
+fn services() -> [(&'static Topology, FoldOf); 2] {
     [
         (journeys::Journeys::topology(), fold::<JourneysState>),
         (messaging::Messaging::topology(), fold::<MessagingState>),
@@ -130,7 +133,7 @@ pub fn left_to_do(world: &World, workload: &Workload) -> Option<String> {
             for input in topology.inputs {
                 let position = header.positions.iter().find(|position| position.dataset == input.dataset);
                 let position = position.map_or(0, |position| position.next_offset);
-                let end = world.core.log(&at(input.dataset, partition)).map_or(0, |log| log.end_offset());
+                let end = world.core.log(&at(input.dataset, partition)).map_or(0, PartitionLog::end_offset);
                 if position < end {
                     return Some(format!("{} has read {} up to {position} of {end}", place(), input.dataset));
                 }
@@ -176,11 +179,10 @@ pub fn check(world: &World, workload: &Workload) -> Vec<Breach> {
     every_request_has_one_outcome(&requests, &outcomes, &mut breaches);
     nothing_is_sent_twice(world, &outcomes, &mut breaches);
     stores_are_the_fold(world, &mut breaches);
-    for dataset in ["platform.deadletters"] {
-        let letters: usize = (0..PARTITIONS).map(|partition| committed(world, &at(dataset, partition)).len()).sum();
-        if letters > 0 {
-            breaches.push(Breach::new("nothing_is_a_dead_letter", format!("{letters} are")));
-        }
+    let letters_of = |partition| committed(world, &at("platform.deadletters", partition)).len();
+    let letters: usize = (0..PARTITIONS).map(letters_of).sum();
+    if letters > 0 {
+        breaches.push(Breach::new("nothing_is_a_dead_letter", format!("{letters} are")));
     }
     breaches
 }

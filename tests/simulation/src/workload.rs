@@ -166,7 +166,7 @@ impl World {
     fn append_mark(&mut self, until_ms: i64) {
         let end = |partition| {
             let at = TopicPartition::new(schemas::topic_name(PREFIX, "storefront.events"), partition);
-            self.core.log(&at).map_or(0, |log| log.end_offset())
+            self.core.log(&at).map_or(0, devbroker::core::log::PartitionLog::end_offset)
         };
         let bounds =
             OutputBound { dataset: "storefront.events".to_owned(), offsets: (0..PARTITIONS).map(end).collect() };

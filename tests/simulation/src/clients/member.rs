@@ -137,7 +137,7 @@ impl Member for GroupMember<'_> {
     }
 
     fn answer(&self, _assigned: bool) -> Result<(), ClientError> {
-        self.with(|member, now| member.answered(now));
+        self.with(MemberThread::answered);
         Ok(())
     }
 
@@ -285,7 +285,7 @@ impl World {
                     return self.joined(number, member, reply);
                 }
                 (Phase::Syncing(Some(waited)), GroupReply::Sync(reply)) if waited == ticket => {
-                    return self.synced(member, reply);
+                    return self.synced(member, &reply);
                 }
                 _ => {}
             }
@@ -302,8 +302,7 @@ impl World {
                 self.join(number, member);
             }
             Phase::Joining(None) => self.join(number, member),
-            Phase::Outside => member.next_at = heartbeat,
-            Phase::Syncing(None) => member.next_at = heartbeat,
+            Phase::Outside | Phase::Syncing(None) => member.next_at = heartbeat,
             Phase::Joining(Some(_)) | Phase::Syncing(Some(_)) | Phase::Stable => {
                 let answer = self.core.heartbeat(
                     &member.group,
@@ -391,11 +390,11 @@ impl World {
                 member.phase = Phase::Syncing(Some(ticket));
                 member.next_at = self.now + member.session_timeout_ms as Micros * MS / 4;
             }
-            Step::Done(reply) => self.synced(member, reply),
+            Step::Done(reply) => self.synced(member, &reply),
         }
     }
 
-    fn synced(&mut self, member: &mut MemberThread, reply: SyncReply) {
+    fn synced(&mut self, member: &mut MemberThread, reply: &SyncReply) {
         let now = self.now;
         match reply.error {
             None => {

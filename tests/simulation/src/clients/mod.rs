@@ -73,16 +73,13 @@ impl<'y> Handle<'y> {
                 (answer, world.loses())
             })
         };
-        match answer {
-            Some((answer, false)) => {
-                self.sleep_drawn(World::latency);
-                Ok(answer)
-            }
-            _ => {
-                let now = self.world().now;
-                self.sleep(deadline.saturating_sub(now).max(MS));
-                Err(ClientError::timed_out())
-            }
+        if let Some((answer, false)) = answer {
+            self.sleep_drawn(World::latency);
+            Ok(answer)
+        } else {
+            let now = self.world().now;
+            self.sleep(deadline.saturating_sub(now).max(MS));
+            Err(ClientError::timed_out())
         }
     }
 }

@@ -57,11 +57,14 @@ struct Waiting {
     sent_before: bool,
 }
 
+/// When the answer is there, and what it is.
+type Answer = Arc<Mutex<Option<(Micros, Result<(), ErrorCode>)>>>;
+
 /// A request to end a transaction that is under way.
 #[derive(Clone)]
 struct Ending {
     commit: bool,
-    answer: Arc<Mutex<Option<(Micros, Result<(), ErrorCode>)>>>,
+    answer: Answer,
     sent_at: Micros,
 }
 
@@ -228,14 +231,11 @@ impl<'y> TransactionalProducer<'y> {
         let deadline = now + micros(timeout);
         loop {
             let under_way = self.state().ending.clone().filter(|ending| ending.commit == commit);
-            let ending = match under_way {
-                Some(ending) => ending,
-                None => {
-                    let ending = self.handle.world().send_end(&self.id, identity, commit);
-                    self.state().ending = Some(ending.clone());
-                    ending
-                }
-            };
+            let ending = under_way.unwrap_or_else(|| {
+                let ending = self.handle.world().send_end(&self.id, identity, commit);
+                self.state().ending = Some(ending.clone());
+                ending
+            });
             if self.handle.is_broken(Broken::AcknowledgesEarly) && commit {
                 self.state().ending = None;
                 return Ok(());
@@ -295,14 +295,7 @@ impl World {
         ending
     }
 
-    fn arrive_end(
-        &mut self,
-        id: Arc<str>,
-        identity: ProducerIdentity,
-        commit: bool,
-        answer: Arc<Mutex<Option<(Micros, Result<(), ErrorCode>)>>>,
-        tries: u32,
-    ) {
+    fn arrive_end(&mut self, id: Arc<str>, identity: ProducerIdentity, commit: bool, answer: Answer, tries: u32) {
         if !self.broker_answers() && tries < 100 {
             let wait = self.broker_away_until - self.now + 50 * MS;
             self.after(wait, move |world| world.arrive_end(id, identity, commit, answer, tries + 1));
@@ -341,14 +334,11 @@ impl Producer for TransactionalProducer<'_> {
         if forgets && is_changelog && record.key == Some(b"\0") {
             return Ok(());
         }
-        let partition = match record.partition {
-            Some(partition) => partition,
-            None => {
-                let world = self.handle.world();
-                let count = world.core.topic(record.topic).map_or(1, |topic| topic.partitions.len());
-                partition_of(record.key.unwrap_or_default(), count as i32)
-            }
-        };
+        let partition = record.partition.unwrap_or_else(|| {
+            let world = self.handle.world();
+            let count = world.core.topic(record.topic).map_or(1, |topic| topic.partitions.len());
+            partition_of(record.key.unwrap_or_default(), count as i32)
+        });
         let at = TopicPartition::new(record.topic, partition);
         let mut state = self.state();
         if is_changelog && let Some(change) = change_of(record) {

@@ -349,7 +349,7 @@ impl Reader for LogReader<'_> {
 
     fn members(&self, group_id: &str, timeout: Duration) -> Result<Vec<String>, ClientError> {
         self.handle.request(timeout, |world| {
-            let members = world.core.group(group_id).into_iter().flat_map(|group| group.members());
+            let members = world.core.group(group_id).into_iter().flat_map(devbroker::core::groups::Group::members);
             members.map(|(_, member)| member.client_id.to_string()).collect()
         })
     }
