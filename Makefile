@@ -33,9 +33,9 @@ parts: ## Installs and fetches the real parts that the tests run: Kafka, the reg
 tests: parts
 	$(CARGO) test --workspace
 
-bench: ## How fast it is, beside plain Kafka clients; BENCH_FLAGS="--events 100000" and others (--help) go to it
+bench: ## How fast it is, beside plain Kafka clients; BENCH_FLAGS="--only s1 --runs 3" and others (--help) go to it
 	$(CARGO) build --release -p vuelve
-	$(CARGO) bench -p vuelve-tests --bench pipeline -- $(BENCH_FLAGS)
+	$(CARGO) bench -p vuelve-tests --bench pipeline --bench engine -- $(BENCH_FLAGS)
 
 soak: parts ## Faults until there were KILLS kills and the others in proportion; goes on where it ended (target/soak.jsonl); SOAK_MINUTES ends it
 	$(CARGO) build -p vuelve
