@@ -28,7 +28,8 @@ use crate::worker::now_ms;
 const RATES: [(u32, u32); 2] = [(2_000, 10), (20_000, 100)];
 /// Of so many events one is an order, whose receipt is asked for at once: 20 messages a second at the lower rate.
 const EVENTS_OF_AN_ORDER: u32 = 100;
-const CONNECTIONS: usize = 8;
+/// More than are ever busy, so that a call does not wait for another.
+const CONNECTIONS: usize = 64;
 const WARM_UP_SECONDS: u32 = 5;
 const READY: Duration = Duration::from_mins(1);
 /// How long what is under way may take once nothing new comes.

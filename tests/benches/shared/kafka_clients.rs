@@ -67,9 +67,9 @@ impl KafkaClients {
         self.producer_with(transactional_id, "5")
     }
 
-    /// An idempotent producer that sends what it is given at once, as far as it can.
+    /// An idempotent producer that hardly waits for more, as the door's.
     pub(crate) fn prompt_producer(&self) -> anyhow::Result<CountingProducer> {
-        self.producer_with(None, "0")
+        self.producer_with(None, "2")
     }
 
     fn producer_with(&self, transactional_id: Option<&str>, linger_ms: &str) -> anyhow::Result<CountingProducer> {

@@ -27,6 +27,8 @@ const RECEIVED: &str = "storefront.received";
 /// A reminder is due so long after the event that set it.
 pub(crate) const WAIT_MS: i64 = 2_000;
 const EVENTS_PER_SECOND: u32 = 1_000;
+/// So late an event may be stored and still be in time.
+const MAY_BE_LATE_MS: i64 = 1_500;
 const WARM_UP_MS: i64 = 5_000;
 const READY: Duration = Duration::from_mins(1);
 const PATIENCE: Duration = Duration::from_mins(2);
@@ -50,11 +52,9 @@ pub(crate) fn figures(parts: &Parts, options: &Options, run: u32) -> anyhow::Res
     let size = Size { events: EVENTS_PER_SECOND * seconds, ..options.size() };
     let begin_ms = now_ms() as i64 + 100;
     let at_ms = |number: u32| begin_ms + i64::from(number) * 1_000 / i64::from(EVENTS_PER_SECOND);
-    let events: Vec<Event> = Workload::new(&size)
-        .for_the_door()
-        .iter()
-        .map(|event| Event { at_ms: at_ms(event.number), ..*event })
-        .collect();
+    let all = Workload::new(&size);
+    let timed = all.for_the_door().iter().map(|event| Event { at_ms: at_ms(event.number), ..*event });
+    let events = certain(timed);
     let wanted = wanted(&events);
     let follower = parts.clients().follow(&installation.topic(REMINDED))?;
     let lateness = std::thread::scope(|scope| {
@@ -74,6 +74,20 @@ pub(crate) fn figures(parts: &Parts, options: &Options, run: u32) -> anyhow::Res
         figure("lateness at most, ms", times.ms(100), 1),
         figure("samples", times.count() as f64, 0),
     ])
+}
+
+/// Without those that come shortly before a reminder is due: whether it is told before them hangs on how late the sender is.
+fn certain(events: impl Iterator<Item = Event>) -> Vec<Event> {
+    let mut due: HashMap<u32, i64> = HashMap::new();
+    let is_certain = move |event: &Event| {
+        let doubtful = |due_at: &i64| (due_at - MAY_BE_LATE_MS..=*due_at).contains(&event.at_ms);
+        if due.get(&event.customer).is_some_and(doubtful) {
+            return false;
+        }
+        due.insert(event.customer, event.at_ms + WAIT_MS);
+        true
+    };
+    events.filter(is_certain).collect()
 }
 
 /// When which customer is reminded: unless she comes again by then, or has ordered.
@@ -107,8 +121,8 @@ fn send_received(
     std::thread::sleep(Duration::from_secs_f64(ahead_ms / 1e3));
     let pace = Pace::from_now(EVENTS_PER_SECOND);
     let mut value = Vec::new();
-    for (number, event) in events.iter().enumerate() {
-        pace.wait(number);
+    for event in events {
+        pace.wait(event.number as usize);
         value.clear();
         installation.schemas().encode(RECEIVED, &event.record(false), &mut value)?;
         send(&producer, BaseRecord::to(&topic).key(event.anonymous_id().as_bytes()).payload(&value[..]))?;
