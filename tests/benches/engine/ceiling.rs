@@ -39,8 +39,8 @@ pub(crate) fn plain_loop(parts: &Parts, events: &Events, drained: &Drained<'_>) 
         consumer,
         producer: parts.clients().producer(Some(&group))?,
         from: installation.topic(EVENTS),
-        states: Written::new(installation.topic(STATES), drained.per_event(events, found.states)?),
-        changes: Written::new(installation.topic(CHANGES), drained.per_event(events, found.changes)?),
+        states: Written::new(installation.topic(STATES), events.share(found.states)),
+        changes: Written::new(installation.topic(CHANGES), events.share(found.changes)),
         headers: 0,
         found,
     };

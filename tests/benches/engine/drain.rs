@@ -74,6 +74,11 @@ impl Events {
     pub(crate) fn count_before(&self) -> u64 {
         self.before.len() as u64
     }
+
+    /// So many records of a kind that a worker wrote, for each event of its whole run.
+    pub(crate) fn share(&self, records: u64) -> f64 {
+        records as f64 / (self.count() + self.count_before()) as f64
+    }
 }
 
 /// What a run gave, with its installation, whose topics still hold all.
@@ -170,13 +175,6 @@ impl Drained<'_> {
     /// Deletes what is left of the run.
     pub(crate) fn remove(self) -> anyhow::Result<()> {
         self.installation.remove_with(&[CHANGELOG, CHANGES])
-    }
-
-    /// How many records of a kind the worker wrote for an event, all its run long.
-    pub(crate) fn per_event(&self, events: &Events, records: u64) -> anyhow::Result<f64> {
-        let all = events.count() + events.count_before();
-        ensure!(all > 0, "there are no events");
-        Ok(records as f64 / all as f64)
     }
 }
 

@@ -28,15 +28,21 @@ const WARM_UP_SECONDS: u32 = 4;
 /// All intervals, as often as is asked for.
 pub(crate) fn latency(parts: &Parts, options: &Options, report: &mut Report) -> anyhow::Result<()> {
     let seconds = WARM_UP_SECONDS + if options.full { 60 } else { 12 };
-    for run in 0..options.runs() {
+    for run in 0..=options.runs() {
         let installation = installation(parts, &format!("latency{run}"))?;
+        if run == 0 {
+            // A young broker is slow.
+            one(parts, &installation, &events(options, seconds, 0), GOAL_MS)?;
+            installation.remove_with(&[CHANGELOG, CHANGES])?;
+            continue;
+        }
         for (index, interval_ms) in COMMIT_INTERVALS_MS.into_iter().enumerate() {
             let events = events(options, seconds, index as u32);
             let figures = one(parts, &installation, &events, interval_ms)?;
             let row = format!("L commits each {interval_ms} ms");
             eprintln!(
                 "{} of {}: {row}: p50 {:.1} ms, p99 {:.1} ms",
-                run + 1,
+                run,
                 options.runs(),
                 figures[0].value,
                 figures[1].value

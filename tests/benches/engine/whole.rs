@@ -20,6 +20,7 @@ use crate::shared::event::{Event, What};
 use crate::shared::installation::{Installation, Parts, WRITE_KEY, stop};
 use crate::shared::options::Options;
 use crate::shared::percentiles::Percentiles;
+use crate::shared::sample::Stopwatch;
 use crate::shared::usage::Usage;
 use crate::shared::workload::{Size, Workload};
 use crate::worker::now_ms;
@@ -44,6 +45,9 @@ const GOAL_BEYOND_COMMITS_MS: f64 = 50.0;
 
 /// At both rates, as often as is asked for.
 pub(crate) fn whole(parts: &Parts, options: &Options, report: &mut Report) -> anyhow::Result<()> {
+    let (per_second, batch) = RATES[0];
+    let warm = one(parts, options, per_second, batch, "whole-warm")?;
+    eprintln!("warming up: E1 at {per_second} events/s: request p99 {:.0} ms", warm[1].value);
     for run in 0..options.runs() {
         for (per_second, batch) in RATES {
             let row = format!("E1 at {per_second} events/s");
@@ -85,6 +89,7 @@ fn one(parts: &Parts, options: &Options, per_second: u32, batch: u32, prefix: &s
         services.iter().map(cpu).collect()
     };
     let before = used(&services)?;
+    let stopwatch = Stopwatch::start(std::process::id(), parts.broker_pid()?)?;
     let pace = Pace::from_now(per_second / batch);
     let due = |number: usize| pace.due(number / batch as usize);
     let by_message = OnceLock::new();
@@ -103,6 +108,7 @@ fn one(parts: &Parts, options: &Options, per_second: u32, batch: u32, prefix: &s
     })?;
     let elapsed = pace.due(0).elapsed().as_secs_f64();
     let after = used(&services)?;
+    let sample = stopwatch.stop(events.len() as u64)?;
     for service in &services {
         stop(service)?;
     }
@@ -130,12 +136,14 @@ fn one(parts: &Parts, options: &Options, per_second: u32, batch: u32, prefix: &s
     figures.extend(
         names.into_iter().zip(before.iter().zip(&after)).map(|(name, (before, after))| figure(name, after - before, 1)),
     );
+    figures.push(figure("CPU s of the broker", sample.broker_cpu.as_secs_f64(), 1));
+    figures.push(figure("CPU s of who sends and listens", sample.cpu.as_secs_f64(), 1));
     Ok(figures)
 }
 
 /// As the workload has it, but that orders are fewer, and each of a customer of its own: the request tells whose it is.
 fn with_few_orders(event: &Event, options: &Options) -> Event {
-    if event.number % EVENTS_OF_AN_ORDER == 0 {
+    if event.number.is_multiple_of(EVENTS_OF_AN_ORDER) {
         return Event { what: What::Ordered, customer: options.customers + 1 + event.number, ..*event };
     }
     Event { what: if event.what == What::Ordered { What::Page } else { event.what }, ..*event }

@@ -130,7 +130,7 @@ impl Service for Profile {
         Ok(Decoded { key: Arc::from(customer), at: Timestamp::from_millis(event.event_time), input: Box::new(event) })
     }
 
-    fn apply_table(_: &mut (), _: &Schemas, _: &RecordRef<'_>) -> Result<(), Poison> {
+    fn apply_table((): &mut (), _: &Schemas, _: &RecordRef<'_>) -> Result<(), Poison> {
         Ok(())
     }
 
