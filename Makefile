@@ -37,9 +37,9 @@ SEEDS ?= 1000
 simulate: ## Driver, engine and services on virtual time, with faults by seed; SEEDS=100000 for more, SIMULATE_FLAGS="--seed 7" for one
 	$(CARGO) run --release -p vuelve-simulation --bin simulate -- --seeds $(SEEDS) $(SIMULATE_FLAGS)
 
-bench: ## How fast it is, beside plain Kafka clients; BENCH_FLAGS="--events 100000" and others (--help) go to it
+bench: ## How fast it is, beside plain Kafka clients; BENCH_FLAGS="--only s1 --runs 3" and others (--help) go to it
 	$(CARGO) build --release -p vuelve
-	$(CARGO) bench -p vuelve-tests --bench pipeline -- $(BENCH_FLAGS)
+	$(CARGO) bench -p vuelve-tests --bench pipeline --bench engine -- $(BENCH_FLAGS)
 
 soak: parts ## Faults until there were KILLS kills and the others in proportion; goes on where it ended (target/soak.jsonl); SOAK_MINUTES ends it
 	$(CARGO) build -p vuelve

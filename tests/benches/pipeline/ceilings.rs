@@ -10,15 +10,14 @@ use rdkafka::producer::{BaseRecord, Producer};
 use rdkafka::util::Timeout;
 use rdkafka::{Offset, TopicPartitionList};
 
-use crate::event::Event;
-use crate::installation::{Installation, Parts};
-use crate::journeys::preload;
-use crate::kafka_clients::{CountingProducer, send, wait_for_deliveries};
-use crate::sample::{Sample, Stopwatch};
-use crate::workload::Workload;
+use crate::shared::event::Event;
+use crate::shared::installation::{Installation, Parts};
+use crate::shared::kafka_clients::{CountingProducer, send, wait_for_deliveries};
+use crate::shared::sample::{Sample, Stopwatch};
+use crate::shared::storefront::{EVENTS, write_events};
+use crate::shared::workload::Workload;
 
 const RECEIVED: &str = "storefront.received";
-const EVENTS: &str = "storefront.events";
 /// Where the copies go: a topic of the same kind and number of partitions.
 const COPIES: &str = "journeys.decisions";
 const TRANSACTION: Duration = Duration::from_millis(100);
@@ -54,7 +53,7 @@ pub(crate) fn encoded(installation: &Installation<'_>, workload: &Workload) -> a
 /// Reads each record and writes it again, with the offsets in the same transaction; from the first commit to the last.
 pub(crate) fn transactions(parts: &Parts, workload: &Workload, round: u32) -> anyhow::Result<Sample> {
     let installation = parts.installation(&format!("transactions{round}"))?;
-    let events = preload(parts, &installation, workload)?;
+    let events = write_events(&parts.clients().producer(None)?, &installation, workload.for_journeys())?;
     let group = installation.group("bench");
     let consumer = parts.clients().member(&group)?;
     consumer.subscribe(&[&installation.topic(EVENTS)])?;

@@ -6,12 +6,12 @@ use anyhow::{Context, ensure};
 use rdkafka::message::Message;
 use schemas::StorefrontEvent;
 
-use crate::calls::post_all;
 use crate::ceilings::encoded;
-use crate::installation::{Installation, Parts, WRITE_KEY, stop};
-use crate::options::Options;
-use crate::sample::{Sample, Stopwatch};
-use crate::workload::Workload;
+use crate::shared::calls::post_all;
+use crate::shared::installation::{Installation, Parts, WRITE_KEY, stop};
+use crate::shared::options::Options;
+use crate::shared::sample::{Sample, Stopwatch};
+use crate::shared::workload::Workload;
 
 /// Posts the workload to a door of its own, and measures until the last call is answered.
 pub(crate) fn door(parts: &Parts, workload: &Workload, options: &Options, round: u32) -> anyhow::Result<Sample> {
@@ -31,7 +31,7 @@ pub(crate) fn door(parts: &Parts, workload: &Workload, options: &Options, round:
 
 /// What SDKs send, made before it is measured.
 fn bodies(workload: &Workload, batch: usize) -> Vec<String> {
-    let body = |events: &[crate::event::Event]| {
+    let body = |events: &[crate::shared::event::Event]| {
         let calls: Vec<String> = events.iter().map(|event| event.json().to_string()).collect();
         format!(r#"{{"writeKey":"{WRITE_KEY}","batch":[{}]}}"#, calls.join(","))
     };

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, HashMap};
 use anyhow::ensure;
 use schemas::{Decision, RequestAction};
 
-use crate::event::{Event, What};
+use crate::shared::event::{Event, What};
 
 /// How often what was decided.
 pub(crate) type Tally = BTreeMap<String, u64>;

@@ -5,19 +5,18 @@ use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
-use rdkafka::message::{Header, Message, OwnedHeaders};
-use rdkafka::producer::BaseRecord;
+use rdkafka::message::Message;
 use schemas::{JourneyDecision, MessageRequest};
 use testkit::Process;
 use tests::installation::State;
 
 use crate::expected::{Tally, compare, decision_name, request_name};
-use crate::installation::{Installation, Parts, stop, store_setting};
-use crate::kafka_clients::{Progress, send, wait_for_deliveries};
-use crate::sample::{Sample, Stopwatch};
-use crate::workload::Workload;
+use crate::shared::installation::{Installation, Parts, stop, store_setting};
+use crate::shared::kafka_clients::Progress;
+use crate::shared::sample::{Sample, Stopwatch};
+use crate::shared::storefront::{EVENTS, write_events};
+use crate::shared::workload::Workload;
 
-const EVENTS: &str = "storefront.events";
 /// Between two looks at how far the worker has come: a small part of what a run takes.
 const LOOK: Duration = Duration::from_millis(10);
 /// How long it may take to start, and then between two commits.
@@ -35,31 +34,13 @@ pub(crate) fn journeys(
     let store = if state == State::Memory { "memory" } else { "redis" };
     let installation = parts.installation(&format!("{store}{round}"))?;
     installation.command(&["apply", "presets/basic"])?;
-    let events = preload(parts, &installation, workload)?;
+    let events = write_events(&parts.clients().producer(None)?, &installation, workload.for_journeys())?;
     let process = installation.run("journeys", &[store_setting(state)])?;
     let sample = drain(parts, &installation, &process, events)?;
     stop(&process)?;
     verify(&installation, expected)?;
     installation.remove()?;
     Ok(sample)
-}
-
-/// Writes the workload to `storefront.events`, as the resolver does; returns how many records that are.
-pub(crate) fn preload(parts: &Parts, installation: &Installation<'_>, workload: &Workload) -> anyhow::Result<u64> {
-    let producer = parts.clients().producer(None)?;
-    let topic = installation.topic(EVENTS);
-    let (mut events, mut value) = (0, Vec::new());
-    for event in workload.for_journeys() {
-        value.clear();
-        installation.schemas().encode(EVENTS, &event.record(true), &mut value)?;
-        let (key, trace) = (event.customer_id(), event.traceparent());
-        let headers = OwnedHeaders::new_with_capacity(1).insert(Header { key: "traceparent", value: Some(&trace) });
-        let record = BaseRecord::to(&topic).key(key.as_bytes()).payload(&value[..]).headers(headers);
-        send(&producer, BaseRecord { partition: event.partition, ..record })?;
-        events += 1;
-    }
-    wait_for_deliveries(&producer)?;
-    Ok(events)
 }
 
 fn drain(parts: &Parts, installation: &Installation<'_>, process: &Process, events: u64) -> anyhow::Result<Sample> {

@@ -10,19 +10,13 @@
 //!
 //! `make bench` runs it.
 
-mod calls;
 mod ceilings;
 mod door;
-mod event;
 mod expected;
-mod installation;
 mod journeys;
-mod kafka_clients;
-mod options;
 mod report;
-mod sample;
-mod usage;
-mod workload;
+#[path = "../shared/mod.rs"]
+mod shared;
 
 use std::process::ExitCode;
 
@@ -30,14 +24,21 @@ use clap::Parser as _;
 use tests::installation::State;
 
 use crate::expected::Tally;
-use crate::installation::Parts;
-use crate::options::Options;
 use crate::report::{Report, Row};
-use crate::sample::Sample;
-use crate::workload::Workload;
+use crate::shared::installation::Parts;
+use crate::shared::options::{Options, Part};
+use crate::shared::sample::Sample;
+use crate::shared::workload::Workload;
+
+/// Measures the door and the journeys worker beside plain Kafka clients.
+#[derive(Debug, clap::Parser)]
+struct Command {
+    #[command(flatten)]
+    options: Options,
+}
 
 fn main() -> ExitCode {
-    match run(Options::parse()) {
+    match run(Command::parse().options) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("bench: {error:#}");
@@ -47,12 +48,15 @@ fn main() -> ExitCode {
 }
 
 fn run(options: Options) -> anyhow::Result<()> {
+    if !Part::PIPELINE.into_iter().any(|part| options.wants(part)) {
+        return Ok(());
+    }
     let mut report = Report::new(&options);
     eprintln!("making up {} events", options.events);
-    let workload = Workload::new(&options);
+    let workload = Workload::new(&options.size());
     let expected = expected::decisions(workload.for_journeys());
     eprintln!("starting Apache Kafka, the schema registry and Redis");
-    let parts = Parts::start(&options)?;
+    let parts = Parts::start(options.partitions)?;
     let bench = Bench { options, workload, expected, parts };
     bench.measure(&mut report)?;
     print!("{report}");
@@ -73,12 +77,12 @@ impl Bench {
     /// Round by round, so that what else the machine does falls on a row and its ceiling alike. The first round does not
     /// count: a young broker is slow, since Java compiles only what it has found to be hot.
     fn measure(&self, report: &mut Report) -> anyhow::Result<()> {
-        let wanted = |row: &Row| self.options.only.is_none_or(|part| part == row.part());
-        for round in 0..=self.options.runs {
+        let wanted = |row: &Row| self.options.wants(row.part());
+        for round in 0..=self.options.runs() {
             for row in Row::ALL.into_iter().filter(wanted) {
                 let sample = self.run(row, round)?;
                 let count =
-                    if round == 0 { "warming up".to_owned() } else { format!("{round} of {}", self.options.runs) };
+                    if round == 0 { "warming up".to_owned() } else { format!("{round} of {}", self.options.runs()) };
                 eprintln!("{count}: {}: {:.0} events/s", row.name(), sample.rate());
                 if round > 0 {
                     report.add(row, sample);

@@ -6,9 +6,10 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 use serde_json::{Value, json};
 
-use crate::options::{Options, Part};
-use crate::sample::Sample;
-use crate::usage::load;
+use crate::shared::options::{Options, Part};
+use crate::shared::sample::Sample;
+use crate::shared::spread::Spread;
+use crate::shared::usage::load;
 
 /// A row of the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -101,7 +102,8 @@ impl Report {
     }
 
     fn to_json(&self) -> Value {
-        let Options { events, customers, seed, partitions, runs, connections, batch, .. } = &self.options;
+        let Options { events, customers, seed, partitions, connections, batch, .. } = &self.options;
+        let runs = self.options.runs();
         let row = |row: Row| {
             json!({
                 "row": row.name(),
@@ -122,35 +124,6 @@ impl Report {
 
 fn cores() -> usize {
     std::thread::available_parallelism().map_or(0, usize::from)
-}
-
-/// The median of some runs, and their range.
-#[derive(Clone, Copy, Debug)]
-struct Spread {
-    median: f64,
-    least: f64,
-    most: f64,
-}
-
-impl Spread {
-    fn of(mut figures: Vec<f64>) -> Option<Self> {
-        figures.sort_unstable_by(f64::total_cmp);
-        let (least, most) = (*figures.first()?, *figures.last()?);
-        let middle = figures.len() / 2;
-        let median =
-            if figures.len() % 2 == 1 { figures[middle] } else { f64::midpoint(figures[middle - 1], figures[middle]) };
-        Some(Self { median, least, most })
-    }
-
-    fn to_json(self) -> Value {
-        json!({ "median": self.median, "least": self.least, "most": self.most })
-    }
-
-    /// As in `12.3 (11.0–14.1)`.
-    fn text(self, digits: usize) -> String {
-        let Self { median, least, most } = self;
-        format!("{median:.digits$} ({least:.digits$}–{most:.digits$})")
-    }
 }
 
 const HEADINGS: [&str; 8] = [
@@ -189,7 +162,8 @@ impl Report {
 /// Median (least–most) of the runs.
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Options { events, customers, partitions, runs, connections, batch, .. } = &self.options;
+        let Options { events, customers, partitions, connections, batch, .. } = &self.options;
+        let runs = self.options.runs();
         writeln!(
             f,
             "{events} events of {customers} customers, {partitions} partitions, {connections} connections of {batch} events a \

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
-use rdkafka::admin::{AdminClient, AdminOptions};
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
@@ -53,15 +53,33 @@ impl KafkaClients {
         config
     }
 
+    /// Where the broker is.
+    pub(crate) fn servers(&self) -> &str {
+        &self.servers
+    }
+
+    pub(crate) fn partitions(&self) -> i32 {
+        self.partitions
+    }
+
     /// An idempotent producer, and a transactional one with an id. Partitioned and compressed as the services do it.
     pub(crate) fn producer(&self, transactional_id: Option<&str>) -> anyhow::Result<CountingProducer> {
+        self.producer_with(transactional_id, "5")
+    }
+
+    /// An idempotent producer that hardly waits for more, as the door's.
+    pub(crate) fn prompt_producer(&self) -> anyhow::Result<CountingProducer> {
+        self.producer_with(None, "2")
+    }
+
+    fn producer_with(&self, transactional_id: Option<&str>, linger_ms: &str) -> anyhow::Result<CountingProducer> {
         let mut config = self.config();
         config
             .set("enable.idempotence", "true")
             .set("acks", "all")
             .set("partitioner", "murmur2_random")
             .set("compression.type", "lz4")
-            .set("linger.ms", "5")
+            .set("linger.ms", linger_ms)
             .set("queue.buffering.max.messages", "1000000");
         if let Some(id) = transactional_id {
             config.set("transactional.id", id);
@@ -86,7 +104,7 @@ impl KafkaClients {
     }
 
     /// A reader that belongs to no group.
-    fn reader(&self, isolation: &str) -> anyhow::Result<BaseConsumer> {
+    pub(crate) fn reader(&self, isolation: &str) -> anyhow::Result<BaseConsumer> {
         let mut config = self.config();
         config
             .set("group.id", "bench-reader")
@@ -131,6 +149,42 @@ impl KafkaClients {
         Ok(Progress { asker: config.create()?, partitions: self.each_partition(topic, Offset::Invalid)? })
     }
 
+    /// Reads every committed record of a topic from now on.
+    pub(crate) fn follow(&self, topic: &str) -> anyhow::Result<BaseConsumer> {
+        let reader = self.reader("read_committed")?;
+        let ends = self.ends(topic)?;
+        let mut list = TopicPartitionList::new();
+        for (partition, end) in (0..self.partitions).zip(ends) {
+            list.add_partition_offset(topic, partition, Offset::Offset(end))?;
+        }
+        reader.assign(&list)?;
+        Ok(reader)
+    }
+
+    /// The end of each partition as of now, with what is not committed.
+    pub(crate) fn ends(&self, topic: &str) -> anyhow::Result<Vec<i64>> {
+        let all = self.reader("read_uncommitted")?;
+        (0..self.partitions).map(|partition| Ok(all.fetch_watermarks(topic, partition, PATIENCE)?.1)).collect()
+    }
+
+    /// Creates topics with as many partitions as every customer topic has.
+    pub(crate) fn create(&self, topics: &[String], settings: &[(&str, &str)]) -> anyhow::Result<()> {
+        let admin: AdminClient<DefaultClientContext> = self.config().create()?;
+        let topics: Vec<NewTopic<'_>> = topics
+            .iter()
+            .map(|name| {
+                let topic = NewTopic::new(name, self.partitions, TopicReplication::Fixed(1));
+                settings.iter().fold(topic, |topic, (key, value)| topic.set(key, value))
+            })
+            .collect();
+        let options = AdminOptions::new().operation_timeout(Some(PATIENCE));
+        let tokio = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        for result in tokio.block_on(admin.create_topics(&topics, &options))? {
+            result.map_err(|(topic, code)| anyhow::anyhow!("{topic} can't be created: {code}"))?;
+        }
+        Ok(())
+    }
+
     pub(crate) fn delete<'a>(&self, topics: impl Iterator<Item = &'a str>) -> anyhow::Result<()> {
         let admin: AdminClient<DefaultClientContext> = self.config().create()?;
         let topics: Vec<&str> = topics.collect();
@@ -166,6 +220,26 @@ impl Progress {
             _ => None,
         });
         Ok(offsets.sum())
+    }
+
+    /// Whether every partition has a committed offset.
+    pub(crate) fn is_known(&self) -> anyhow::Result<bool> {
+        let committed = self.asker.committed_offsets(self.partitions.clone(), PATIENCE)?;
+        Ok(committed.elements().iter().all(|element| matches!(element.offset(), Offset::Offset(_))))
+    }
+
+    /// By partition, its committed offset; nought where there is none.
+    pub(crate) fn offsets(&self) -> anyhow::Result<Vec<i64>> {
+        let committed = self.asker.committed_offsets(self.partitions.clone(), PATIENCE)?;
+        let mut offsets = vec![0; committed.count()];
+        for element in committed.elements() {
+            if let (Offset::Offset(offset), Some(place)) =
+                (element.offset(), offsets.get_mut(element.partition() as usize))
+            {
+                *place = offset;
+            }
+        }
+        Ok(offsets)
     }
 }
 

@@ -4,7 +4,7 @@ use schemas::{Contact, EventKind, Order, Product, StorefrontEvent};
 use serde_json::{Value, json};
 use tests::clickstream::draw;
 
-use crate::installation::SHOP;
+use super::installation::SHOP;
 
 const LOCALE: &str = "es-CO";
 const TIME_ZONE: &str = "America/Bogota";
@@ -117,7 +117,7 @@ impl Event {
         }
     }
 
-    fn message_id(&self) -> String {
+    pub(crate) fn message_id(&self) -> String {
         uuid_like(u64::from(self.number) | 1 << 40)
     }
 
@@ -126,7 +126,7 @@ impl Event {
     }
 
     /// One cart each, which fills again after an order.
-    fn cart_id(&self) -> Option<String> {
+    pub(crate) fn cart_id(&self) -> Option<String> {
         matches!(self.what, What::Added | What::CheckoutStarted | What::Ordered).then(|| format!("c-{}", self.customer))
     }
 
@@ -176,7 +176,7 @@ impl Event {
         properties
     }
 
-    fn order_id(&self) -> String {
+    pub(crate) fn order_id(&self) -> String {
         format!("o-{:08}", self.number)
     }
 
@@ -184,7 +184,7 @@ impl Event {
         format!("Zapatilla Ligera {}", self.product)
     }
 
-    fn price_minor(&self) -> i64 {
+    pub(crate) fn price_minor(&self) -> i64 {
         1_000 + i64::from(self.product)
     }
 }

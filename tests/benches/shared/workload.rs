@@ -2,8 +2,7 @@
 
 use tests::clickstream::draw;
 
-use crate::event::{Event, What};
-use crate::options::Options;
+use super::event::{Event, What};
 
 /// 2026-01-01T00:00:00Z.
 const BEGIN_MS: i64 = 1_767_225_600_000;
@@ -16,6 +15,17 @@ const MIX: [(u64, What); 5] =
 /// A 53-bit draw is a fraction that a float holds exactly.
 const FRACTION: u64 = 1 << 53;
 
+/// How many events, and whose.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Size {
+    pub(crate) events: u32,
+    /// Among how many they are drawn.
+    pub(crate) customers: u32,
+    pub(crate) seed: u64,
+    /// Of every customer topic.
+    pub(crate) partitions: i32,
+}
+
 /// A fixed number of events of many customers.
 #[derive(Debug)]
 pub(crate) struct Workload {
@@ -25,10 +35,10 @@ pub(crate) struct Workload {
 }
 
 impl Workload {
-    pub(crate) fn new(options: &Options) -> Self {
-        let zipf = Zipf::new(options.customers);
+    pub(crate) fn new(size: &Size) -> Self {
+        let zipf = Zipf::new(size.customers);
         // Four draws an event, and none of them another seed's.
-        let seed = options.seed << 40;
+        let seed = size.seed << 40;
         let event = |number: u32| {
             let drawn = |which: u64, limit: u64| draw(seed + 4 * u64::from(number) + which, limit);
             Event {
@@ -36,20 +46,20 @@ impl Workload {
                 customer: zipf.customer(drawn(0, FRACTION) as f64 / FRACTION as f64),
                 what: what(drawn(1, 100)),
                 product: drawn(2, PRODUCTS) as u32,
-                at_ms: at_ms(number, options.events),
+                at_ms: at_ms(number, size.events),
                 partition: None,
             }
         };
         let last = |partition: i32| Event {
-            number: options.events + partition.cast_unsigned(),
+            number: size.events + partition.cast_unsigned(),
             // A customer who has not been here before.
-            customer: options.customers + 1 + partition.cast_unsigned(),
+            customer: size.customers + 1 + partition.cast_unsigned(),
             what: What::Added,
             product: 0,
             at_ms: BEGIN_MS + SPAN_MS,
             partition: Some(partition),
         };
-        Self { events: (0..options.events).map(event).collect(), last: (0..options.partitions).map(last).collect() }
+        Self { events: (0..size.events).map(event).collect(), last: (0..size.partitions).map(last).collect() }
     }
 
     /// What the door is sent.

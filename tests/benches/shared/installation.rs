@@ -1,7 +1,8 @@
 //! The real parts, and an installation of its own on them for every run, so that no run finds another's records.
 
+use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
@@ -13,8 +14,7 @@ use testkit::{KafkaBroker, KafkaOptions, Process, Redis, SchemaRegistry, free_po
 use tests::installation::State;
 use tests::{root, vuelve};
 
-use crate::kafka_clients::KafkaClients;
-use crate::options::Options;
+use super::kafka_clients::KafkaClients;
 
 /// What the door takes events for, and the shop that it stands for.
 pub(crate) const WRITE_KEY: &str = "a-write-key-of-this-benchmark";
@@ -37,14 +37,14 @@ pub(crate) struct Parts {
 
 impl Parts {
     /// Starts them all.
-    pub(crate) fn start(options: &Options) -> anyhow::Result<Self> {
+    pub(crate) fn start(partitions: i32) -> anyhow::Result<Self> {
         let kafka = KafkaBroker::start_with(&KafkaOptions { heap_mb: 1_024, full_speed: true, ..Default::default() })?;
         let (registry, redis) = (SchemaRegistry::start()?, Redis::start()?);
-        let clients = KafkaClients::new(&kafka.bootstrap_servers(), options.partitions);
+        let clients = KafkaClients::new(&kafka.bootstrap_servers(), partitions);
         let folder = tempfile::tempdir()?;
         let config = folder.path().join("vuelve.toml");
         let parts = Self { kafka, registry, redis, clients, folder, config, door: free_port()? };
-        parts.write_config(options.partitions)?;
+        parts.write_config(partitions)?;
         Ok(parts)
     }
 
@@ -80,6 +80,25 @@ impl Parts {
         installation.command(&["topics", "create"])?;
         Registry::new(&self.registry.url(), PATIENCE).bind(prefix, &installation.schemas, false)?;
         Ok(installation)
+    }
+
+    /// The configuration of every process, but for the prefix.
+    pub(crate) fn config(&self) -> &Path {
+        &self.config
+    }
+
+    pub(crate) fn redis(&self) -> &Redis {
+        &self.redis
+    }
+
+    /// What Redis says that its data takes, in bytes.
+    pub(crate) fn used_memory(&self) -> anyhow::Result<u64> {
+        let mut connection = TcpStream::connect(("127.0.0.1", self.redis.port()))?;
+        connection.write_all(b"INFO memory\r\nQUIT\r\n")?;
+        let mut answer = String::new();
+        connection.read_to_string(&mut answer)?;
+        let line = answer.lines().find_map(|line| line.strip_prefix("used_memory:")).context("no used_memory")?;
+        Ok(line.trim().parse()?)
     }
 
     pub(crate) fn clients(&self) -> &KafkaClients {
@@ -125,14 +144,13 @@ impl Installation<'_> {
 
     /// Starts a process that runs a service.
     pub(crate) fn run(&self, service: &str, settings: &[&str]) -> anyhow::Result<Process> {
-        let log = self.parts.folder.path().join(format!("{}-{service}.log", self.prefix));
         let process = Process::spec(format!("vuelve-{service}"), vuelve())
             .args(["run", service, "--config"])
             .arg(&self.parts.config)
             .args(["--set", &self.prefix_setting()])
             .args(settings.iter().flat_map(|setting| ["--set", setting]))
             .dir(root())
-            .log(log)
+            .log(self.log(service))
             .start()?;
         Ok(process)
     }
@@ -172,12 +190,23 @@ impl Installation<'_> {
 
     /// Deletes its topics, and what Redis has of it: a broker that holds many is another one.
     pub(crate) fn remove(self) -> anyhow::Result<()> {
-        self.parts.redis.flush()?;
-        let topics = schemas::topics(&self.prefix, 1);
-        self.parts.clients.delete(topics.iter().map(|topic| topic.name.as_str()))
+        self.remove_with(&[])
     }
 
-    fn prefix_setting(&self) -> String {
+    /// The same, with topics that the installation has besides.
+    pub(crate) fn remove_with(self, datasets: &[&str]) -> anyhow::Result<()> {
+        self.parts.redis.flush()?;
+        let topics = schemas::topics(&self.prefix, 1).into_iter().map(|topic| topic.name);
+        let topics: Vec<String> = topics.chain(datasets.iter().map(|dataset| self.topic(dataset))).collect();
+        self.parts.clients.delete(topics.iter().map(String::as_str))
+    }
+
+    /// Where a process of this installation writes what it says.
+    pub(crate) fn log(&self, name: &str) -> PathBuf {
+        self.parts.folder.path().join(format!("{}-{name}.log", self.prefix))
+    }
+
+    pub(crate) fn prefix_setting(&self) -> String {
         format!("installation.prefix={}", self.prefix)
     }
 }

@@ -4,8 +4,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::calls::CallTimes;
-use crate::usage::Usage;
+use super::calls::CallTimes;
+use super::usage::Usage;
 
 /// What one run of one row gave.
 #[derive(Clone, Debug)]

@@ -4,6 +4,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
 
+use super::percentiles::Percentiles;
+
 /// How long one call may take.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -16,7 +18,7 @@ pub(crate) struct CallTimes {
 
 /// Posts all bodies to a URL, over so many connections at once; every answer has to be 200.
 pub(crate) fn post_all(url: &str, bodies: &[String], connections: usize) -> anyhow::Result<CallTimes> {
-    let mut times = std::thread::scope(|scope| -> anyhow::Result<Vec<Duration>> {
+    let times = std::thread::scope(|scope| -> anyhow::Result<Vec<Duration>> {
         let connection = |first: usize| {
             let own = bodies.iter().skip(first).step_by(connections);
             scope.spawn(move || post_each(url, own))
@@ -29,8 +31,8 @@ pub(crate) fn post_all(url: &str, bodies: &[String], connections: usize) -> anyh
         }
         Ok(times)
     })?;
-    times.sort_unstable();
-    Ok(CallTimes { p50_ms: percentile_ms(&times, 50), p99_ms: percentile_ms(&times, 99) })
+    let times = Percentiles::of(times);
+    Ok(CallTimes { p50_ms: times.ms(50), p99_ms: times.ms(99) })
 }
 
 fn post_each<'a>(url: &str, bodies: impl Iterator<Item = &'a String>) -> anyhow::Result<Vec<Duration>> {
@@ -46,10 +48,4 @@ fn post_each<'a>(url: &str, bodies: impl Iterator<Item = &'a String>) -> anyhow:
         ensure!(answer.status() == 200, "the door answers {}: {text}", answer.status());
     }
     Ok(times)
-}
-
-/// Of sorted times: the least that so many percent are not above (nearest rank).
-fn percentile_ms(sorted: &[Duration], percent: usize) -> f64 {
-    let rank = (sorted.len() * percent).div_ceil(100).max(1);
-    sorted.get(rank - 1).map_or(0.0, |time| time.as_secs_f64() * 1e3)
 }
