@@ -19,6 +19,7 @@ use stream::{Due, Service, Topology};
 use crate::SCHEMAS;
 use crate::clients::due_of;
 use crate::expected;
+use crate::redis;
 use crate::workload::{PARTITIONS, PREFIX, Workload};
 use crate::world::World;
 
@@ -267,21 +268,24 @@ fn nothing_is_sent_twice(world: &World, outcomes: &[(i32, MessageOutcome)], brea
 }
 
 fn stores_are_the_fold(world: &World, breaches: &mut Vec<Breach>) {
+    let nothing = redis::States::new();
     for (topology, fold) in services() {
         for partition in 0..PARTITIONS {
             let place = || format!("{} {partition}", topology.service);
             let Fold { header, states } = fold(world, topology.changelog, partition);
             let Some((offset, header)) = header else { continue };
-            let view = world.redis.get(topology.service).and_then(|redis| redis.view(partition));
+            let redis = world.redis.get(topology.service);
+            let view =
+                redis.and_then(|redis| redis.position(partition).zip(redis.states(partition).or(Some(&nothing))));
             match view {
                 None => breaches.push(Breach::new("the_store_is_the_fold", format!("{} has no view", place()))),
-                Some(view) => {
-                    if view.position.header_offset != offset {
-                        let detail = format!("{} stands at {}, not {offset}", place(), view.position.header_offset);
+                Some((position, kept)) => {
+                    if position.header_offset != offset {
+                        let detail = format!("{} stands at {}, not {offset}", place(), position.header_offset);
                         breaches.push(Breach::new("the_store_is_the_fold", detail));
                     }
                     let kept: BTreeMap<String, (Bytes, Due)> =
-                        view.states.iter().map(|(key, state)| (key.to_string(), state.clone())).collect();
+                        kept.iter().map(|(key, state)| (key.to_string(), state.clone())).collect();
                     for key in kept.keys().chain(states.keys()).collect::<BTreeSet<_>>() {
                         if kept.get(key) != states.get(key) {
                             breaches

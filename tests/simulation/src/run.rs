@@ -151,7 +151,7 @@ fn start(
         let handle = Handle::new(&shared, yielder, id);
         let options = options(slot);
         let clients = SimulatedClients::new(handle.clone(), &options.cluster);
-        let mut store = Connection { handle: handle.clone(), service: SERVICES[service] };
+        let mut store = Connection::new(handle.clone(), SERVICES[service]);
         let name = format!("{}.{slot}", SERVICES[service]);
         let report = Report { shared: shared.clone(), name: name.clone() };
         let stopped = move || stopped.load(Ordering::Relaxed);
@@ -357,6 +357,7 @@ impl Simulation {
                     let mut world = self.shared.lock();
                     world.members.retain(|_, member| member.process != id);
                     world.machines[id].paused_until = 0;
+                    world.machines[id].armed = None;
                 }
                 Directive::Stop(id, back_after) => {
                     self.processes[id].stopped.store(true, Ordering::Relaxed);

@@ -18,6 +18,7 @@ use stream::{Partition, RecordHeaders};
 use super::{Handle, micros};
 use crate::SCHEMAS;
 use crate::broken::Broken;
+use crate::plan::Coordinator;
 use crate::world::{Micros, World};
 
 /// A watermark that is broken is ahead by so much.
@@ -348,7 +349,7 @@ impl Reader for LogReader<'_> {
     }
 
     fn members(&self, group_id: &str, timeout: Duration) -> Result<Vec<String>, ClientError> {
-        self.handle.request(timeout, |world| {
+        self.handle.coordinated(Coordinator::Groups, timeout, |world| {
             let members = world.core.group(group_id).into_iter().flat_map(devbroker::core::groups::Group::members);
             members.map(|(_, member)| member.client_id.to_string()).collect()
         })
