@@ -151,6 +151,9 @@ pub enum Fault {
 pub struct Plan {
     /// All the time.
     pub network: Network,
+    /// Changelogs are compacted, and forget what has ended soon. Wall clocks then differ by little: by them a worker judges
+    /// the age of a view.
+    pub compacts: bool,
     /// At a time.
     pub faults: Vec<(Micros, Fault)>,
 }
@@ -171,11 +174,12 @@ impl Plan {
             late_end_ppm: *chance.one_of(&[0, 0, 5_000, 40_000]),
             refused_ppm: *chance.one_of(&[0, 0, 2_000, 20_000]),
         };
+        let compacts = chance.below(2) == 0;
         let count = chance.below(16);
         let mut faults: Vec<(Micros, Fault)> =
-            (0..count).map(|_| (chance.between(SECOND / 2, lasts), Fault::draw(chance, processes))).collect();
+            (0..count).map(|_| (chance.between(SECOND / 2, lasts), Fault::draw(chance, processes, compacts))).collect();
         faults.sort_by_key(|(at, _)| *at);
-        Self { network, faults }
+        Self { network, compacts, faults }
     }
 
     /// Puts the faults into the world, but those with these numbers.
@@ -195,7 +199,7 @@ impl Plan {
 }
 
 impl Fault {
-    fn draw(chance: &mut Chance, processes: usize) -> Self {
+    fn draw(chance: &mut Chance, processes: usize, compacts: bool) -> Self {
         let process = chance.below(processes as u64) as usize;
         let service = chance.below(SERVICES.len() as u64) as usize;
         match chance.below(26) {
@@ -213,13 +217,31 @@ impl Fault {
             5..=7 => Self::Freeze { process, lasts: chance.between(200 * MS, 12 * SECOND) },
             8 | 9 => Self::BrokerAway { lasts: chance.between(100 * MS, 8 * SECOND) },
             10 => {
-                let hours = chance.between(0, 96) as i64 - 48;
-                Self::Clock { process, offset_ms: hours * 3_600_000 }
+                let off = chance.between(0, 96) as i64 - 48;
+                Self::Clock { process, offset_ms: if compacts { off * 30 } else { off * 3_600_000 } }
             }
             11 | 12 => Self::StoreEmptied { service },
             13 => Self::StoreRolledBack { service, copied_before: chance.between(100 * MS, 15 * SECOND) },
             14 => Self::StoreAway { service, lasts: chance.between(100 * MS, 6 * SECOND) },
             _ => Self::StoreFull { service, lasts: chance.between(100 * MS, 3 * SECOND) },
+        }
+    }
+
+    /// Its kind, in words of its own.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Kill { .. } => "kills",
+            Self::Stop { .. } => "stops",
+            Self::Freeze { .. } => "freezes",
+            Self::Strike { blow: Blow::Kill(_), .. } => "kills at a point",
+            Self::Strike { blow: Blow::Freeze(_), .. } => "freezes at a point",
+            Self::CoordinatorMoves { .. } => "coordinators moved",
+            Self::BrokerAway { .. } => "brokers away",
+            Self::Clock { .. } => "clocks set",
+            Self::StoreEmptied { .. } => "stores emptied",
+            Self::StoreRolledBack { .. } => "stores rolled back",
+            Self::StoreAway { .. } => "stores away",
+            Self::StoreFull { .. } => "stores full",
         }
     }
 

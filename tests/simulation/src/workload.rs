@@ -118,12 +118,15 @@ impl Workload {
     /// Lets the shop go on by itself, a step each so often.
     pub fn begin(&self, world: &mut World, pace: Micros) {
         let steps = self.steps.clone();
+        let mut clicked = 0;
         for (number, (clicks, until)) in steps.into_iter().enumerate() {
             let at = pace * (number as Micros + 1);
             let mut gap = 0;
             for click in clicks {
                 gap += pace / 40;
-                world.after(at - pace + gap.min(pace - MS), move |world| world.append_click(&click));
+                clicked += 1;
+                let number = clicked;
+                world.after(at - pace + gap.min(pace - MS), move |world| world.append_click(&click, number));
             }
             world.after(at, move |world| world.append_mark(until));
         }
@@ -131,9 +134,9 @@ impl Workload {
 }
 
 impl World {
-    fn append_click(&mut self, click: &Click) {
+    fn append_click(&mut self, click: &Click, number: usize) {
         let event = StorefrontEvent {
-            message_id: format!("{}-{}-{}", click.cart, click.at_ms, self.names),
+            message_id: format!("{}-{}-{number}", click.cart, click.at_ms),
             kind: EventKind::Track,
             name: if click.bought { "Order Completed" } else { "Product Added" }.to_owned(),
             shop: "shop".to_owned(),

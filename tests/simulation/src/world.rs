@@ -9,7 +9,7 @@ use devbroker::core::{Core, CoreConfig};
 use crate::broken::Broken;
 use crate::chance::Chance;
 use crate::clients::member::MemberThread;
-use crate::plan::{Blow, Coordinator, Network, Point};
+use crate::plan::{Blow, Coordinator, Network, Plan, Point};
 use crate::provider::Provider;
 use crate::redis::Redis;
 
@@ -117,12 +117,14 @@ pub const BEGIN_MS: i64 = 1_767_225_600_000;
 
 impl World {
     /// An empty one.
-    pub fn new(seed: u64, network: Network, broken: Option<Broken>, traced: bool) -> Self {
+    pub fn new(seed: u64, plan: &Plan, broken: Option<Broken>, traced: bool) -> Self {
+        let network = plan.network;
         let config = CoreConfig {
             seed,
             min_session_timeout_ms: 100,
             marker_delay_ms: network.marker_delay_ms,
-            compaction_min_dirty_bytes: 1 << 30,
+            compaction_min_dirty_bytes: if plan.compacts { 2_000 } else { 1 << 30 },
+            housekeeping_interval_ms: 1_000,
             ..CoreConfig::default()
         };
         Self {

@@ -413,7 +413,8 @@ impl Producer for TransactionalProducer<'_> {
     fn send(&self, record: &Outgoing<'_>) -> Result<(), ClientError> {
         let (now_ms, forgets) = {
             let world = self.handle.world();
-            (world.now_ms(), world.broken == Some(Broken::ForgetsTheHeader))
+            let offset_ms = world.machines[self.handle.process].clock_offset_ms;
+            (world.now_ms() + offset_ms, world.broken == Some(Broken::ForgetsTheHeader))
         };
         let is_changelog = record.topic.ends_with(".changelog.v1");
         if forgets && is_changelog && record.key == Some(b"\0") {
