@@ -39,9 +39,9 @@ const RESTS: Micros = 3 * SECOND;
 const LOOK: Micros = SECOND;
 const TICK: Micros = 25 * MS;
 /// So long a changelog that is compacted keeps what says that a key has ended.
-const TOMBSTONES_KEPT: Duration = Duration::from_secs(10);
+const TOMBSTONES_KEPT: Duration = Duration::from_secs(4);
 /// So old a view may be for a worker to go on from it: less, since clocks differ.
-const VIEW_GOES_ON: Duration = Duration::from_secs(6);
+const VIEW_GOES_ON: Duration = Duration::from_secs(2);
 const STACK_BYTES: usize = 1 << 20;
 
 /// How a run is made.
@@ -69,7 +69,7 @@ pub struct Outcome {
     /// What went wrong in it.
     pub plan: Plan,
     /// How many messages were asked for.
-    pub requests: usize,
+    pub messages: usize,
 }
 
 struct Process {
@@ -124,8 +124,7 @@ fn cluster() -> Cluster {
     }
 }
 
-fn options(slot: usize, broken: Option<Broken>) -> WorkerOptions {
-    let trusts = broken == Some(Broken::TrustsAnOldView);
+fn options(slot: usize) -> WorkerOptions {
     WorkerOptions {
         cluster: cluster(),
         slot: slot.to_string(),
@@ -138,7 +137,7 @@ fn options(slot: usize, broken: Option<Broken>) -> WorkerOptions {
         registry: None,
         drain_timeout: Duration::from_secs(4),
         blocked_after: Duration::from_millis(500),
-        tombstone_retention: if trusts { Duration::from_hours(24) } else { VIEW_GOES_ON },
+        tombstone_retention: VIEW_GOES_ON,
     }
 }
 
@@ -154,7 +153,7 @@ fn start(
     let stack = DefaultStack::new(STACK_BYTES).unwrap_or_default();
     Coroutine::with_stack(stack, move |yielder, ()| {
         let handle = Handle::new(&shared, yielder, id);
-        let options = options(slot, handle.world().broken);
+        let options = options(slot);
         let clients = SimulatedClients::new(handle.clone(), &options.cluster);
         let mut store = Connection::new(handle.clone(), SERVICES[service]);
         let name = format!("{}.{slot}", SERVICES[service]);
@@ -230,7 +229,7 @@ pub fn run(seed: u64, options: &Options) -> Outcome {
         fingerprint: simulation.fingerprint,
         trace: world.trace.take().unwrap_or_default(),
         plan,
-        requests: crate::expected::reminders(&workload).len(),
+        messages: crate::expected::reminders(&workload).len(),
     }
 }
 

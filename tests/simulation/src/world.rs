@@ -123,7 +123,7 @@ impl World {
             seed,
             min_session_timeout_ms: 100,
             marker_delay_ms: network.marker_delay_ms,
-            compaction_min_dirty_bytes: if plan.compacts { 2_000 } else { 1 << 30 },
+            compaction_min_dirty_bytes: if plan.compacts { 500 } else { 1 << 30 },
             housekeeping_interval_ms: 1_000,
             ..CoreConfig::default()
         };
