@@ -17,6 +17,8 @@ pub enum Broken {
     ForgetsTheHeader,
     /// A takeover takes the last stable offset for the changelog's end.
     TrustsTheStableOffset,
+    /// A rebuild goes to where the changelog ended before it was begun.
+    RebuildsBlindly,
     /// A claim whose outcome is not known is used once more.
     ReusesAClaim,
     /// The watermark is ahead of what was received.
@@ -31,7 +33,7 @@ pub enum Broken {
 
 impl Broken {
     /// All of them.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::RepeatsTheEnd,
         Self::SkipsTheFence,
         Self::AcknowledgesEarly,
@@ -39,6 +41,7 @@ impl Broken {
         Self::WritesTheStoreFirst,
         Self::ForgetsTheHeader,
         Self::TrustsTheStableOffset,
+        Self::RebuildsBlindly,
         Self::ReusesAClaim,
         Self::FiresAhead,
         Self::FiresOutside,

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use bytes::Bytes;
+use devbroker::core::ErrorCode;
 use devbroker::core::batch;
 use devbroker::core::log::{Isolation, PartitionLog};
 use devbroker::core::records::{self, Record};
@@ -129,6 +130,13 @@ fn header<S: StateContract>(world: &World, dataset: &str, partition: i32) -> Opt
     SCHEMAS.decode::<ChangelogRecord<S>>(record.value.as_deref()?).ok()?.header
 }
 
+/// The group's offset of a partition of the primary input; an error while a transaction may change it.
+fn group_offset(world: &World, topology: &Topology, partition: i32) -> Result<Option<i64>, ErrorCode> {
+    let group = format!("{PREFIX}.{}", topology.service);
+    let offset = world.core.committed_offset(&group, &at(topology.primary().dataset, partition), true);
+    offset.map(|offset| offset.map(|offset| offset.offset))
+}
+
 /// How far the headers of a partition lie behind its inputs; none if they do not.
 fn behind(world: &World, topology: &Topology, header: &ChangelogHeader, partition: i32) -> Option<String> {
     topology.inputs.iter().find_map(|input| {
@@ -148,6 +156,9 @@ pub fn left_to_do(world: &World, workload: &Workload) -> Option<String> {
             let open = world.core.log(&at(topology.changelog, partition));
             if open.is_ok_and(|log| log.last_stable_offset() < log.end_offset()) {
                 return Some(format!("{} has an open transaction", place()));
+            }
+            if group_offset(world, topology, partition).is_err() {
+                return Some(format!("{}'s group offset has an open transaction", place()));
             }
             let Some(header) = header(world, topology.changelog, partition) else {
                 return Some(format!("{} has no header", place()));
@@ -360,9 +371,7 @@ fn stores_are_the_fold(world: &World, breaches: &mut Vec<Breach>) {
             }
             let primary = topology.primary().dataset;
             let position = header.positions.iter().find(|position| position.dataset == primary);
-            let group = format!("{PREFIX}.{}", topology.service);
-            let offset = world.core.committed_offset(&group, &at(primary, partition), true);
-            let offset = offset.ok().flatten().map(|offset| offset.offset);
+            let offset = group_offset(world, topology, partition).ok().flatten();
             if offset != position.map(|position| position.next_offset) {
                 let detail = format!("{}: {offset:?}, and the header says {position:?}", place());
                 breaches.push(Breach::new("group_offsets_are_the_headers", detail));

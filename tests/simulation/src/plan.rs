@@ -41,12 +41,22 @@ pub enum Point {
     Applying,
     /// The store knows, and the worker has not heard of it.
     Applied,
+    /// It is about to rebuild a view.
+    Rebuilds,
     /// A view is being rebuilt.
     Filling,
 }
 
-const POINTS: [Point; 7] =
-    [Point::Begins, Point::Offsets, Point::Ends, Point::EndSent, Point::Applying, Point::Applied, Point::Filling];
+const POINTS: [Point; 8] = [
+    Point::Begins,
+    Point::Offsets,
+    Point::Ends,
+    Point::EndSent,
+    Point::Applying,
+    Point::Applied,
+    Point::Rebuilds,
+    Point::Filling,
+];
 
 /// What happens to a process at a point.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -256,7 +266,14 @@ impl Fault {
             Self::Kill { process, back_after } => world.directives.push_back(Directive::Kill(process, back_after)),
             Self::Stop { process, back_after } => world.directives.push_back(Directive::Stop(process, back_after)),
             Self::Freeze { process, lasts } => world.machines[process].paused_until = now + lasts,
-            Self::Strike { process, point, blow } => world.machines[process].armed = Some((point, blow)),
+            Self::Strike { process, point, blow } => {
+                world.machines[process].armed = Some((point, blow));
+                if matches!(point, Point::Rebuilds | Point::Filling) {
+                    // So that it comes to that.
+                    let service = usize::from(world.machines[process].name.starts_with(SERVICES[1]));
+                    world.store(service).empty();
+                }
+            }
             Self::CoordinatorMoves { coordinator, lasts } => world.moves(coordinator, lasts),
             Self::BrokerAway { lasts } => world.broker_away_until = now + lasts,
             Self::Clock { process, offset_ms } => world.machines[process].clock_offset_ms = offset_ms,

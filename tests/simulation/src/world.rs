@@ -44,6 +44,8 @@ pub struct Machine {
     pub clock_offset_ms: i64,
     /// It is not scheduled before this.
     pub paused_until: Micros,
+    /// It does not look how far a changelog reaches that is not decided yet: an engine that is broken.
+    pub looks_away: bool,
     /// What strikes it at which point.
     pub armed: Option<(Point, Blow)>,
     /// Counts its starts: what was under way for an earlier one reaches nobody.

@@ -46,7 +46,7 @@ fn a_seed_gives_the_same_run_again() {
 }
 
 /// Each with the number of seeds within which it has to be found.
-const FOUND_WITHIN: [(Broken, u64); 12] = [
+const FOUND_WITHIN: [(Broken, u64); 13] = [
     (Broken::RepeatsTheEnd, 200),
     (Broken::SkipsTheFence, 200),
     (Broken::AcknowledgesEarly, 100),
@@ -54,6 +54,7 @@ const FOUND_WITHIN: [(Broken, u64); 12] = [
     (Broken::WritesTheStoreFirst, 10),
     (Broken::ForgetsTheHeader, 2),
     (Broken::TrustsTheStableOffset, 200),
+    (Broken::RebuildsBlindly, 200),
     (Broken::ReusesAClaim, 30),
     (Broken::FiresAhead, 200),
     (Broken::FiresOutside, 10),

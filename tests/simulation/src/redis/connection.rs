@@ -90,6 +90,20 @@ impl<'y> Connection<'y> {
         Ok(())
     }
 
+    /// From here on an engine that rebuilds blindly does not look where the changelog ends.
+    fn rebuilds_blindly(&self, now: bool) {
+        let mut world = self.handle.world();
+        let is_broken = world.broken == Some(Broken::RebuildsBlindly);
+        world.machines[self.handle.process].looks_away = now && is_broken;
+    }
+
+    /// A line of the trace.
+    fn tell(&self, partition: Partition, line: impl FnOnce() -> String) {
+        let mut world = self.handle.world();
+        let name = if world.trace.is_some() { world.machines[self.handle.process].name.clone() } else { String::new() };
+        world.tell(|| format!("{name}, store {partition}: {}", line()));
+    }
+
     fn believe(&mut self, partition: Partition, position: Option<&StorePosition>) {
         match position {
             Some(position) => self.believed.insert(partition, position.clone()),
@@ -111,6 +125,7 @@ impl World {
 
 impl StateStore for Connection<'_> {
     fn position(&mut self, partition: Partition) -> Result<Option<StorePosition>, StoreError> {
+        self.rebuilds_blindly(false);
         let position = self.call(Kind::Reads, |redis, _| Some(redis.position(partition)))?;
         self.believe(partition, position.as_ref());
         Ok(position)
@@ -137,7 +152,9 @@ impl StateStore for Connection<'_> {
     ) -> Result<Applied, StoreError> {
         self.handle.reach(Point::Applying);
         let apply = |redis: &mut Redis, script| redis.apply(partition, expected, header_offset, changes, script);
-        let applied = self.call(Kind::Writes, apply)?;
+        let applied = self.call(Kind::Writes, apply);
+        self.tell(partition, || format!("{} to {header_offset}: {applied:?}", expected.header_offset));
+        let applied = applied?;
         if matches!(applied, Applied::Done | Applied::AlreadyThere) {
             self.believe(partition, Some(&StorePosition { header_offset, ..expected.clone() }));
         }
@@ -146,7 +163,11 @@ impl StateStore for Connection<'_> {
     }
 
     fn begin_rebuild(&mut self, partition: Partition, generation: &str, log: &str) -> Result<(), StoreError> {
-        if !self.call(Kind::Writes, |redis, _| Some(redis.begin(partition, generation, log)))? {
+        self.handle.reach(Point::Rebuilds);
+        self.rebuilds_blindly(true);
+        let begun = self.call(Kind::Writes, |redis, _| Some(redis.begin(partition, generation, log)));
+        self.tell(partition, || format!("{generation} is begun: {begun:?}"));
+        if !begun? {
             return Err(StoreError::Unusable(format!("generation {generation} of partition {partition} is in use")));
         }
         self.rebuilds.insert(partition, Progress { generation: generation.to_owned(), sent: 0, filled: 0 });
@@ -158,12 +179,15 @@ impl StateStore for Connection<'_> {
         if changes.is_empty() {
             return Ok(());
         }
+        self.rebuilds_blindly(false);
         self.handle.reach(Point::Filling);
         let Some(progress) = self.rebuilds.get_mut(&partition) else { return Err(lost(partition)) };
         progress.sent = progress.filled + 1;
         let number = progress.sent;
         let fill = |redis: &mut Redis, script| redis.fill(partition, generation, number, changes, script);
-        let there = self.call(Kind::Writes, fill)?;
+        let there = self.call(Kind::Writes, fill);
+        self.tell(partition, || format!("portion {number} of {generation}: {there:?}"));
+        let there = there?;
         if !there {
             self.rebuilds.remove(&partition);
             return Err(lost(partition));
@@ -182,6 +206,7 @@ impl StateStore for Connection<'_> {
         header_offset: i64,
     ) -> Result<(), StoreError> {
         let target = StorePosition { generation: generation.to_owned(), log: log.to_owned(), header_offset };
+        self.rebuilds_blindly(false);
         if !self.rebuilds.contains_key(&partition) {
             // The same switch again, after its end.
             let standing = self.position(partition)?;
@@ -189,7 +214,17 @@ impl StateStore for Connection<'_> {
         }
         self.settle(partition, generation)?;
         let filled = self.rebuilds.get(&partition).map_or(0, |progress| progress.filled);
-        let switched = self.call(Kind::Writes, |redis, _| Some(redis.switch(partition, &target, filled)))?;
+        let mut before = None;
+        let switched = self.call(Kind::Writes, |redis, _| {
+            before = redis.position(partition).map(|position| position.header_offset);
+            Some(redis.switch(partition, &target, filled))
+        });
+        if let (Ok(true), Some(before)) = (&switched, before.filter(|before| *before > header_offset)) {
+            let detail = format!("{} {partition}: from {before} to {header_offset}", self.service);
+            self.handle.world().breach("a_view_never_goes_back", detail);
+        }
+        self.tell(partition, || format!("{generation} at {header_offset} is put in use: {switched:?}"));
+        let switched = switched?;
         self.rebuilds.remove(&partition);
         if switched {
             self.believe(partition, Some(&target));
