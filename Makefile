@@ -34,7 +34,7 @@ tests: parts
 	$(CARGO) test --workspace
 
 SEEDS ?= 1000
-simulate: ## Driver, engine and services on virtual time, with faults by seed; SEEDS=100000 for more, SIMULATE_FLAGS="--seed 7" for one
+simulate: ## Driver, engine and services on virtual time, with faults by seed; SEEDS=100000 for more, SIMULATE_FLAGS="--from 5000" and others go to it
 	$(CARGO) run --release -p vuelve-simulation --bin simulate -- --seeds $(SEEDS) $(SIMULATE_FLAGS)
 
 bench: ## How fast it is, beside plain Kafka clients; BENCH_FLAGS="--only s1 --runs 3" and others (--help) go to it

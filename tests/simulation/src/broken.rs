@@ -3,6 +3,8 @@
 /// How an engine is broken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, clap::ValueEnum)]
 pub enum Broken {
+    /// The end of a transaction is sent once more although it may have been heard.
+    RepeatsTheEnd,
     /// Offsets are sent without saying who commits them.
     SkipsTheFence,
     /// A commit is taken for done before the broker has answered.
@@ -15,10 +17,14 @@ pub enum Broken {
     ForgetsTheHeader,
     /// A takeover takes the last stable offset for the changelog's end.
     TrustsTheStableOffset,
+    /// A rebuild goes to where the changelog ended before it was begun.
+    RebuildsBlindly,
     /// A claim whose outcome is not known is used once more.
     ReusesAClaim,
-    /// The watermark is ahead of the marks.
+    /// The watermark is ahead of what was received.
     FiresAhead,
+    /// What timers bring about is written outside of the transaction.
+    FiresOutside,
     /// A batch of timers alone sends no offsets.
     TimersWithoutOffsets,
     /// Every view of the store has the same generation.
@@ -27,15 +33,18 @@ pub enum Broken {
 
 impl Broken {
     /// All of them.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 13] = [
+        Self::RepeatsTheEnd,
         Self::SkipsTheFence,
         Self::AcknowledgesEarly,
         Self::ForgetsToRewind,
         Self::WritesTheStoreFirst,
         Self::ForgetsTheHeader,
         Self::TrustsTheStableOffset,
+        Self::RebuildsBlindly,
         Self::ReusesAClaim,
         Self::FiresAhead,
+        Self::FiresOutside,
         Self::TimersWithoutOffsets,
         Self::SharesAGeneration,
     ];

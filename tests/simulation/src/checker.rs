@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use bytes::Bytes;
+use devbroker::core::ErrorCode;
 use devbroker::core::batch;
 use devbroker::core::log::{Isolation, PartitionLog};
 use devbroker::core::records::{self, Record};
@@ -12,13 +13,15 @@ use devbroker::core::topics::TopicPartition;
 use journeys::JourneysState;
 use messaging::MessagingState;
 use schemas::{
-    ChangelogHeader, ChangelogRecord, MessageOutcome, MessageRequest, Outcome, RequestAction, StateContract, topic_name,
+    ChangelogHeader, ChangelogRecord, Decision, JourneyDecision, MessageOutcome, MessageRequest, Outcome,
+    RequestAction, StateContract, topic_name,
 };
 use stream::{Due, Service, Topology};
 
 use crate::SCHEMAS;
 use crate::clients::due_of;
 use crate::expected;
+use crate::redis;
 use crate::workload::{PARTITIONS, PREFIX, Workload};
 use crate::world::World;
 
@@ -105,11 +108,13 @@ fn fold<S: StateContract>(world: &World, dataset: &str, partition: i32) -> Fold 
 
 /// Folds a partition of a changelog, given its dataset.
 type FoldOf = fn(&World, &str, i32) -> Fold;
+/// Its last header alone.
+type HeaderOf = fn(&World, &str, i32) -> Option<ChangelogHeader>;
 
-fn services() -> [(&'static Topology, FoldOf); 2] {
+fn services() -> [(&'static Topology, FoldOf, HeaderOf); 2] {
     [
-        (journeys::Journeys::topology(), fold::<JourneysState>),
-        (messaging::Messaging::topology(), fold::<MessagingState>),
+        (journeys::Journeys::topology(), fold::<JourneysState>, header::<JourneysState>),
+        (messaging::Messaging::topology(), fold::<MessagingState>, header::<MessagingState>),
     ]
 }
 
@@ -118,25 +123,48 @@ pub fn written(world: &World) -> i64 {
     world.core.topics().flat_map(|topic| &topic.partitions).map(PartitionLog::end_offset).sum()
 }
 
+/// The last header of a changelog, without its fold.
+fn header<S: StateContract>(world: &World, dataset: &str, partition: i32) -> Option<ChangelogHeader> {
+    let last = |record: &Record| record.key.as_deref() == Some(b"\0");
+    let record = committed(world, &at(dataset, partition)).into_iter().rfind(last)?;
+    SCHEMAS.decode::<ChangelogRecord<S>>(record.value.as_deref()?).ok()?.header
+}
+
+/// The group's offset of a partition of the primary input; an error while a transaction may change it.
+fn group_offset(world: &World, topology: &Topology, partition: i32) -> Result<Option<i64>, ErrorCode> {
+    let group = format!("{PREFIX}.{}", topology.service);
+    let offset = world.core.committed_offset(&group, &at(topology.primary().dataset, partition), true);
+    offset.map(|offset| offset.map(|offset| offset.offset))
+}
+
+/// How far the headers of a partition lie behind its inputs; none if they do not.
+fn behind(world: &World, topology: &Topology, header: &ChangelogHeader, partition: i32) -> Option<String> {
+    topology.inputs.iter().find_map(|input| {
+        let position = header.positions.iter().find(|position| position.dataset == input.dataset);
+        let position = position.map_or(0, |position| position.next_offset);
+        let end = world.core.log(&at(input.dataset, partition)).map_or(0, PartitionLog::end_offset);
+        let place = format!("{} {partition}", topology.service);
+        (position < end).then(|| format!("{place} has read {} up to {position} of {end}", input.dataset))
+    })
+}
+
 /// What is still to be done before the world is at rest; none if it is.
 pub fn left_to_do(world: &World, workload: &Workload) -> Option<String> {
-    for (topology, fold) in services() {
+    for (topology, _, header) in services() {
         for partition in 0..PARTITIONS {
             let place = || format!("{} {partition}", topology.service);
             let open = world.core.log(&at(topology.changelog, partition));
             if open.is_ok_and(|log| log.last_stable_offset() < log.end_offset()) {
                 return Some(format!("{} has an open transaction", place()));
             }
-            let Some((_, header)) = fold(world, topology.changelog, partition).header else {
+            if group_offset(world, topology, partition).is_err() {
+                return Some(format!("{}'s group offset has an open transaction", place()));
+            }
+            let Some(header) = header(world, topology.changelog, partition) else {
                 return Some(format!("{} has no header", place()));
             };
-            for input in topology.inputs {
-                let position = header.positions.iter().find(|position| position.dataset == input.dataset);
-                let position = position.map_or(0, |position| position.next_offset);
-                let end = world.core.log(&at(input.dataset, partition)).map_or(0, PartitionLog::end_offset);
-                if position < end {
-                    return Some(format!("{} has read {} up to {position} of {end}", place(), input.dataset));
-                }
+            if let Some(behind) = behind(world, topology, &header, partition) {
+                return Some(behind);
             }
             if header.watermark < workload.end_ms() {
                 return Some(format!("{} is at the time {} of {}", place(), header.watermark, workload.end_ms()));
@@ -153,6 +181,10 @@ fn requests(world: &World) -> Vec<(i32, MessageRequest)> {
     decoded(world, "messaging.requests", |value| {
         SCHEMAS.decode::<MessageRequest>(value).ok().filter(|request| request.action == RequestAction::Request)
     })
+}
+
+fn decisions(world: &World) -> Vec<(i32, JourneyDecision)> {
+    decoded(world, "journeys.decisions", |value| SCHEMAS.decode(value).ok())
 }
 
 fn outcomes(world: &World) -> Vec<(i32, MessageOutcome)> {
@@ -174,8 +206,10 @@ pub fn check(world: &World, workload: &Workload) -> Vec<Breach> {
     let mut breaches = Vec::new();
     let requests = requests(world);
     let outcomes = outcomes(world);
+    every_input_is_read(world, &mut breaches);
     requests_are_exact(workload, &requests, &mut breaches);
     outputs_keep_their_order(&requests, &mut breaches);
+    decisions_are_taken_once(&decisions(world), &mut breaches);
     every_request_has_one_outcome(&requests, &outcomes, &mut breaches);
     nothing_is_sent_twice(world, &outcomes, &mut breaches);
     stores_are_the_fold(world, &mut breaches);
@@ -195,17 +229,59 @@ fn requests_are_exact(workload: &Workload, requests: &[(i32, MessageRequest)], b
     }
     for (reminder, count) in &found {
         if *count > 1 {
-            breaches.push(Breach::new("requests_are_exact", format!("{reminder:?} was asked for {count} times")));
+            breaches.push(Breach::new("a_timer_fires_once", format!("{reminder:?} was asked for {count} times")));
         }
     }
     let expected: BTreeSet<(String, String, i64)> =
         expected.into_iter().map(|(customer, template, due)| (customer, template.to_owned(), due)).collect();
     let found: BTreeSet<_> = found.into_keys().collect();
     for missing in expected.difference(&found) {
-        breaches.push(Breach::new("requests_are_exact", format!("{missing:?} is missing")));
+        breaches.push(Breach::new("no_timer_is_lost", format!("{missing:?} is missing")));
     }
     for more in found.difference(&expected) {
-        breaches.push(Breach::new("requests_are_exact", format!("{more:?} should not be")));
+        breaches.push(Breach::new("nobody_is_reminded_of_what_she_bought", format!("{more:?} should not be")));
+    }
+}
+
+/// No input is left behind: each header says that all of it was read, and a record that is read has its disposition in the
+/// same transaction.
+fn every_input_is_read(world: &World, breaches: &mut Vec<Breach>) {
+    for (topology, _, header) in services() {
+        for partition in 0..PARTITIONS {
+            let behind = match header(world, topology.changelog, partition) {
+                Some(header) => behind(world, topology, &header, partition),
+                None => Some(format!("{} {partition} has no header", topology.service)),
+            };
+            breaches.extend(behind.map(|behind| Breach::new("every_input_is_read", behind)));
+        }
+    }
+}
+
+/// Each run begins once, goes on in the order of time, ends once, and each decision is taken once.
+fn decisions_are_taken_once(decisions: &[(i32, JourneyDecision)], breaches: &mut Vec<Breach>) {
+    let mut seen = BTreeSet::new();
+    let mut runs: BTreeMap<&str, (u32, u32, i64)> = BTreeMap::new();
+    for (_, decision) in decisions {
+        if !seen.insert(&decision.decision_id) {
+            breaches.push(Breach::new("a_decision_is_taken_once", decision.decision_id.clone()));
+        }
+        let Some(run) = &decision.run_id else { continue };
+        let (begins, ends, last) = runs.entry(run).or_insert((0, 0, i64::MIN));
+        *begins += u32::from(decision.decision == Decision::Entered);
+        *ends += u32::from(matches!(decision.decision, Decision::Exited | Decision::Completed));
+        // An outcome comes back from messaging, and is noted at the run's own time.
+        if decision.decision != Decision::MessageOutcome {
+            if decision.at < *last {
+                breaches.push(Breach::new("outputs_keep_their_order", format!("{} comes late", decision.decision_id)));
+            }
+            *last = decision.at;
+        }
+    }
+    for (run, (begins, ends, _)) in runs {
+        if (begins, ends) != (1, 1) {
+            let detail = format!("{run} began {begins} times and ended {ends} times");
+            breaches.push(Breach::new("a_run_begins_and_ends_once", detail));
+        }
     }
 }
 
@@ -267,21 +343,24 @@ fn nothing_is_sent_twice(world: &World, outcomes: &[(i32, MessageOutcome)], brea
 }
 
 fn stores_are_the_fold(world: &World, breaches: &mut Vec<Breach>) {
-    for (topology, fold) in services() {
+    let nothing = redis::States::new();
+    for (topology, fold, _) in services() {
         for partition in 0..PARTITIONS {
             let place = || format!("{} {partition}", topology.service);
             let Fold { header, states } = fold(world, topology.changelog, partition);
             let Some((offset, header)) = header else { continue };
-            let view = world.redis.get(topology.service).and_then(|redis| redis.view(partition));
+            let redis = world.redis.get(topology.service);
+            let view =
+                redis.and_then(|redis| redis.position(partition).zip(redis.states(partition).or(Some(&nothing))));
             match view {
                 None => breaches.push(Breach::new("the_store_is_the_fold", format!("{} has no view", place()))),
-                Some(view) => {
-                    if view.position.header_offset != offset {
-                        let detail = format!("{} stands at {}, not {offset}", place(), view.position.header_offset);
+                Some((position, kept)) => {
+                    if position.header_offset != offset {
+                        let detail = format!("{} stands at {}, not {offset}", place(), position.header_offset);
                         breaches.push(Breach::new("the_store_is_the_fold", detail));
                     }
                     let kept: BTreeMap<String, (Bytes, Due)> =
-                        view.states.iter().map(|(key, state)| (key.to_string(), state.clone())).collect();
+                        kept.iter().map(|(key, state)| (key.to_string(), state.clone())).collect();
                     for key in kept.keys().chain(states.keys()).collect::<BTreeSet<_>>() {
                         if kept.get(key) != states.get(key) {
                             breaches
@@ -292,9 +371,7 @@ fn stores_are_the_fold(world: &World, breaches: &mut Vec<Breach>) {
             }
             let primary = topology.primary().dataset;
             let position = header.positions.iter().find(|position| position.dataset == primary);
-            let group = format!("{PREFIX}.{}", topology.service);
-            let offset = world.core.committed_offset(&group, &at(primary, partition), true);
-            let offset = offset.ok().flatten().map(|offset| offset.offset);
+            let offset = group_offset(world, topology, partition).ok().flatten();
             if offset != position.map(|position| position.next_offset) {
                 let detail = format!("{}: {offset:?}, and the header says {position:?}", place());
                 breaches.push(Breach::new("group_offsets_are_the_headers", detail));

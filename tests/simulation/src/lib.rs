@@ -31,5 +31,12 @@ pub use broken::Broken;
 pub use checker::Breach;
 pub use run::{Options, Outcome, run};
 
+/// The one command that runs a seed again, and shrinks it.
+pub fn repeat(seed: u64, broken: Option<Broken>) -> String {
+    let how = broken.and_then(|broken| Some(clap::ValueEnum::to_possible_value(&broken)?.get_name().to_owned()));
+    let how = how.map(|name| format!(" --broken {name}")).unwrap_or_default();
+    format!("cargo run -p vuelve-simulation --bin simulate -- --seed {seed}{how}")
+}
+
 /// Every contract, without a registry.
 pub static SCHEMAS: LazyLock<Schemas> = LazyLock::new(Schemas::offline);

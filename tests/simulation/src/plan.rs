@@ -16,8 +16,64 @@ pub struct Network {
     pub slowest: Micros,
     /// The markers of a transaction land within so long, one by one.
     pub marker_delay_ms: i64,
-    /// A call of the store fails, before or after it took place.
+    /// A call of the store fails: before it took place, after it did, or midway.
     pub store_ppm: u32,
+    /// A request arrives twice, the second time late, where the protocol allows that.
+    pub twice_ppm: u32,
+    /// The end of a transaction is under way for seconds.
+    pub late_end_ppm: u32,
+    /// The broker refuses a request of a transaction, which then has to be aborted.
+    pub refused_ppm: u32,
+}
+
+/// A point in the work of a process: what strikes it there finds it between two steps that belong together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Point {
+    /// It begins a transaction.
+    Begins,
+    /// All was written but the offsets.
+    Offsets,
+    /// All was written but the end of the transaction.
+    Ends,
+    /// The end was sent, and is held back on its way.
+    EndSent,
+    /// The transaction is committed, and the store does not know of it yet.
+    Applying,
+    /// The store knows, and the worker has not heard of it.
+    Applied,
+    /// It is about to rebuild a view.
+    Rebuilds,
+    /// A view is being rebuilt.
+    Filling,
+}
+
+const POINTS: [Point; 8] = [
+    Point::Begins,
+    Point::Offsets,
+    Point::Ends,
+    Point::EndSent,
+    Point::Applying,
+    Point::Applied,
+    Point::Rebuilds,
+    Point::Filling,
+];
+
+/// What happens to a process at a point.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Blow {
+    /// It is killed, and started again after so long.
+    Kill(Micros),
+    /// It is not scheduled for so long.
+    Freeze(Micros),
+}
+
+/// Who keeps a group's or a transaction's book.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Coordinator {
+    /// Of groups.
+    Groups,
+    /// Of transactions.
+    Transactions,
 }
 
 /// Something that goes wrong.
@@ -41,6 +97,22 @@ pub enum Fault {
     Freeze {
         /// Which.
         process: usize,
+        /// How long.
+        lasts: Micros,
+    },
+    /// A process is struck when it comes to a point the next time.
+    Strike {
+        /// Which.
+        process: usize,
+        /// Where.
+        point: Point,
+        /// How.
+        blow: Blow,
+    },
+    /// A coordinator moves: for so long it is not found, or loads its book.
+    CoordinatorMoves {
+        /// Which.
+        coordinator: Coordinator,
         /// How long.
         lasts: Micros,
     },
@@ -89,6 +161,9 @@ pub enum Fault {
 pub struct Plan {
     /// All the time.
     pub network: Network,
+    /// Changelogs are compacted, and forget what has ended soon. Wall clocks then differ by little: by them a worker judges
+    /// the age of a view.
+    pub compacts: bool,
     /// At a time.
     pub faults: Vec<(Micros, Fault)>,
 }
@@ -105,12 +180,16 @@ impl Plan {
             slowest: *chance.one_of(&[300 * MS, 2 * SECOND, 7 * SECOND]),
             marker_delay_ms: *chance.one_of(&[0, 5, 100, 900]),
             store_ppm: *chance.one_of(&[0, 0, 3_000, 20_000]),
+            twice_ppm: *chance.one_of(&[0, 20_000, 100_000]),
+            late_end_ppm: *chance.one_of(&[0, 0, 5_000, 40_000]),
+            refused_ppm: *chance.one_of(&[0, 0, 2_000, 20_000]),
         };
-        let count = chance.below(12);
+        let compacts = chance.below(2) == 0;
+        let count = chance.below(16);
         let mut faults: Vec<(Micros, Fault)> =
-            (0..count).map(|_| (chance.between(SECOND / 2, lasts), Fault::draw(chance, processes))).collect();
+            (0..count).map(|_| (chance.between(SECOND / 2, lasts), Fault::draw(chance, processes, compacts))).collect();
         faults.sort_by_key(|(at, _)| *at);
-        Self { network, faults }
+        Self { network, compacts, faults }
     }
 
     /// Puts the faults into the world, but those with these numbers.
@@ -130,22 +209,53 @@ impl Plan {
 }
 
 impl Fault {
-    fn draw(chance: &mut Chance, processes: usize) -> Self {
+    fn draw(chance: &mut Chance, processes: usize, compacts: bool) -> Self {
         let process = chance.below(processes as u64) as usize;
         let service = chance.below(SERVICES.len() as u64) as usize;
-        match chance.below(16) {
+        if compacts && chance.below(12) == 0 {
+            // A copy from before customers were forgotten, of which the changelog does not tell any more.
+            return Self::StoreRolledBack { service, copied_before: chance.between(6 * SECOND, 24 * SECOND) };
+        }
+        match chance.below(26) {
+            16..=23 => {
+                let lasts = chance.between(2 * SECOND, 12 * SECOND);
+                let blow = if chance.below(2) == 0 { Blow::Kill(lasts) } else { Blow::Freeze(lasts) };
+                Self::Strike { process, point: *chance.one_of(&POINTS), blow }
+            }
+            24 | 25 => {
+                let coordinator = *chance.one_of(&[Coordinator::Groups, Coordinator::Transactions]);
+                Self::CoordinatorMoves { coordinator, lasts: chance.between(50 * MS, 4 * SECOND) }
+            }
             0..=3 => Self::Kill { process, back_after: chance.between(50 * MS, 6 * SECOND) },
             4 => Self::Stop { process, back_after: chance.between(50 * MS, 6 * SECOND) },
             5..=7 => Self::Freeze { process, lasts: chance.between(200 * MS, 12 * SECOND) },
             8 | 9 => Self::BrokerAway { lasts: chance.between(100 * MS, 8 * SECOND) },
             10 => {
-                let hours = chance.between(0, 96) as i64 - 48;
-                Self::Clock { process, offset_ms: hours * 3_600_000 }
+                let off = chance.between(0, 96) as i64 - 48;
+                Self::Clock { process, offset_ms: if compacts { off * 18 } else { off * 3_600_000 } }
             }
             11 | 12 => Self::StoreEmptied { service },
-            13 => Self::StoreRolledBack { service, copied_before: chance.between(100 * MS, 5 * SECOND) },
+            13 => Self::StoreRolledBack { service, copied_before: chance.between(100 * MS, 30 * SECOND) },
             14 => Self::StoreAway { service, lasts: chance.between(100 * MS, 6 * SECOND) },
             _ => Self::StoreFull { service, lasts: chance.between(100 * MS, 3 * SECOND) },
+        }
+    }
+
+    /// Its kind, in words of its own.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Kill { .. } => "kills",
+            Self::Stop { .. } => "stops",
+            Self::Freeze { .. } => "freezes",
+            Self::Strike { blow: Blow::Kill(_), .. } => "kills at a point",
+            Self::Strike { blow: Blow::Freeze(_), .. } => "freezes at a point",
+            Self::CoordinatorMoves { .. } => "coordinators moved",
+            Self::BrokerAway { .. } => "brokers away",
+            Self::Clock { .. } => "clocks set",
+            Self::StoreEmptied { .. } => "stores emptied",
+            Self::StoreRolledBack { .. } => "stores rolled back",
+            Self::StoreAway { .. } => "stores away",
+            Self::StoreFull { .. } => "stores full",
         }
     }
 
@@ -156,6 +266,15 @@ impl Fault {
             Self::Kill { process, back_after } => world.directives.push_back(Directive::Kill(process, back_after)),
             Self::Stop { process, back_after } => world.directives.push_back(Directive::Stop(process, back_after)),
             Self::Freeze { process, lasts } => world.machines[process].paused_until = now + lasts,
+            Self::Strike { process, point, blow } => {
+                world.machines[process].armed = Some((point, blow));
+                if matches!(point, Point::Rebuilds | Point::Filling) {
+                    // So that it comes to that.
+                    let service = usize::from(world.machines[process].name.starts_with(SERVICES[1]));
+                    world.store(service).empty();
+                }
+            }
+            Self::CoordinatorMoves { coordinator, lasts } => world.moves(coordinator, lasts),
             Self::BrokerAway { lasts } => world.broker_away_until = now + lasts,
             Self::Clock { process, offset_ms } => world.machines[process].clock_offset_ms = offset_ms,
             Self::StoreEmptied { service } => world.store(service).empty(),

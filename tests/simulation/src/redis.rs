@@ -1,15 +1,23 @@
-//! Redis, as far as the port to the state store knows it: views by partition, each fenced by what it stands for. It may be
-//! emptied, fall back to a copy, be away, be full, or fail before or after it did what it was asked.
+//! Redis, as the scripts of the state store leave it: views by partition, each fenced by what it stands for. It may be
+//! emptied, fall back to a copy, be away, be full, fail before or after it did what it was asked, or stop in mid-script.
+//!
+//! The scripts are those of `crates/store/src/redis/*.lua`, write by write: what is in a generation is kept under its name,
+//! `pending` is written first and the header last.
 
-use std::collections::BTreeMap;
-use std::fmt;
+mod connection;
+
+use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use domain::Timestamp;
-use stream::{Applied, Due, Key, LoadRequest, Loaded, Partition, StateChange, StateStore, StoreError, StorePosition};
+use stream::{Applied, Due, Key, LoadRequest, Loaded, Partition, StateChange, StoreError, StorePosition};
 
-use crate::clients::Handle;
-use crate::world::{MS, Micros, World};
+use crate::world::Micros;
+
+pub(crate) use connection::Connection;
+
+/// By key: its framed value, and what it waits for.
+pub type States = BTreeMap<Key, (Bytes, Due)>;
 
 /// One service's store.
 #[derive(Clone, Debug, Default)]
@@ -18,232 +26,233 @@ pub struct Redis {
     pub away_until: Micros,
     /// It takes nothing before this.
     pub full_until: Micros,
+    keys: Keys,
+    copy: Option<Keys>,
+}
+
+/// All that it holds.
+#[derive(Clone, Debug, Default)]
+struct Keys {
     views: BTreeMap<Partition, View>,
     rebuilds: BTreeMap<Partition, Rebuild>,
-    copy: Option<BTreeMap<Partition, View>>,
+    garbage: BTreeSet<(Partition, String)>,
+    states: BTreeMap<(Partition, String), States>,
 }
 
-/// A partition's view.
+/// The hash of a partition's view.
 #[derive(Clone, Debug)]
-pub struct View {
-    /// What it stands for.
-    pub position: StorePosition,
-    /// By key: its framed value, and what it waits for.
-    pub states: BTreeMap<Key, (Bytes, Due)>,
-}
-
-#[derive(Clone, Debug)]
-struct Rebuild {
-    over: Option<StorePosition>,
-    view: View,
+struct View {
+    position: StorePosition,
+    /// The header of the batch that was begun last.
+    pending: i64,
 }
 
 impl View {
-    fn write(&mut self, changes: &[StateChange]) {
-        for change in changes {
-            match &change.value {
-                Some(value) => {
-                    self.states.insert(change.key.clone(), (Bytes::copy_from_slice(value), change.due));
-                }
-                None => {
-                    self.states.remove(&change.key);
-                }
-            }
-        }
+    /// A view that is half written stands for nothing.
+    fn standing(&self) -> Option<&StorePosition> {
+        (self.pending == self.position.header_offset).then_some(&self.position)
     }
 }
 
+/// The hash of a partition's rebuild.
+#[derive(Clone, Debug)]
+struct Rebuild {
+    generation: String,
+    log: String,
+    filled: u64,
+    over: Option<(String, i64)>,
+}
+
+/// How far a script comes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Script {
+    /// To its end.
+    Whole,
+    /// It stops after so many changes, and what it has written stays.
+    StopsAfter(usize),
+}
+
 impl Redis {
-    /// A partition's view.
-    pub fn view(&self, partition: Partition) -> Option<&View> {
-        self.views.get(&partition)
+    /// What a partition's view stands for.
+    pub fn position(&self, partition: Partition) -> Option<StorePosition> {
+        self.keys.views.get(&partition)?.standing().cloned()
     }
 
-    /// Writes without a look at the fence: what a broken engine does.
-    pub fn write_unfenced(&mut self, partition: Partition, changes: &[StateChange]) {
-        if let Some(view) = self.views.get_mut(&partition) {
-            view.write(changes);
-        }
+    /// What a partition's view holds.
+    pub fn states(&self, partition: Partition) -> Option<&States> {
+        let generation = self.keys.views.get(&partition)?.standing()?.generation.clone();
+        self.keys.states.get(&(partition, generation))
+    }
+
+    /// Moves a view on without a look at the fence: what a broken engine does.
+    pub(crate) fn write_unfenced(&mut self, partition: Partition, header_offset: i64, changes: &[StateChange]) {
+        let Some(view) = self.keys.views.get_mut(&partition) else { return };
+        (view.position.header_offset, view.pending) = (header_offset, header_offset);
+        let generation = view.position.generation.clone();
+        self.keys.write(partition, &generation, changes);
     }
 
     pub(crate) fn copy(&mut self) {
-        self.copy = Some(self.views.clone());
+        self.copy = Some(self.keys.clone());
     }
 
     pub(crate) fn roll_back(&mut self) {
         if let Some(copy) = self.copy.take() {
-            self.views = copy;
-            self.rebuilds.clear();
+            self.keys = copy;
         }
     }
 
     pub(crate) fn empty(&mut self) {
-        self.views.clear();
-        self.rebuilds.clear();
+        self.keys = Keys::default();
     }
 
     pub(crate) fn calm_down(&mut self) {
         (self.away_until, self.full_until) = (0, 0);
     }
 
-    fn position(&self, partition: Partition) -> Option<StorePosition> {
-        self.views.get(&partition).map(|view| view.position.clone())
-    }
-
     fn load(&self, partition: Partition, request: &LoadRequest) -> Option<Loaded> {
-        let view = self.views.get(&partition)?;
-        let get = |key: &Key| view.states.get(key).map(|(value, _)| value.clone());
+        let position = self.position(partition)?;
+        let none = States::new();
+        let states = self.states(partition).unwrap_or(&none);
+        let get = |key: &Key| states.get(key).map(|(value, _)| value.clone());
         let due = request.due.map_or_else(Vec::new, |query| {
             let of = |(key, (_, due)): (&Key, &(Bytes, Due))| Some((due.lane(query.lane)?, key.clone()));
-            let mut due: Vec<(Timestamp, Key)> = view.states.iter().filter_map(of).collect();
+            let mut due: Vec<(Timestamp, Key)> = states.iter().filter_map(of).collect();
             due.retain(|(at, _)| *at <= query.until);
             due.sort();
             due.truncate(query.limit);
             due.into_iter().map(|(at, key)| (at, key.clone(), get(&key))).collect()
         });
-        Some(Loaded { position: view.position.clone(), states: request.keys.iter().map(get).collect(), due })
+        Some(Loaded { position, states: request.keys.iter().map(get).collect(), due })
     }
 
+    /// `apply.lua`. None where it stopped on its way.
     fn apply(
         &mut self,
         partition: Partition,
         expected: &StorePosition,
         header_offset: i64,
         changes: &[StateChange],
-    ) -> Applied {
-        let Some(view) = self.views.get_mut(&partition) else { return Applied::Refused(None) };
-        let same_view = view.position.generation == expected.generation && view.position.log == expected.log;
-        if same_view && view.position.header_offset == header_offset {
-            return Applied::AlreadyThere;
+        script: Script,
+    ) -> Option<Applied> {
+        let Some(view) = self.keys.views.get_mut(&partition) else { return Some(Applied::Refused(None)) };
+        let refused = Some(Applied::Refused(view.standing().cloned()));
+        if view.position.generation != expected.generation || view.position.log != expected.log {
+            return refused;
         }
-        if view.position != *expected {
-            return Applied::Refused(Some(view.position.clone()));
+        if view.position.header_offset == header_offset {
+            return Some(Applied::AlreadyThere);
         }
-        view.write(changes);
-        view.position.header_offset = header_offset;
-        Applied::Done
+        if view.position.header_offset != expected.header_offset || view.pending > header_offset {
+            return refused;
+        }
+        view.pending = header_offset;
+        let generation = view.position.generation.clone();
+        if let Script::StopsAfter(count) = script {
+            self.keys.write(partition, &generation, &changes[..count.min(changes.len())]);
+            return None;
+        }
+        self.keys.write(partition, &generation, changes);
+        if let Some(view) = self.keys.views.get_mut(&partition) {
+            view.position.header_offset = header_offset;
+        }
+        Some(Applied::Done)
     }
 
-    fn rebuild(&mut self, partition: Partition, generation: &str) -> Result<&mut Rebuild, StoreError> {
-        self.rebuilds
-            .get_mut(&partition)
-            .filter(|rebuild| rebuild.view.position.generation == generation)
-            .ok_or_else(|| lost(partition))
+    /// `begin.lua`, and then the garbage is dropped. False where the generation is in use.
+    fn begin(&mut self, partition: Partition, generation: &str, log: &str) -> bool {
+        let view = self.keys.views.get(&partition).map(|view| &view.position);
+        if view.is_some_and(|position| position.generation == generation) {
+            return false;
+        }
+        let over = view.map(|position| (position.generation.clone(), position.header_offset));
+        let rebuild = Rebuild { generation: generation.to_owned(), log: log.to_owned(), filled: 0, over };
+        let before = self.keys.rebuilds.insert(partition, rebuild).map(|rebuild| rebuild.generation);
+        self.keys.garbage.extend(before.filter(|before| before != generation).map(|before| (partition, before)));
+        self.keys.drop_garbage(partition);
+        true
     }
 
-    fn switch(&mut self, partition: Partition, generation: &str, header_offset: i64) -> Result<(), StoreError> {
-        let standing = self.position(partition);
-        if standing.as_ref().is_some_and(|at| at.generation == generation && at.header_offset == header_offset) {
-            return Ok(());
+    /// `fill.lua`. False where the rebuild is lost; none where it stopped on its way.
+    fn fill(
+        &mut self,
+        partition: Partition,
+        generation: &str,
+        number: u64,
+        changes: &[StateChange],
+        script: Script,
+    ) -> Option<bool> {
+        let Some(rebuild) = self.keys.rebuilds.get_mut(&partition) else { return Some(false) };
+        if rebuild.generation != generation || rebuild.filled + 1 < number {
+            return Some(false);
         }
-        if self.rebuild(partition, generation)?.over != standing {
-            return Err(lost(partition));
+        if rebuild.filled >= number {
+            return Some(true);
         }
-        if let Some(mut rebuild) = self.rebuilds.remove(&partition) {
-            rebuild.view.position.header_offset = header_offset;
-            self.views.insert(partition, rebuild.view);
+        if let Script::StopsAfter(count) = script {
+            self.keys.write(partition, generation, &changes[..count.min(changes.len())]);
+            return None;
         }
-        Ok(())
+        rebuild.filled = number;
+        self.keys.write(partition, generation, changes);
+        Some(true)
+    }
+
+    /// How many portions of a rebuild have arrived.
+    fn filled(&self, partition: Partition, generation: &str) -> Option<u64> {
+        self.keys
+            .rebuilds
+            .get(&partition)
+            .filter(|rebuild| rebuild.generation == generation)
+            .map(|rebuild| rebuild.filled)
+    }
+
+    /// `switch.lua`. False where the rebuild is lost.
+    fn switch(&mut self, partition: Partition, target: &StorePosition, filled: u64) -> bool {
+        let view = self.keys.views.get(&partition).map(|view| view.position.clone());
+        if view.as_ref() == Some(target) {
+            return true;
+        }
+        let Some(rebuild) = self.keys.rebuilds.get(&partition) else { return false };
+        let over = view.map(|position| (position.generation, position.header_offset));
+        if rebuild.generation != target.generation
+            || rebuild.log != target.log
+            || rebuild.filled != filled
+            || rebuild.over != over
+        {
+            return false;
+        }
+        self.keys.garbage.extend(over.map(|(generation, _)| (partition, generation)));
+        let view = View { position: target.clone(), pending: target.header_offset };
+        self.keys.views.insert(partition, view);
+        self.keys.rebuilds.remove(&partition);
+        true
+    }
+}
+
+impl Keys {
+    fn write(&mut self, partition: Partition, generation: &str, changes: &[StateChange]) {
+        let states = self.states.entry((partition, generation.to_owned())).or_default();
+        for change in changes {
+            match &change.value {
+                Some(value) => {
+                    states.insert(change.key.clone(), (Bytes::copy_from_slice(value), change.due));
+                }
+                None => {
+                    states.remove(&change.key);
+                }
+            }
+        }
+    }
+
+    fn drop_garbage(&mut self, partition: Partition) {
+        let (mine, others) = std::mem::take(&mut self.garbage).into_iter().partition(|(at, _)| *at == partition);
+        self.garbage = others;
+        let mine: BTreeSet<(Partition, String)> = mine;
+        self.states.retain(|generation, _| !mine.contains(generation));
     }
 }
 
 fn lost(partition: Partition) -> StoreError {
     StoreError::Unavailable(format!("the rebuild of partition {partition} was lost"))
-}
-
-/// A worker's connection to its service's store.
-pub(crate) struct Connection<'y> {
-    pub(crate) handle: Handle<'y>,
-    pub(crate) service: &'static str,
-}
-
-impl fmt::Debug for Connection<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Connection").field("service", &self.service).finish_non_exhaustive()
-    }
-}
-
-impl Connection<'_> {
-    /// One call: there, done, and back.
-    fn call<T>(&self, writes: bool, act: impl FnOnce(&mut Redis) -> T) -> Result<T, StoreError> {
-        self.handle.sleep_drawn(World::store_latency);
-        let unavailable = |why: &str| StoreError::Unavailable(why.to_owned());
-        let (answer, lost) = {
-            let mut world = self.handle.world();
-            let (now, parts) = (world.now, world.network.store_ppm);
-            let (fails_before, fails_after) =
-                (world.chance.parts_per_million(parts), world.chance.parts_per_million(parts));
-            let redis = world.redis.entry(self.service).or_default();
-            if now < redis.away_until || fails_before {
-                (Err(unavailable("no answer")), false)
-            } else if writes && now < redis.full_until {
-                (Err(StoreError::Unusable("the memory is full".to_owned())), false)
-            } else {
-                (Ok(act(redis)), fails_after)
-            }
-        };
-        if answer.is_err() || lost {
-            self.handle.sleep(20 * MS);
-        }
-        self.handle.sleep_drawn(World::store_latency);
-        if lost { Err(unavailable("the answer was lost")) } else { answer }
-    }
-}
-
-impl World {
-    fn store_latency(&mut self) -> Micros {
-        if self.network.store_ppm > 0 && self.chance.parts_per_million(self.network.slow_ppm) {
-            let slowest = self.network.slowest;
-            self.chance.between(10 * MS, slowest)
-        } else {
-            self.chance.between(20, 300)
-        }
-    }
-}
-
-impl StateStore for Connection<'_> {
-    fn position(&mut self, partition: Partition) -> Result<Option<StorePosition>, StoreError> {
-        self.call(false, |redis| redis.position(partition))
-    }
-
-    fn load(&mut self, partition: Partition, request: &LoadRequest) -> Result<Option<Loaded>, StoreError> {
-        self.call(false, |redis| redis.load(partition, request))
-    }
-
-    fn apply(
-        &mut self,
-        partition: Partition,
-        expected: &StorePosition,
-        header_offset: i64,
-        changes: &[StateChange],
-    ) -> Result<Applied, StoreError> {
-        self.call(true, |redis| redis.apply(partition, expected, header_offset, changes))
-    }
-
-    fn begin_rebuild(&mut self, partition: Partition, generation: &str, log: &str) -> Result<(), StoreError> {
-        self.call(true, |redis| {
-            let position = StorePosition { generation: generation.to_owned(), log: log.to_owned(), header_offset: -1 };
-            let (over, view) = (redis.position(partition), View { position, states: BTreeMap::new() });
-            redis.rebuilds.insert(partition, Rebuild { over, view });
-        })
-    }
-
-    fn fill(&mut self, partition: Partition, generation: &str, changes: &[StateChange]) -> Result<(), StoreError> {
-        self.call(true, |redis| {
-            redis.rebuild(partition, generation)?.view.write(changes);
-            Ok(())
-        })?
-    }
-
-    fn switch(
-        &mut self,
-        partition: Partition,
-        generation: &str,
-        _log: &str,
-        header_offset: i64,
-    ) -> Result<(), StoreError> {
-        self.call(true, |redis| redis.switch(partition, generation, header_offset))?
-    }
-
-    fn release(&mut self, _partition: Partition) {}
 }

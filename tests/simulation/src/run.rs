@@ -38,6 +38,10 @@ const REST_WITHIN: Micros = 150 * SECOND;
 const RESTS: Micros = 3 * SECOND;
 const LOOK: Micros = SECOND;
 const TICK: Micros = 25 * MS;
+/// So long a changelog that is compacted keeps what says that a key has ended.
+const TOMBSTONES_KEPT: Duration = Duration::from_secs(4);
+/// So old a view may be for a worker to go on from it: less, since clocks differ.
+const VIEW_GOES_ON: Duration = Duration::from_secs(2);
 const STACK_BYTES: usize = 1 << 20;
 
 /// How a run is made.
@@ -65,7 +69,7 @@ pub struct Outcome {
     /// What went wrong in it.
     pub plan: Plan,
     /// How many messages were asked for.
-    pub requests: usize,
+    pub messages: usize,
 }
 
 struct Process {
@@ -133,7 +137,7 @@ fn options(slot: usize) -> WorkerOptions {
         registry: None,
         drain_timeout: Duration::from_secs(4),
         blocked_after: Duration::from_millis(500),
-        tombstone_retention: Duration::from_hours(24),
+        tombstone_retention: VIEW_GOES_ON,
     }
 }
 
@@ -151,7 +155,7 @@ fn start(
         let handle = Handle::new(&shared, yielder, id);
         let options = options(slot);
         let clients = SimulatedClients::new(handle.clone(), &options.cluster);
-        let mut store = Connection { handle: handle.clone(), service: SERVICES[service] };
+        let mut store = Connection::new(handle.clone(), SERVICES[service]);
         let name = format!("{}.{slot}", SERVICES[service]);
         let report = Report { shared: shared.clone(), name: name.clone() };
         let stopped = move || stopped.load(Ordering::Relaxed);
@@ -189,11 +193,11 @@ pub fn run(seed: u64, options: &Options) -> Outcome {
     let workers = [drawn.between(1, 4) as usize, drawn.between(1, 3) as usize];
     let shop_ends = PACE * workload.steps.len() as Micros;
     let plan = Plan::draw(&mut drawn, workers.iter().sum(), shop_ends);
-    let shared = Shared::new(World::new(seed, plan.network, options.broken, options.traced));
+    let shared = Shared::new(World::new(seed, &plan, options.broken, options.traced));
     let mut simulation = Simulation::new(shared.clone(), workers);
     {
         let mut world = shared.lock();
-        world.create_topics();
+        world.create_topics(plan.compacts);
         definitions::append(&mut world);
         workload.begin(&mut world, PACE);
         plan.begin(&mut world, &options.dropped);
@@ -225,7 +229,7 @@ pub fn run(seed: u64, options: &Options) -> Outcome {
         fingerprint: simulation.fingerprint,
         trace: world.trace.take().unwrap_or_default(),
         plan,
-        requests: crate::expected::reminders(&workload).len(),
+        messages: crate::expected::reminders(&workload).len(),
     }
 }
 
@@ -357,6 +361,7 @@ impl Simulation {
                     let mut world = self.shared.lock();
                     world.members.retain(|_, member| member.process != id);
                     world.machines[id].paused_until = 0;
+                    world.machines[id].armed = None;
                 }
                 Directive::Stop(id, back_after) => {
                     self.processes[id].stopped.store(true, Ordering::Relaxed);
@@ -368,12 +373,17 @@ impl Simulation {
 }
 
 impl World {
-    fn create_topics(&mut self) {
+    fn create_topics(&mut self, compacts: bool) {
         for spec in schemas::topics(PREFIX, PARTITIONS.unsigned_abs()) {
             let config = spec.config.iter().map(|(name, value)| ((*name).to_owned(), value.clone()));
-            if let Err(refusal) =
-                self.core.create_topic(&spec.name, Some(spec.partition_count as i32), config.collect(), false)
-            {
+            let mut config: std::collections::BTreeMap<String, String> = config.collect();
+            if compacts && spec.name.ends_with(".changelog.v1") {
+                let kept = TOMBSTONES_KEPT.as_millis().to_string();
+                config.extend([("delete.retention.ms".to_owned(), kept)]);
+                config.extend([("min.cleanable.dirty.ratio".to_owned(), "0.01".to_owned())]);
+            }
+            let partitions = Some(spec.partition_count as i32);
+            if let Err(refusal) = self.core.create_topic(&spec.name, partitions, config, false) {
                 self.breach("the_simulation_is_sound", format!("{}: {refusal}", spec.name));
             }
         }

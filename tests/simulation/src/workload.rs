@@ -20,6 +20,8 @@ const MINUTE_MS: i64 = 60_000;
 const HOUR_MS: i64 = 60 * MINUTE_MS;
 /// After the last event time goes on so long, so that every timer fires.
 const TAIL_MS: i64 = 90 * HOUR_MS;
+/// A shop that is closed stays so for so long.
+const CLOSED_MS: i64 = 100 * 24 * HOUR_MS;
 /// Time moves by at most so much at once.
 const STEP_MS: i64 = 5 * HOUR_MS;
 /// How many times it moves while there are events.
@@ -76,13 +78,24 @@ impl Workload {
             }
         }
         clicks.sort_by_key(|click| click.at_ms);
+        // Sometimes the shop is closed for so long that customers are forgotten meanwhile.
+        if chance.below(2) == 0 {
+            let reopens = BEGIN_MS + chance.between(lasts as u64 / 8, lasts as u64) as i64;
+            clicks.iter_mut().filter(|click| click.at_ms >= reopens).for_each(|click| click.at_ms += CLOSED_MS);
+        }
         let end = clicks.last().map_or(BEGIN_MS, |click| click.at_ms) + 1;
-        let step = ((end - BEGIN_MS) / STEPS).max(1);
+        let open = lasts + clicks.len() as i64;
+        let step = (open.min(end - BEGIN_MS) / STEPS).max(1);
         let mut steps: Vec<(Vec<Click>, i64)> = Vec::new();
         let mut until = BEGIN_MS;
         let mut rest = clicks.into_iter().peekable();
         while until < end + TAIL_MS {
-            until += if until < end { step } else { STEP_MS };
+            let closed = rest.peek().map_or(0, |click| click.at_ms - until);
+            until += match closed {
+                closed if closed > CLOSED_MS / 2 => closed,
+                _ if until < end => step,
+                _ => STEP_MS,
+            };
             let mut here = Vec::new();
             while let Some(click) = rest.next_if(|click| click.at_ms < until) {
                 here.push(click);
@@ -118,12 +131,15 @@ impl Workload {
     /// Lets the shop go on by itself, a step each so often.
     pub fn begin(&self, world: &mut World, pace: Micros) {
         let steps = self.steps.clone();
+        let mut clicked = 0;
         for (number, (clicks, until)) in steps.into_iter().enumerate() {
             let at = pace * (number as Micros + 1);
             let mut gap = 0;
             for click in clicks {
                 gap += pace / 40;
-                world.after(at - pace + gap.min(pace - MS), move |world| world.append_click(&click));
+                clicked += 1;
+                let number = clicked;
+                world.after(at - pace + gap.min(pace - MS), move |world| world.append_click(&click, number));
             }
             world.after(at, move |world| world.append_mark(until));
         }
@@ -131,19 +147,23 @@ impl Workload {
 }
 
 impl World {
-    fn append_click(&mut self, click: &Click) {
+    fn append_click(&mut self, click: &Click, number: usize) {
+        // Of half of the customers nobody knows who they are, nor how to reach them.
+        let is_anonymous = click.customer.bytes().last().is_some_and(|digit| digit % 2 == 0);
         let event = StorefrontEvent {
-            message_id: format!("{}-{}-{}", click.cart, click.at_ms, self.names),
+            message_id: format!("{}-{}-{number}", click.cart, click.at_ms),
             kind: EventKind::Track,
             name: if click.bought { "Order Completed" } else { "Product Added" }.to_owned(),
             shop: "shop".to_owned(),
             source: "simulation".to_owned(),
             customer_id: Some(click.customer.clone()),
-            user_id: Some(click.customer.clone()),
+            user_id: (!is_anonymous).then(|| click.customer.clone()),
+            anonymous_id: is_anonymous.then(|| click.customer.clone()),
             event_time: click.at_ms,
             received_at: click.at_ms,
             cart_id: Some(click.cart.clone()),
-            contact: Some(Contact { email: Some(format!("{}@example.com", click.customer)), ..Contact::default() }),
+            contact: (!is_anonymous)
+                .then(|| Contact { email: Some(format!("{}@example.com", click.customer)), ..Contact::default() }),
             product: (!click.bought).then(|| Product { product_id: Some("p".to_owned()), ..Product::default() }),
             ..StorefrontEvent::default()
         };

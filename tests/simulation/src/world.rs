@@ -9,7 +9,7 @@ use devbroker::core::{Core, CoreConfig};
 use crate::broken::Broken;
 use crate::chance::Chance;
 use crate::clients::member::MemberThread;
-use crate::plan::Network;
+use crate::plan::{Blow, Coordinator, Network, Plan, Point};
 use crate::provider::Provider;
 use crate::redis::Redis;
 
@@ -44,6 +44,10 @@ pub struct Machine {
     pub clock_offset_ms: i64,
     /// It is not scheduled before this.
     pub paused_until: Micros,
+    /// It does not look how far a changelog reaches that is not decided yet: an engine that is broken.
+    pub looks_away: bool,
+    /// What strikes it at which point.
+    pub armed: Option<(Point, Blow)>,
     /// Counts its starts: what was under way for an earlier one reaches nobody.
     pub incarnation: u64,
 }
@@ -56,6 +60,8 @@ pub struct World {
     pub core: Core,
     /// When the broker answers again.
     pub broker_away_until: Micros,
+    /// When the coordinators of groups and of transactions can be found again.
+    coordinators_away_until: [Micros; 2],
     /// Decides what the network and the machines do.
     pub chance: Chance,
     /// What the network does.
@@ -113,18 +119,21 @@ pub const BEGIN_MS: i64 = 1_767_225_600_000;
 
 impl World {
     /// An empty one.
-    pub fn new(seed: u64, network: Network, broken: Option<Broken>, traced: bool) -> Self {
+    pub fn new(seed: u64, plan: &Plan, broken: Option<Broken>, traced: bool) -> Self {
+        let network = plan.network;
         let config = CoreConfig {
             seed,
             min_session_timeout_ms: 100,
             marker_delay_ms: network.marker_delay_ms,
-            compaction_min_dirty_bytes: 1 << 30,
+            compaction_min_dirty_bytes: if plan.compacts { 500 } else { 1 << 30 },
+            housekeeping_interval_ms: 1_000,
             ..CoreConfig::default()
         };
         Self {
             now: 0,
             core: Core::new(config),
             broker_away_until: 0,
+            coordinators_away_until: [0; 2],
             chance: Chance::new(seed ^ 0x6e65_7477_6f72_6b00),
             network,
             broken,
@@ -197,6 +206,27 @@ impl World {
         self.now >= self.broker_away_until
     }
 
+    /// A coordinator moves: what its book says is kept, but for so long nobody can ask it.
+    pub(crate) fn moves(&mut self, coordinator: Coordinator, lasts: Micros) {
+        self.coordinators_away_until[coordinator as usize] = self.now + lasts;
+    }
+
+    /// Whether a coordinator can be found, and has loaded its book.
+    pub(crate) fn coordinates(&self, coordinator: Coordinator) -> bool {
+        self.now >= self.coordinators_away_until[coordinator as usize]
+    }
+
+    /// A process comes to a point. True if it is struck there.
+    pub(crate) fn comes_to(&mut self, process: ProcessId, point: Point) -> bool {
+        let Some((_, blow)) = self.machines[process].armed.take_if(|(armed, _)| *armed == point) else { return false };
+        self.tell(|| format!("STRUCK at {point:?}: process {process}, {blow:?}"));
+        match blow {
+            Blow::Kill(back_after) => self.directives.push_back(Directive::Kill(process, back_after)),
+            Blow::Freeze(lasts) => self.machines[process].paused_until = self.now + lasts,
+        }
+        true
+    }
+
     /// A member waits for this answer.
     pub fn await_ticket(&mut self, ticket: Ticket, member: u64) {
         self.tickets.insert(ticket, member);
@@ -236,6 +266,9 @@ impl World {
     pub fn calm_down(&mut self) {
         self.network = Network { marker_delay_ms: self.network.marker_delay_ms, ..Network::default() };
         self.provider.is_fair = true;
+        for machine in &mut self.machines {
+            machine.armed = None;
+        }
         for redis in self.redis.values_mut() {
             redis.calm_down();
         }

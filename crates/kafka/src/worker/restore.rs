@@ -3,6 +3,7 @@
 //! Wanted properties:
 //! - nothing that was committed before the takeover is missed: the changelog is read up to its `read_uncommitted` end;
 //! - what lies behind the last header is never applied;
+//! - a view is never replaced by one that stands for less, also by a worker that stood still on the way;
 //! - a dead worker's open transaction is ended as soon as it is known that its slot is dead, and only then;
 //! - where the view is whole, the cost does not depend on the number of customers.
 
@@ -154,7 +155,7 @@ impl<'a, C: Clients> Restorer<'a, C> {
     }
 
     fn bring_up<S: Service>(
-        &self,
+        &mut self,
         partition: Partition,
         restoring: &mut Restoring<'_>,
         target: Target,
@@ -164,6 +165,9 @@ impl<'a, C: Clients> Restorer<'a, C> {
             Target::GoOn(position) => position.header_offset.max(*start),
             Target::Rebuild(generation) => {
                 store.begin_rebuild(partition, generation, log)?;
+                // It takes the place only of the view that it was begun over. That one may be newer than what was found
+                // above, if this worker stood still since: what it stands for has to be below the end that is read to.
+                self.wait_until_stable(partition, *keep_waiting)?;
                 *start
             }
         };

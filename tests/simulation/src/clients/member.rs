@@ -15,6 +15,7 @@ use kafka::port::{ClientError, Member, Rebalance};
 use stream::Partition;
 
 use super::Handle;
+use crate::plan::Coordinator;
 use crate::world::{MS, Micros, ProcessId, World};
 
 const ASSIGNOR: &str = "cooperative-sticky";
@@ -155,7 +156,7 @@ impl Member for GroupMember<'_> {
     fn committed(&self, topic: &str, partition: Partition, timeout: Duration) -> Result<Option<i64>, ClientError> {
         let Some(group) = self.with(|member, _| member.group.clone()) else { return Ok(None) };
         let at = TopicPartition::new(topic, partition);
-        self.handle.request(timeout, |world| {
+        self.handle.coordinated(Coordinator::Groups, timeout, |world| {
             let offset = world.core.committed_offset(&group, &at, true);
             offset
                 .map(|offset| offset.map(|offset| offset.offset))
@@ -258,8 +259,9 @@ impl World {
     /// Lets a member's thread do what it does next.
     pub fn step_member(&mut self, number: u64) {
         let Some(mut member) = self.members.remove(&number) else { return };
-        if !self.broker_answers() || self.loses() {
-            if matches!(member.phase, Phase::Joining(Some(_)) | Phase::Syncing(Some(_))) && !self.broker_answers() {
+        let answers = self.broker_answers() && self.coordinates(Coordinator::Groups);
+        if !answers || self.loses() {
+            if matches!(member.phase, Phase::Joining(Some(_)) | Phase::Syncing(Some(_))) && !answers {
                 // The connection is gone, and with it the answer.
                 member.phase = Phase::Joining(None);
             }

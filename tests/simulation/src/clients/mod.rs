@@ -13,6 +13,7 @@ use kafka::KafkaFailure;
 use kafka::port::{ClientError, Clients, Reading};
 
 use crate::broken::Broken;
+use crate::plan::{Coordinator, Point};
 use crate::world::{MS, Micros, ProcessId, Shared, World};
 
 pub use member::GroupMember;
@@ -50,6 +51,30 @@ impl<'y> Handle<'y> {
     pub fn sleep_drawn(&self, draw: impl FnOnce(&mut World) -> Micros) {
         let duration = draw(&mut self.world());
         self.sleep(duration);
+    }
+
+    /// The process comes to a point at which something may strike it.
+    pub(crate) fn reach(&self, point: Point) {
+        if self.world().comes_to(self.process, point) {
+            self.sleep(1);
+        }
+    }
+
+    /// A request to a coordinator, which may have moved: it is looked for until the time-out.
+    pub(crate) fn coordinated<T>(
+        &self,
+        coordinator: Coordinator,
+        timeout: Duration,
+        act: impl FnOnce(&mut World) -> T,
+    ) -> Result<T, ClientError> {
+        let deadline = self.world().now + micros(timeout);
+        while !self.world().coordinates(coordinator) {
+            if self.world().now >= deadline {
+                return Err(ClientError::timed_out());
+            }
+            self.sleep(100 * MS);
+        }
+        self.request(timeout, act)
     }
 
     pub(crate) fn is_broken(&self, how: Broken) -> bool {

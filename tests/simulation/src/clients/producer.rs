@@ -17,6 +17,7 @@ use stream::{Due, Key, Lane, Partition, StateChange};
 
 use super::{Handle, micros};
 use crate::broken::Broken;
+use crate::plan::{Coordinator, Point};
 use crate::world::{MS, Micros, SECOND, World};
 
 /// A request is given up after so long, and sent again.
@@ -57,6 +58,9 @@ struct Waiting {
     sent_before: bool,
 }
 
+/// The end of a transaction is not repeated any more.
+const LAST_TRY: u32 = 1_000;
+
 /// When the answer is there, and what it is.
 type Answer = Arc<Mutex<Option<(Micros, Result<(), ErrorCode>)>>>;
 
@@ -82,7 +86,7 @@ impl<'y> TransactionalProducer<'y> {
         let deadline = self.handle.world().now + micros(timeout);
         loop {
             let (id, timeout_ms) = (Arc::clone(&self.id), self.timeout_ms);
-            let answer = self.handle.request(REQUEST, move |world| {
+            let answer = self.handle.coordinated(Coordinator::Transactions, REQUEST, move |world| {
                 let now_ms = world.now_ms();
                 world.core.init_producer_id(Some(&id), timeout_ms, claimed, now_ms)
             });
@@ -126,9 +130,10 @@ impl<'y> TransactionalProducer<'y> {
     fn judge(&self, error: ErrorCode) -> ClientError {
         let why = format!("{error:?}");
         match error {
-            ErrorCode::ConcurrentTransactions | ErrorCode::UnknownTopicOrPartition | ErrorCode::RebalanceInProgress => {
-                transaction(&why, false, false, true)
-            }
+            ErrorCode::ConcurrentTransactions
+            | ErrorCode::UnknownTopicOrPartition
+            | ErrorCode::RebalanceInProgress
+            | ErrorCode::CoordinatorLoadInProgress => transaction(&why, false, false, true),
             ErrorCode::ProducerFenced | ErrorCode::InvalidProducerEpoch | ErrorCode::InvalidProducerIdMapping => {
                 self.fatal(&why)
             }
@@ -147,7 +152,7 @@ impl<'y> TransactionalProducer<'y> {
         for at in places {
             if !self.state().joined.contains(&at) {
                 let (id, place) = (Arc::clone(&self.id), at.clone());
-                let added = self.handle.request(REQUEST, move |world| {
+                let added = self.handle.coordinated(Coordinator::Transactions, REQUEST, move |world| {
                     let now_ms = world.now_ms();
                     world.core.add_partitions_to_transaction(&id, identity, &[place], now_ms).remove(0)
                 });
@@ -185,7 +190,13 @@ impl<'y> TransactionalProducer<'y> {
             (waiting.batch.build(Some(stamp)), waiting.records, again, sequence)
         };
         let place = at.clone();
-        let answer = self.handle.request(REQUEST, move |world| world.store_batch(&place, &bytes));
+        let answer = self.handle.request(REQUEST, move |world| {
+            if !again && world.refuses() {
+                return Err(ErrorCode::InvalidTxnState);
+            }
+            world.arrives_again(&place, &bytes);
+            world.store_batch(&place, &bytes)
+        });
         match answer {
             Ok(Ok(last)) => {
                 let mut state = self.state();
@@ -200,6 +211,29 @@ impl<'y> TransactionalProducer<'y> {
                 self.judge(error);
                 self.give_up_queue(&format!("{error:?}"));
             }
+        }
+    }
+
+    /// What an engine does that writes the store before it commits: as soon as it knows where its header is.
+    fn write_the_store(&self) {
+        for _ in 0..20 {
+            if self.state().queue.is_empty() {
+                break;
+            }
+            self.transmit();
+        }
+        let service = if self.id.contains(".journeys.") { "journeys" } else { "messaging" };
+        let changes = std::mem::take(&mut self.state().changes);
+        let mut headers = BTreeMap::new();
+        for (topic, last) in &self.deliveries().last {
+            if topic.ends_with(".changelog.v1") {
+                headers.extend(last.iter().map(|(partition, offset)| (*partition, *offset)));
+            }
+        }
+        let mut world = self.handle.world();
+        for (partition, header) in headers.into_iter().filter(|(_, offset)| *offset >= 0) {
+            let changes = changes.get(&partition).map(Vec::as_slice).unwrap_or_default();
+            world.redis.entry(service).or_default().write_unfenced(partition, header, changes);
         }
     }
 
@@ -231,11 +265,10 @@ impl<'y> TransactionalProducer<'y> {
         let deadline = now + micros(timeout);
         loop {
             let under_way = self.state().ending.clone().filter(|ending| ending.commit == commit);
-            let ending = under_way.unwrap_or_else(|| {
-                let ending = self.handle.world().send_end(&self.id, identity, commit);
-                self.state().ending = Some(ending.clone());
-                ending
-            });
+            let ending = match under_way {
+                Some(ending) => ending,
+                None => self.send_end(identity, commit),
+            };
             if self.handle.is_broken(Broken::AcknowledgesEarly) && commit {
                 self.state().ending = None;
                 return Ok(());
@@ -262,6 +295,17 @@ impl<'y> TransactionalProducer<'y> {
         }
     }
 
+    /// The end of the transaction leaves. What strikes the process now strikes the network, too.
+    fn send_end(&self, identity: ProducerIdentity, commit: bool) -> Ending {
+        let struck = self.handle.world().comes_to(self.handle.process, Point::EndSent);
+        let ending = self.handle.world().send_end(&self.id, identity, commit, struck);
+        self.state().ending = Some(ending.clone());
+        if struck {
+            self.handle.sleep(1);
+        }
+        ending
+    }
+
     fn ended(&self) {
         let mut state = self.state();
         state.joined.clear();
@@ -281,23 +325,63 @@ impl World {
     }
 
     /// The end of a transaction is on its way: it arrives, late or never, whatever becomes of who sent it.
-    fn send_end(&mut self, id: &Arc<str>, identity: ProducerIdentity, commit: bool) -> Ending {
-        let answer = Arc::new(Mutex::new(None));
+    fn send_end(&mut self, id: &Arc<str>, identity: ProducerIdentity, commit: bool, held_back: bool) -> Ending {
+        let answer: Answer = Arc::default();
         let ending = Ending { commit, answer: Arc::clone(&answer), sent_at: self.now };
-        if self.loses() {
+        let late = self.network.late_end_ppm;
+        let there = if held_back || self.chance.parts_per_million(late) {
+            self.chance.between(SECOND, 12 * SECOND)
+        } else if self.loses() {
             // librdkafka sends it again over the next connection.
-            let id = Arc::clone(id);
-            self.after(SECOND, move |world| world.arrive_end(id, identity, commit, answer, 0));
-            return ending;
+            SECOND
+        } else {
+            self.latency()
+        };
+        let (sent, answered) = (Arc::clone(id), Arc::clone(&answer));
+        self.after(there, move |world| world.arrive_end(sent, identity, commit, answered, 0));
+        if self.broken == Some(Broken::RepeatsTheEnd) && self.is_doubled() {
+            let (sent, later) = (Arc::clone(id), there + 100 * MS);
+            self.after(later, move |world| world.arrive_end(sent, identity, commit, Answer::default(), 0));
         }
-        let (there, id) = (self.latency(), Arc::clone(id));
-        self.after(there, move |world| world.arrive_end(id, identity, commit, answer, 0));
+        if self.is_doubled() {
+            // It comes before anything that is sent once the first was answered, and nobody listens to what it is answered.
+            let id = Arc::clone(id);
+            self.after(there + 1, move |world| world.arrive_end(id, identity, commit, Answer::default(), LAST_TRY));
+        }
         ending
     }
 
+    /// A request arrives twice.
+    fn is_doubled(&mut self) -> bool {
+        let parts = self.network.twice_ppm;
+        self.chance.parts_per_million(parts)
+    }
+
+    /// The broker refuses a request of a transaction.
+    fn refuses(&mut self) -> bool {
+        let parts = self.network.refused_ppm;
+        self.chance.parts_per_million(parts)
+    }
+
+    /// A batch that its sender took for lost, and has sent again since, comes after all: perhaps when its transaction is over.
+    fn arrives_again(&mut self, at: &TopicPartition, bytes: &Bytes) {
+        if self.is_doubled() {
+            let (at, bytes) = (at.clone(), bytes.clone());
+            let late = *self.chance.clone().one_of(&[2 * MS, 100 * MS, 3 * SECOND]);
+            let late = self.chance.between(1, late);
+            self.after(late, move |world| {
+                let stored = world.store_batch(&at, &bytes);
+                world.tell(|| format!("a batch of {} {} arrives again: {stored:?}", at.topic, at.partition));
+            });
+        }
+    }
+
     fn arrive_end(&mut self, id: Arc<str>, identity: ProducerIdentity, commit: bool, answer: Answer, tries: u32) {
-        if !self.broker_answers() && tries < 100 {
-            let wait = self.broker_away_until - self.now + 50 * MS;
+        if !self.broker_answers() || !self.coordinates(Coordinator::Transactions) {
+            if tries == LAST_TRY {
+                return;
+            }
+            let wait = self.broker_away_until.saturating_sub(self.now) + 50 * MS;
             self.after(wait, move |world| world.arrive_end(id, identity, commit, answer, tries + 1));
             return;
         }
@@ -305,12 +389,12 @@ impl World {
         let result = self.core.end_transaction(&id, identity, commit, now_ms);
         self.deliver();
         self.tell(|| format!("{id} ends its transaction ({}): {result:?}", if commit { "commit" } else { "abort" }));
-        if result == Err(ErrorCode::ConcurrentTransactions) && tries < 1_000 {
+        if result == Err(ErrorCode::ConcurrentTransactions) && tries < LAST_TRY {
             self.after(20 * MS, move |world| world.arrive_end(id, identity, commit, answer, tries + 1));
             return;
         }
         let back = if self.loses() { 2 * SECOND } else { self.latency() };
-        *answer.lock().unwrap_or_else(PoisonError::into_inner) = Some((self.now + back, result));
+        answer.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert((self.now + back, result));
     }
 }
 
@@ -322,13 +406,15 @@ impl Producer for TransactionalProducer<'_> {
     }
 
     fn begin(&self) -> Result<(), ClientError> {
+        self.handle.reach(Point::Begins);
         self.check().map(drop)
     }
 
     fn send(&self, record: &Outgoing<'_>) -> Result<(), ClientError> {
         let (now_ms, forgets) = {
             let world = self.handle.world();
-            (world.now_ms(), world.broken == Some(Broken::ForgetsTheHeader))
+            let offset_ms = world.machines[self.handle.process].clock_offset_ms;
+            (world.now_ms() + offset_ms, world.broken == Some(Broken::ForgetsTheHeader))
         };
         let is_changelog = record.topic.ends_with(".changelog.v1");
         if forgets && is_changelog && record.key == Some(b"\0") {
@@ -340,6 +426,13 @@ impl Producer for TransactionalProducer<'_> {
             partition_of(record.key.unwrap_or_default(), count as i32)
         });
         let at = TopicPartition::new(record.topic, partition);
+        if record.topic.ends_with("messaging.requests.v1") && self.handle.is_broken(Broken::FiresOutside) {
+            let bytes =
+                BatchBuilder::new().record_with_headers(record.key, record.value, now_ms, record.headers).build(None);
+            let stored = self.handle.world().store_batch(&at, &bytes);
+            self.deliveries().written(record.topic, partition, stored.unwrap_or(-1));
+            return Ok(());
+        }
         let mut state = self.state();
         if is_changelog && let Some(change) = change_of(record) {
             state.changes.entry(partition).or_default().push(change);
@@ -376,7 +469,11 @@ impl Producer for TransactionalProducer<'_> {
         group: &CommitCheck,
         timeout: Duration,
     ) -> Result<(), ClientError> {
+        self.handle.reach(Point::Offsets);
         let identity = self.check()?;
+        if self.handle.is_broken(Broken::WritesTheStoreFirst) {
+            self.write_the_store();
+        }
         let all_before = {
             let mut state = self.state();
             let before = offsets.iter().all(|(partition, offset)| state.last_offsets.get(partition) == Some(offset));
@@ -396,8 +493,14 @@ impl Producer for TransactionalProducer<'_> {
         let group = self.id.rsplit_once('.').map_or("", |(group, _)| group).to_owned();
         self.state().takes_part = true;
         let id = Arc::clone(&self.id);
-        let answer = self.handle.request(timeout.min(REQUEST), move |world| {
+        let answer = self.handle.coordinated(Coordinator::Transactions, timeout.min(REQUEST), move |world| {
             let now_ms = world.now_ms();
+            if world.refuses() {
+                return Err(ErrorCode::InvalidTxnState);
+            }
+            if !world.coordinates(Coordinator::Groups) {
+                return Err(ErrorCode::CoordinatorLoadInProgress);
+            }
             world.core.add_offsets_to_transaction(&id, identity, &group, now_ms)?;
             world.core.commit_offsets_in_transaction(&id, identity, &group, &check, &offsets, now_ms)
         });
@@ -412,14 +515,7 @@ impl Producer for TransactionalProducer<'_> {
 
     fn commit(&self, timeout: Duration) -> Result<(), ClientError> {
         self.check()?;
-        if self.handle.is_broken(Broken::WritesTheStoreFirst) {
-            let service = if self.id.contains(".journeys.") { "journeys" } else { "messaging" };
-            let changes = std::mem::take(&mut self.state().changes);
-            let mut world = self.handle.world();
-            for (partition, changes) in changes {
-                world.redis.entry(service).or_default().write_unfenced(partition, &changes);
-            }
-        }
+        self.handle.reach(Point::Ends);
         self.end(true, timeout)?;
         self.ended();
         Ok(())

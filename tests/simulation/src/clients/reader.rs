@@ -18,6 +18,7 @@ use stream::{Partition, RecordHeaders};
 use super::{Handle, micros};
 use crate::SCHEMAS;
 use crate::broken::Broken;
+use crate::plan::Coordinator;
 use crate::world::{Micros, World};
 
 /// A watermark that is broken is ahead by so much.
@@ -319,7 +320,8 @@ impl Reader for LogReader<'_> {
     fn watermarks(&self, topic: &str, partition: Partition, timeout: Duration) -> Result<(i64, i64), ClientError> {
         let at = TopicPartition::new(topic, partition);
         self.handle.request(timeout, |world| {
-            let trusts = world.broken == Some(Broken::TrustsTheStableOffset);
+            let looks_away = world.machines[self.handle.process].looks_away;
+            let trusts = looks_away || world.broken == Some(Broken::TrustsTheStableOffset);
             let log = world.core.log(&at).map_err(|error| ClientError::passing(format!("{error:?}")))?;
             let end = match self.isolation {
                 Isolation::ReadUncommitted if !trusts => log.end_offset(),
@@ -348,7 +350,7 @@ impl Reader for LogReader<'_> {
     }
 
     fn members(&self, group_id: &str, timeout: Duration) -> Result<Vec<String>, ClientError> {
-        self.handle.request(timeout, |world| {
+        self.handle.coordinated(Coordinator::Groups, timeout, |world| {
             let members = world.core.group(group_id).into_iter().flat_map(devbroker::core::groups::Group::members);
             members.map(|(_, member)| member.client_id.to_string()).collect()
         })
