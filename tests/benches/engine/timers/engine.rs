@@ -69,9 +69,10 @@ pub(crate) fn figures(customers: u32) -> anyhow::Result<Vec<Figure>> {
     let per_second = |count: u64, cpu: Duration| count as f64 / cpu.as_secs_f64();
     Ok(vec![
         figure("pending timers", f64::from(customers), 0),
-        figure("fires/s a core", per_second(fired_last, fire), 0).at_least(100_000.0),
+        figure("fires/s a core, with nothing else", per_second(fired_last, fire), 0),
         figure("creates/s a core", per_second(u64::from(customers), created), 0),
-        figure("in the mix: fires/s a core, beside as many creates and cancels", per_second(fired_in_mix, mix), 0),
+        figure("in the mix: fires/s a core, beside as many creates and cancels", per_second(fired_in_mix, mix), 0)
+            .at_least(100_000.0),
     ])
 }
 
