@@ -34,7 +34,8 @@ pub(super) fn judge(error: &RedisError) -> Fault {
         }
         _ => {}
     }
-    let code = error.code().unwrap_or_default();
+    // What the client itself finds wrong has no code.
+    let code = error.code().unwrap_or_else(|| error.category());
     let detail = error.detail().unwrap_or_default();
     if code == "BUSY" {
         return Fault::Busy;

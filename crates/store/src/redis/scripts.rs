@@ -32,8 +32,12 @@ impl Lua {
     }
 }
 
-/// Sends all calls, then reads all answers; the first error is told as the call itself would tell it.
+/// Sends all calls, then reads all answers; the first error is told as the call itself would tell it. No calls have no
+/// answers (the client refuses to send nothing).
 pub(super) fn pipelined(calls: &Pipeline, connection: &mut Connection) -> RedisResult<Vec<Value>> {
+    if calls.is_empty() {
+        return Ok(Vec::new());
+    }
     let answers = connection.req_packed_commands(&calls.get_packed_pipeline(), 0, calls.len())?;
     answers.into_iter().map(Value::extract_error).collect()
 }

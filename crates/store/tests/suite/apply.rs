@@ -97,6 +97,10 @@ pub fn several_partitions_at_once_are_each_moved_or_refused_by_themselves(backen
     let again = store.apply_all(&advances).unwrap();
     assert_eq!(again, [Applied::AlreadyThere, there, Applied::AlreadyThere, Applied::Refused(None)]);
 
+    // A batch may have nothing for the store.
+    assert_eq!(store.apply_all(&[]).unwrap(), []);
+    assert!(store.load_all(&[]).unwrap().is_empty());
+
     // In the order of the requests, also by a handle that does not know the views yet.
     for mut store in [store, backend.open()] {
         let requests: Vec<_> = [3, 4, 1, 2].map(|partition| (partition, keys(&["berta", "anna"]))).into();
