@@ -252,16 +252,19 @@ pub trait Producer {
     fn in_flight(&self) -> usize;
     /// What was delivered since it was last cleared.
     fn deliveries(&self) -> MutexGuard<'_, Deliveries>;
-    /// The group's offsets become part of the transaction; waits up to `timeout`.
+    /// The group's offsets become part of the transaction; waits up to `timeout`, and calls `meanwhile` until then, which
+    /// says whether there may be more for it to do.
     fn send_offsets(
         &self,
         topic: &str,
         offsets: &[(Partition, i64)],
         group: &Self::Metadata,
         timeout: Duration,
+        meanwhile: &mut dyn FnMut() -> bool,
     ) -> Result<(), ClientError>;
-    /// Commits; waits up to `timeout`. Called again after a retriable error it goes on with the same request.
-    fn commit(&self, timeout: Duration) -> Result<(), ClientError>;
+    /// Commits; waits up to `timeout`, and calls `meanwhile` until then, as above. Called again after a retriable error it
+    /// goes on with the same request.
+    fn commit(&self, timeout: Duration, meanwhile: &mut dyn FnMut() -> bool) -> Result<(), ClientError>;
     /// Aborts; waits up to `timeout`. Called again after a retriable error it goes on with the same request.
     fn abort(&self, timeout: Duration) -> Result<(), ClientError>;
     /// Gives up what was sent and not delivered.

@@ -1,7 +1,8 @@
 //! A transactional producer.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
-use std::time::Duration;
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::ConsumerGroupMetadata;
@@ -17,9 +18,14 @@ use crate::port::{ClientError, Deliveries, ErrorKind, Outgoing, Producer};
 
 /// After its time-out a call has so long to return.
 const GRACE: Duration = Duration::from_secs(2);
+/// How long a call is waited for before it is looked what else there is to do.
+const MEANWHILE: Duration = Duration::from_millis(1);
 
 /// A transactional producer.
-pub struct TransactionalProducer(Arc<BaseProducer<DeliveryContext>>);
+pub struct TransactionalProducer {
+    producer: Arc<BaseProducer<DeliveryContext>>,
+    calls: Calls,
+}
 
 impl std::fmt::Debug for TransactionalProducer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -29,7 +35,11 @@ impl std::fmt::Debug for TransactionalProducer {
 
 impl TransactionalProducer {
     pub(super) fn new(config: &ClientConfig) -> Result<Self, KafkaFailure> {
-        Ok(Self(Arc::new(create(config, DeliveryContext::default(), "the producer")?)))
+        let producer = Arc::new(create(config, DeliveryContext::default(), "the producer")?);
+        let calls = Calls::begin().map_err(|error| {
+            KafkaFailure::of("starting a thread of the producer", ClientError::passing(error.to_string()))
+        })?;
+        Ok(Self { producer, calls })
     }
 }
 
@@ -37,11 +47,11 @@ impl Producer for TransactionalProducer {
     type Metadata = Arc<ConsumerGroupMetadata>;
 
     fn init(&self, timeout: Duration) -> Result<(), ClientError> {
-        Ok(self.0.init_transactions(timeout)?)
+        Ok(self.producer.init_transactions(timeout)?)
     }
 
     fn begin(&self) -> Result<(), ClientError> {
-        Ok(self.0.begin_transaction()?)
+        Ok(self.producer.begin_transaction()?)
     }
 
     fn send(&self, outgoing: &Outgoing<'_>) -> Result<(), ClientError> {
@@ -57,19 +67,19 @@ impl Producer for TransactionalProducer {
                 .fold(empty, |owned, (key, value)| owned.insert(Header { key, value: Some(*value) }));
             record = record.headers(headers);
         }
-        self.0.send(record).map_err(|(error, _)| error.into())
+        self.producer.send(record).map_err(|(error, _)| error.into())
     }
 
     fn poll(&self, wait: Duration) {
-        self.0.poll(wait);
+        self.producer.poll(wait);
     }
 
     fn in_flight(&self) -> usize {
-        usize::try_from(self.0.in_flight_count()).unwrap_or_default()
+        usize::try_from(self.producer.in_flight_count()).unwrap_or_default()
     }
 
     fn deliveries(&self) -> MutexGuard<'_, Deliveries> {
-        self.0.context().deliveries()
+        self.producer.context().deliveries()
     }
 
     fn send_offsets(
@@ -78,44 +88,72 @@ impl Producer for TransactionalProducer {
         offsets: &[(Partition, i64)],
         group: &Arc<ConsumerGroupMetadata>,
         timeout: Duration,
+        meanwhile: &mut dyn FnMut() -> bool,
     ) -> Result<(), ClientError> {
         let mut list = TopicPartitionList::new();
         for (partition, offset) in offsets {
             list.add_partition_offset(topic, *partition, Offset::Offset(*offset))?;
         }
-        let (producer, group) = (Arc::clone(&self.0), Arc::clone(group));
-        returning(timeout + GRACE, move || Ok(producer.send_offsets_to_transaction(&list, group.as_ref(), timeout)?))
+        let (producer, group) = (Arc::clone(&self.producer), Arc::clone(group));
+        let call = move || Ok(producer.send_offsets_to_transaction(&list, group.as_ref(), timeout)?);
+        self.calls.call(timeout + GRACE, meanwhile, call)
     }
 
-    fn commit(&self, timeout: Duration) -> Result<(), ClientError> {
-        Ok(self.0.commit_transaction(timeout)?)
+    fn commit(&self, timeout: Duration, meanwhile: &mut dyn FnMut() -> bool) -> Result<(), ClientError> {
+        let producer = Arc::clone(&self.producer);
+        self.calls.call(timeout + GRACE, meanwhile, move || Ok(producer.commit_transaction(timeout)?))
     }
 
     fn abort(&self, timeout: Duration) -> Result<(), ClientError> {
-        Ok(self.0.abort_transaction(timeout)?)
+        Ok(self.producer.abort_transaction(timeout)?)
     }
 
     fn purge(&self) {
-        self.0.purge(PurgeConfig::default().queue().inflight());
+        self.producer.purge(PurgeConfig::default().queue().inflight());
     }
 }
 
-/// What a call answers that may never return; then it is left behind with the producer that it waits on, which is of no use
-/// any more. Where the group's coordinator drops out of the metadata for a moment, the client's request to it can wait
-/// without end, whatever the call's time-out says (librdkafka 2.12, issue 5511).
-fn returning(
-    limit: Duration,
-    call: impl FnOnce() -> Result<(), ClientError> + Send + 'static,
-) -> Result<(), ClientError> {
-    let (answer, answered) = mpsc::sync_channel(1);
-    let calling = std::thread::Builder::new().name("offsets".to_owned()).spawn(move || drop(answer.send(call())));
-    if let Err(error) = calling {
-        return Err(ClientError::passing(format!("there is no room for a thread: {error}")));
+/// A thread for the calls of one producer that wait for the broker.
+///
+/// - A call may never return; then it is left behind with the producer that it waits on, which is of no use any more. Where
+///   the group's coordinator drops out of the metadata for a moment, the client's request to it can wait without end,
+///   whatever the call's time-out says (librdkafka 2.12, issue 5511).
+/// - A commit is not waited for in short calls that go on with the same request: where such a call gives up before the
+///   client's main thread has taken it up, the client forgets what it is about, takes the broker's answer for that of an
+///   abort, and ends the process by an assertion (librdkafka 2.12, `rd_kafka_txn_endtxn_complete`).
+struct Calls(mpsc::Sender<Box<dyn FnOnce() + Send>>);
+
+impl Calls {
+    /// The thread ends when nothing is left to call.
+    fn begin() -> std::io::Result<Self> {
+        let (calls, waiting) = mpsc::channel::<Box<dyn FnOnce() + Send>>();
+        std::thread::Builder::new().name("transactions".to_owned()).spawn(move || {
+            for call in waiting {
+                call();
+            }
+        })?;
+        Ok(Self(calls))
     }
-    answered.recv_timeout(limit).unwrap_or_else(|_| {
+
+    fn call(
+        &self,
+        limit: Duration,
+        meanwhile: &mut dyn FnMut() -> bool,
+        call: impl FnOnce() -> Result<(), ClientError> + Send + 'static,
+    ) -> Result<(), ClientError> {
+        let (answer, answered) = mpsc::sync_channel(1);
+        let deadline = Instant::now() + limit;
+        let mut waits = self.0.send(Box::new(move || drop(answer.send(call())))).is_ok();
+        while waits {
+            match answered.recv_timeout(if meanwhile() { Duration::ZERO } else { MEANWHILE }) {
+                Ok(result) => return result,
+                Err(RecvTimeoutError::Timeout) => waits = Instant::now() < deadline,
+                Err(RecvTimeoutError::Disconnected) => waits = false,
+            }
+        }
         let kind = ErrorKind::Transaction { fatal: true, requires_abort: false, retriable: false };
         Err(ClientError { kind, ..ClientError::passing("a call of the client did not return") })
-    })
+    }
 }
 
 #[derive(Debug, Default)]
@@ -150,5 +188,61 @@ impl ProducerContext for DeliveryContext {
             }
             Ok(message) => deliveries.written(message.topic(), message.partition(), message.offset()),
         }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test may fail by it")]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use rdkafka::mocking::MockCluster;
+
+    use super::*;
+    use crate::clients::Cluster;
+
+    #[test]
+    fn other_things_are_done_while_the_broker_takes_its_time_to_commit() {
+        let limit = Duration::from_secs(20);
+        let brokers = MockCluster::new(1).unwrap();
+        brokers.create_topic("t", 1, 1).unwrap();
+        let cluster = Cluster {
+            bootstrap_servers: brokers.bootstrap_servers(),
+            prefix: "test".to_owned(),
+            partitions: 1,
+            security: BTreeMap::new(),
+            transaction_timeout: limit,
+            session_timeout: limit,
+        };
+        let producer = TransactionalProducer::new(&cluster.transactional_producer("id")).unwrap();
+        producer.init(limit).unwrap();
+        let mut looked = 0;
+        for _ in 0..3 {
+            producer.begin().unwrap();
+            let record = Outgoing { topic: "t", partition: Some(0), key: None, value: Some(b"value"), headers: &[] };
+            producer.send(&record).unwrap();
+            while producer.in_flight() > 0 {
+                producer.poll(Duration::from_millis(10));
+            }
+            brokers.broker_round_trip_time(1, Duration::from_millis(300)).unwrap();
+            let mut meanwhile = || {
+                looked += 1;
+                false
+            };
+            producer.commit(limit, &mut meanwhile).unwrap();
+            brokers.broker_round_trip_time(1, Duration::ZERO).unwrap();
+        }
+        assert!(looked > 10, "{looked}");
+    }
+
+    #[test]
+    fn a_call_that_does_not_return_is_left_behind_with_its_producer() {
+        let calls = Calls::begin().unwrap();
+        let (_held, never) = mpsc::channel::<()>();
+        let result = calls.call(Duration::from_millis(20), &mut || false, move || {
+            drop(never.recv());
+            Ok(())
+        });
+        assert!(matches!(result.unwrap_err().kind, ErrorKind::Transaction { fatal: true, .. }));
     }
 }

@@ -21,9 +21,9 @@ use super::spans::Spans;
 
 /// The key of a changelog's header. No customer id begins with this character.
 pub(crate) const HEADER_KEY: &str = "\0";
-/// How long the client is left alone with the end of a transaction.
+/// How long the client is left alone with an abort.
 const STEP: Duration = Duration::from_millis(200);
-/// The same, while there is something to hear.
+/// How long it is left alone with deliveries, while there may be something to hear.
 const SHORT_STEP: Duration = Duration::from_millis(1);
 /// Names the writer, on the first record of a transaction on each partition of the changelog, and on each header.
 pub(super) const WRITER_HEADER: &str = "vuelve-writer";
@@ -148,12 +148,12 @@ impl<'a, C: Clients> Transactions<'a, C> {
         let offsets = batch.partitions.iter().map(|partition| (partition.partition, partition.primary_offset));
         let offsets: Vec<(Partition, i64)> = offsets.collect();
         let limit = self.cluster.transaction_timeout;
-        self.retrying(limit, || self.producer.send_offsets(&primary, &offsets, group, limit))?;
+        let mut meanwhile = || ears.hear_meanwhile();
+        self.retrying(limit, || self.producer.send_offsets(&primary, &offsets, group, limit, &mut meanwhile))?;
         self.wait_for_deliveries(ears)?;
         let headers = self.header_offsets(batch);
         self.raise_own_bounds();
-        // In steps, each of which goes on with the same request.
-        self.retrying(limit, || self.producer.commit(if ears.hear_meanwhile() { SHORT_STEP } else { STEP }))?;
+        self.retrying(limit, || self.producer.commit(limit, &mut || ears.hear_meanwhile()))?;
         Ok(headers)
     }
 

@@ -22,6 +22,9 @@ use crate::world::{MS, Micros, SECOND, World};
 
 /// A request is given up after so long, and sent again.
 const REQUEST: Duration = Duration::from_secs(1);
+/// How long the end of a transaction is waited for before the driver hears what else there is; and while there may be more.
+const STEP: Duration = Duration::from_millis(200);
+const SHORT_STEP: Duration = Duration::from_millis(1);
 
 /// A transactional producer.
 pub struct TransactionalProducer<'y> {
@@ -468,8 +471,10 @@ impl Producer for TransactionalProducer<'_> {
         offsets: &[(Partition, i64)],
         group: &CommitCheck,
         timeout: Duration,
+        meanwhile: &mut dyn FnMut() -> bool,
     ) -> Result<(), ClientError> {
         self.handle.reach(Point::Offsets);
+        meanwhile();
         let identity = self.check()?;
         if self.handle.is_broken(Broken::WritesTheStoreFirst) {
             self.write_the_store();
@@ -513,12 +518,21 @@ impl Producer for TransactionalProducer<'_> {
         }
     }
 
-    fn commit(&self, timeout: Duration) -> Result<(), ClientError> {
-        self.check()?;
-        self.handle.reach(Point::Ends);
-        self.end(true, timeout)?;
-        self.ended();
-        Ok(())
+    fn commit(&self, timeout: Duration, meanwhile: &mut dyn FnMut() -> bool) -> Result<(), ClientError> {
+        let deadline = self.handle.world().now + micros(timeout);
+        loop {
+            let step = if meanwhile() { SHORT_STEP } else { STEP };
+            self.check()?;
+            self.handle.reach(Point::Ends);
+            match self.end(true, step) {
+                Err(error) if error.is_retriable() && self.handle.world().now < deadline => {}
+                result => {
+                    result?;
+                    self.ended();
+                    return Ok(());
+                }
+            }
+        }
     }
 
     fn abort(&self, timeout: Duration) -> Result<(), ClientError> {
