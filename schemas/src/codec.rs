@@ -11,7 +11,8 @@ use std::collections::HashMap;
 use std::io::BufRead;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-use serde::Serialize;
+use foldhash::fast::RandomState;
+use serde::{Deserialize, Serialize};
 use serde_avro_fast::de::read::SliceRead;
 use serde_avro_fast::de::{DeserializerConfig, DeserializerState};
 use serde_avro_fast::ser::{SerializerConfig, SerializerState};
@@ -41,7 +42,7 @@ pub struct Schemas {
 struct Known {
     /// A dozen at most, so a scan is faster than a hash.
     bindings: Vec<Binding>,
-    writers: HashMap<u32, Arc<WriterSchema>>,
+    writers: HashMap<u32, Arc<WriterSchema>, RandomState>,
 }
 
 #[derive(Debug)]
@@ -169,6 +170,11 @@ impl Schemas {
 
     /// Reads a framed value by its writer's schema.
     pub fn decode<T: Contract>(&self, value: &[u8]) -> Result<T, DecodeError> {
+        self.decode_view::<T, T>(value)
+    }
+
+    /// Reads of a framed value of `T` what `V` has fields for; the others are passed over, and texts may be borrowed.
+    pub fn decode_view<'v, T: Contract, V: Deserialize<'v>>(&self, value: &'v [u8]) -> Result<V, DecodeError> {
         let (id, datum) = split_frame(value).ok_or(DecodeError::NotFramed)?;
         if value.len() > MAX_VALUE_BYTES {
             return Err(DecodeError::TooLarge { size_bytes: value.len(), limit_bytes: MAX_VALUE_BYTES });
@@ -181,7 +187,7 @@ impl Schemas {
         // Every element takes a byte at least, so a longer sequence is a hostile length (of elements of no size).
         config.max_seq_size = datum.len();
         let mut state = DeserializerState::with_config(SliceRead::new(datum), config);
-        let decoded = T::deserialize(state.deserializer()).map_err(|error| DecodeError::Malformed {
+        let decoded = V::deserialize(state.deserializer()).map_err(|error| DecodeError::Malformed {
             contract: T::NAME,
             id,
             reason: without_value(&error.to_string()),

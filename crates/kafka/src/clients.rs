@@ -117,6 +117,9 @@ impl Cluster {
             .set("auto.offset.reset", "error")
             .set("fetch.wait.max.ms", "100")
             .set("queued.min.messages", "20000")
+            // With a full queue it looks again so soon, instead of after a second.
+            .set("fetch.queue.backoff.ms", "20")
+            .set("fetch.max.bytes", "8388608")
             .set("queued.max.messages.kbytes", "16384");
         config
     }

@@ -21,7 +21,7 @@ pub struct WorkerSettings {
     pub transactional_id: String,
     /// The installation's feature level: a header of a higher one is refused (promise 16).
     pub feature_level: i32,
-    /// The longest that a batch stays open.
+    /// The shortest time between two batches, unless one is full: what came since the last is in the next.
     pub commit_interval: HumanDuration,
     /// The shortest time between two marks.
     pub mark_interval: HumanDuration,

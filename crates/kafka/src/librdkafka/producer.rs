@@ -240,8 +240,7 @@ mod tests {
         let calls = Calls::begin().unwrap();
         let (_held, never) = mpsc::channel::<()>();
         let result = calls.call(Duration::from_millis(20), &mut || false, move || {
-            drop(never.recv());
-            Ok(())
+            never.recv().map_err(|error| ClientError::passing(error.to_string()))
         });
         assert!(matches!(result.unwrap_err().kind, ErrorKind::Transaction { fatal: true, .. }));
     }

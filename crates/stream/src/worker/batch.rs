@@ -141,7 +141,32 @@ pub enum RecordFate {
 }
 
 /// How many records of an input ended how.
-pub type Counts = BTreeMap<(&'static str, &'static str, &'static str), u64>;
+pub type Counts = BTreeMap<CountKey, u64>;
+/// Input, outcome, reason.
+type CountKey = (&'static str, &'static str, &'static str);
+
+/// Counts while a batch grows: there are few kinds, and most records are of the kind before.
+#[derive(Debug, Default)]
+pub(super) struct Tally(Vec<(CountKey, u64)>);
+
+impl Tally {
+    pub(super) fn add(&mut self, key: CountKey) {
+        let same = |(a, b, c): CountKey| [(a, key.0), (b, key.1), (c, key.2)].iter().all(|(x, y)| std::ptr::eq(*x, *y));
+        match self.0.iter().position(|(counted, _)| same(*counted)) {
+            Some(at) => self.0[at].1 += 1,
+            None => self.0.push((key, 1)),
+        }
+    }
+
+    /// What was counted; the same words may have been counted in several places.
+    pub(super) fn counts(self) -> Counts {
+        let mut counts = Counts::new();
+        for (key, count) in self.0 {
+            *counts.entry(key).or_default() += count;
+        }
+        counts
+    }
+}
 
 /// All that one transaction writes.
 #[derive(Debug)]

@@ -44,13 +44,17 @@ impl<S: Service> Worker<S> {
         }
         if commit.partitions.is_empty() {
             // What was looked at without an effect is done; what it counted goes with the next batch.
+            let tally = std::mem::take(&mut self.batch.tally);
             self.batch_is_done();
-            self.batch.batch.counts = commit.counts;
+            self.batch.tally = tally;
             return Ok(());
         }
+        commit.counts = std::mem::take(&mut self.batch.tally).counts();
         if !commit.marks.is_empty() {
             self.marked_at_ms = self.now_ms;
         }
+        self.closed_at_ms = Some(self.now_ms);
+        self.commit_took_ms = None;
         self.cycle = Cycle::Committing;
         self.decisions.push_back(Decision::Commit(Box::new(commit)));
         Ok(())
@@ -119,22 +123,29 @@ fn changes_of<S: Service>(
     schemas: &Schemas,
     buffer: &mut Vec<u8>,
 ) -> Result<Vec<StateChange>, Failed> {
-    let mut changes = Vec::new();
+    buffer.clear();
+    let (mut changes, mut places) = (Vec::new(), Vec::new());
     for (key, slot) in part.slots.iter_mut().filter(|(_, slot)| slot.dirty) {
         if slot.entry.state == S::State::default() {
             if slot.stored_bytes.take().is_some() {
                 changes.push(StateChange { key: Key::clone(key), value: None, due: Due::default() });
+                places.push(None);
             }
             continue;
         }
-        buffer.clear();
+        let start = buffer.len();
         let time = Some(slot.entry.time).filter(|time| *time > Timestamp::MIN).map(Timestamp::as_millis);
         schemas
             .encode_changelog(topology.changelog, None, time, Some(&slot.entry.state), buffer)
             .map_err(|error| (part.partition, HaltReason::Unwritable(error.to_string())))?;
-        slot.stored_bytes = Some(buffer.len());
-        let value = Some(Bytes::copy_from_slice(buffer));
-        changes.push(StateChange { key: Key::clone(key), value, due: slot.entry.state.due() });
+        slot.stored_bytes = Some(buffer.len() - start);
+        changes.push(StateChange { key: Key::clone(key), value: None, due: slot.entry.state.due() });
+        places.push(Some(start..buffer.len()));
+    }
+    // One piece of memory for all values.
+    let values = Bytes::copy_from_slice(buffer);
+    for (change, place) in changes.iter_mut().zip(places) {
+        change.value = place.map(|place| values.slice(place));
     }
     // The same batch gives the same bytes in the same order, whatever the map's order.
     changes.sort_unstable_by(|a, b| a.key.cmp(&b.key));

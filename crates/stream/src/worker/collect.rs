@@ -121,7 +121,7 @@ impl<S: Service> Worker<S> {
                     state: record.state.unwrap_or_default(),
                     time: record.time.map_or(Timestamp::MIN, Timestamp::from_millis),
                 };
-                Slot::stored(entry, value.len())
+                Slot::stored(Box::new(entry), value.len())
             }
             (None, None) => Slot::fresh(),
         };
@@ -150,7 +150,7 @@ impl<S: Service> Worker<S> {
         }
         self.batch.records += 1;
         self.batch.read_bytes += pending.size_bytes();
-        self.batch.began_at_ms.get_or_insert(self.now_ms);
+        self.batch.begun = true;
         let (input, outcome) = match pending {
             Pending::End { .. } => return Ok(()),
             Pending::Completed { key, claim, completion } => {
@@ -182,7 +182,7 @@ impl<S: Service> Worker<S> {
     }
 
     pub(super) fn count(&mut self, what: &'static str, (outcome, reason): (&'static str, &'static str)) {
-        *self.batch.batch.counts.entry((what, outcome, reason)).or_default() += 1;
+        self.batch.tally.add((what, outcome, reason));
     }
 }
 

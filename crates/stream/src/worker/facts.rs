@@ -173,13 +173,15 @@ impl<S: Service> Worker<S> {
         };
         *position = next_offset;
         // Every running partition will say so in its header: a batch of headers only, if nothing else comes.
-        self.batch.began_at_ms.get_or_insert(self.now_ms);
+        self.batch.begun = true;
         self.start_those_whose_tables_are_read();
     }
 
-    /// Fact: a mark of the service before this one. In a replay nothing but marks moves time, so each is looked at at once.
+    /// Fact: a mark of the service before this one. In a replay nothing but marks moves time, so each is looked at at once;
+    /// else with the next batch.
     pub fn mark(&mut self, dataset: &str, mark: &Mark) {
         self.look_again |= self.settings.time_mode == TimeMode::Replay;
+        self.heard_marks = true;
         for (input, clock) in self.topology.inputs.iter().zip(&mut self.clocks) {
             let (Clock::Marks(marks), Some(clock)) = (input.clock, clock) else { continue };
             let Some(bound) = mark.bounds.iter().find(|bound| bound.dataset == input.dataset) else { continue };

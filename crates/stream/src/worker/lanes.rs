@@ -23,19 +23,27 @@ pub(super) struct Asked {
     limit: usize,
 }
 
+/// A commit that took longer was held up: that says nothing about the next.
+const LONGEST_COMMIT_MS: i64 = 200;
+
 impl<S: Service> Worker<S> {
     /// Closes the batch where it is time: asks who is due, or commits. Returns whether anything was decided.
     pub(super) fn close_if_due(&mut self) -> bool {
         let full = self.batch.records >= self.settings.max_batch_records
             || self.batch.read_bytes >= self.settings.max_batch_bytes;
-        let commit_interval_ms = self.settings.commit_interval.as_millis();
-        let old = self.batch.began_at_ms.is_some_and(|began| self.elapsed_ms(began) >= commit_interval_ms);
+        // As often as the interval says, and no more often: after a rest the first record does not wait for it. Where
+        // commits take long there is much to do, and much in a batch is what helps: so they take a third of the time at most.
+        let commit_took_ms = self.commit_took_ms.unwrap_or(0).min(LONGEST_COMMIT_MS);
+        let interval_ms = self.settings.commit_interval.as_millis().max(3 * commit_took_ms);
+        let waited = self.closed_at_ms.is_some_and(|closed| self.elapsed_ms(closed) >= interval_ms);
         let look = self.elapsed_ms(self.looked_at_clock_ms) >= self.settings.mark_interval.as_millis();
-        if !(full || old || look || self.finish_now || self.look_again) {
+        let due = waited && (self.batch.begun || self.heard_marks);
+        if !(full || due || look || self.finish_now || self.look_again) {
             return false;
         }
         self.finish_now = false;
         self.look_again = false;
+        self.heard_marks = false;
         self.looked_at_clock_ms = self.now_ms;
         let asked = self.questions();
         if asked.is_empty() {

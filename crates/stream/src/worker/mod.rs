@@ -31,6 +31,7 @@ use std::collections::{BTreeMap, VecDeque};
 use domain::Timestamp;
 use schemas::{ChangelogHeader, Schemas};
 
+use batch::Tally;
 pub use batch::{Batch, Counts, Decision, HaltReason, PartitionCommit, RecordFate};
 use cache::Cache;
 use clock::MarkedClock;
@@ -51,7 +52,7 @@ pub struct Worker<S: Service> {
     topology: &'static Topology,
     policy: S::Policy,
     parts: BTreeMap<Partition, Part<S>>,
-    cache: Cache<Entry<S::State>>,
+    cache: Cache<Box<Entry<S::State>>>,
     /// By table: the next offset to read.
     table_positions: Vec<i64>,
     /// By input: the marks that were read for it.
@@ -66,6 +67,12 @@ pub struct Worker<S: Service> {
     now_ms: i64,
     looked_at_clock_ms: i64,
     marked_at_ms: i64,
+    /// When the last batch was closed, or the first one might have begun.
+    closed_at_ms: Option<i64>,
+    /// How long the last commit took, from its batch's close; none while that is not known.
+    commit_took_ms: Option<i64>,
+    /// A mark was told since it was last looked how far time has come.
+    heard_marks: bool,
     finish_now: bool,
     /// More was due than one batch takes, or an abort took back what nothing else will bring again.
     look_again: bool,
@@ -108,9 +115,11 @@ enum Cycle {
 #[derive(Debug)]
 struct OpenBatch<S: Service> {
     batch: Batch<S>,
+    tally: Tally,
     records: usize,
     read_bytes: usize,
-    began_at_ms: Option<i64>,
+    /// Something happened that is to be committed in time.
+    begun: bool,
     actions: Vec<(Partition, Key, ClaimId, S::Action)>,
     /// Fed again after an abort.
     completions: Vec<(Partition, Key, ClaimId, S::Completion)>,
@@ -120,9 +129,10 @@ impl<S: Service> OpenBatch<S> {
     fn empty() -> Self {
         Self {
             batch: Batch::empty(),
+            tally: Tally::default(),
             records: 0,
             read_bytes: 0,
-            began_at_ms: None,
+            begun: false,
             actions: Vec::new(),
             completions: Vec::new(),
         }
@@ -166,6 +176,9 @@ impl<S: Service> Worker<S> {
             now_ms: 0,
             looked_at_clock_ms: i64::MIN,
             marked_at_ms: i64::MIN,
+            closed_at_ms: None,
+            commit_took_ms: Some(0),
+            heard_marks: false,
             finish_now: false,
             look_again: false,
             gives_way: false,
@@ -245,6 +258,10 @@ impl<S: Service> Worker<S> {
     /// before the next poll, or not at all: after [`Worker::revoked`] an answer that was not given is not missed.
     pub fn poll(&mut self, now_ms: i64) -> Option<Decision<S>> {
         self.now_ms = now_ms;
+        let closed_at_ms = *self.closed_at_ms.get_or_insert(now_ms);
+        if self.commit_took_ms.is_none() && !matches!(self.cycle, Cycle::Committing) {
+            self.commit_took_ms = Some(now_ms.saturating_sub(closed_at_ms));
+        }
         loop {
             if let Some(decision) = self.decisions.pop_front() {
                 if let Decision::Start { partition, .. } = &decision

@@ -44,7 +44,8 @@ impl<T: State> Default for Entry<T> {
 /// A key while a batch works on it.
 #[derive(Debug)]
 pub(super) struct Slot<T> {
-    pub(super) entry: Entry<T>,
+    /// Boxed: it wanders between the cache and here with every batch.
+    pub(super) entry: Box<Entry<T>>,
     /// How large the state is in the store; none where it is not there.
     pub(super) stored_bytes: Option<usize>,
     pub(super) dirty: bool,
@@ -52,12 +53,12 @@ pub(super) struct Slot<T> {
 }
 
 impl<T: State> Slot<T> {
-    pub(super) fn stored(entry: Entry<T>, size_bytes: usize) -> Self {
+    pub(super) fn stored(entry: Box<Entry<T>>, size_bytes: usize) -> Self {
         Self { entry, stored_bytes: Some(size_bytes), dirty: false, fired: 0 }
     }
 
     pub(super) fn fresh() -> Self {
-        Self { entry: Entry::default(), stored_bytes: None, dirty: false, fired: 0 }
+        Self { entry: Box::default(), stored_bytes: None, dirty: false, fired: 0 }
     }
 
     /// Whether this batch made a timer due by `time`: the store does not know it yet.

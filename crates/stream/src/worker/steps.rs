@@ -108,7 +108,7 @@ impl<S: Service> Worker<S> {
             slot.dirty = true;
             part.touched = true;
             self.batch.records += 1;
-            self.batch.began_at_ms.get_or_insert(self.now_ms);
+            self.batch.begun = true;
             let disposition = self.apply(partition, key, Step::of(Cause::Timer))?;
             self.count("timers", words(disposition));
         }

@@ -107,13 +107,102 @@ impl Output for ProfileChanged {
     }
 }
 
+/// Of an event what the profile takes, borrowed from the record.
+#[derive(Debug, Deserialize)]
+struct EventView<'e> {
+    message_id: &'e str,
+    kind: EventKind,
+    #[serde(default)]
+    name: &'e str,
+    customer_id: Option<&'e str>,
+    event_time: i64,
+    #[serde(borrow)]
+    contact: Option<ContactView<'e>>,
+    cart_id: Option<&'e str>,
+    #[serde(borrow)]
+    product: Option<ProductView<'e>>,
+    #[serde(borrow)]
+    order: Option<OrderView<'e>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+struct ContactView<'e> {
+    locale: Option<&'e str>,
+    time_zone: Option<&'e str>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+struct ProductView<'e> {
+    product_id: Option<&'e str>,
+    category: Option<&'e str>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+struct OrderView<'e> {
+    order_id: Option<&'e str>,
+    currency: Option<&'e str>,
+    total_minor: Option<i64>,
+}
+
+/// The same as it waits for its batch.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Seen {
+    what: What,
+    locale: Option<Box<str>>,
+    time_zone: Option<Box<str>>,
+    cart_id: Option<Box<str>>,
+    product_id: Option<Box<str>>,
+    category: Option<Box<str>>,
+    order_id: Option<Box<str>>,
+    currency: Option<Box<str>>,
+    total_minor: Option<i64>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+enum What {
+    Page,
+    Viewed,
+    /// By which event, and when.
+    Added(Box<str>, i64),
+    CheckoutStarted,
+    Ordered,
+    Other,
+}
+
+impl Seen {
+    fn of(event: &EventView<'_>) -> Self {
+        let what = match (event.kind, event.name) {
+            (EventKind::Page, _) => What::Page,
+            (_, "Product Viewed") => What::Viewed,
+            (_, "Product Added") => What::Added(event.message_id.into(), event.event_time),
+            (_, "Checkout Started") => What::CheckoutStarted,
+            (_, "Order Completed") => What::Ordered,
+            _ => What::Other,
+        };
+        let (contact, product, order) = (event.contact.as_ref(), event.product.as_ref(), event.order.as_ref());
+        let order = order.filter(|_| what == What::Ordered);
+        let owned = |text: Option<&str>| text.map(Box::from);
+        Self {
+            locale: owned(contact.and_then(|contact| contact.locale)),
+            time_zone: owned(contact.and_then(|contact| contact.time_zone)),
+            cart_id: owned(event.cart_id),
+            product_id: owned(product.and_then(|product| product.product_id)),
+            category: owned(product.and_then(|product| product.category)),
+            order_id: owned(order.and_then(|order| order.order_id)),
+            currency: owned(order.and_then(|order| order.currency)),
+            total_minor: order.and_then(|order| order.total_minor),
+            what,
+        }
+    }
+}
+
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Profile;
 
 impl Service for Profile {
     type Policy = ();
     type State = ProfileState;
-    type Input = Box<StorefrontEvent>;
+    type Input = Box<Seen>;
     type Output = ProfileChanged;
     type Action = std::convert::Infallible;
     type Completion = std::convert::Infallible;
@@ -125,9 +214,11 @@ impl Service for Profile {
     fn decode(schemas: &Schemas, record: &RecordRef<'_>) -> Result<Decoded<Self::Input>, Poison> {
         let poison = |detail: String| Poison { reason: "malformed", detail };
         let value = record.value.ok_or_else(|| poison("no value".to_owned()))?;
-        let event: StorefrontEvent = schemas.decode(value).map_err(|error| poison(error.to_string()))?;
-        let customer = event.customer_id.as_deref().ok_or_else(|| poison("no customer".to_owned()))?;
-        Ok(Decoded { key: Arc::from(customer), at: Timestamp::from_millis(event.event_time), input: Box::new(event) })
+        let event: EventView<'_> =
+            schemas.decode_view::<StorefrontEvent, _>(value).map_err(|error| poison(error.to_string()))?;
+        let customer = event.customer_id.ok_or_else(|| poison("no customer".to_owned()))?;
+        let input = Box::new(Seen::of(&event));
+        Ok(Decoded { key: Arc::from(customer), at: Timestamp::from_millis(event.event_time), input })
     }
 
     fn apply_table((): &mut (), _: &Schemas, _: &RecordRef<'_>) -> Result<(), Poison> {
@@ -143,16 +234,25 @@ impl Service for Profile {
     ) -> Disposition {
         let Cause::Record(event) = cause else { return Disposition::Ignored("no_record") };
         state.seen(&event, context.now.as_millis());
-        match (event.kind, event.name.as_str()) {
-            (EventKind::Page, _) => state.pages += 1,
-            (_, "Product Viewed") => state.views += 1,
-            (_, "Product Added") => state.adds += 1,
-            (_, "Checkout Started") => state.checkouts += 1,
-            (_, "Order Completed") => state.ordered(&event),
-            _ => {}
+        match &event.what {
+            What::Page => state.pages += 1,
+            What::Viewed => state.views += 1,
+            What::Added(..) => state.adds += 1,
+            What::CheckoutStarted => state.checkouts += 1,
+            What::Ordered => state.ordered(&event),
+            What::Other => {}
         }
-        if event.name == "Product Added" {
-            effects.emit(state.changed(context.key, *event));
+        if let What::Added(cause_id, at) = &event.what {
+            effects.emit(ProfileChanged {
+                customer_id: (**context.key).to_owned(),
+                cause_id: (**cause_id).to_owned(),
+                at: *at,
+                cart_id: event.cart_id.as_deref().map(str::to_owned),
+                product_id: event.product_id.as_deref().map(str::to_owned),
+                events: state.events,
+                orders: state.orders,
+                spent_minor: state.spent_minor,
+            });
         }
         Disposition::Emitted
     }
@@ -160,44 +260,25 @@ impl Service for Profile {
 
 impl ProfileState {
     /// What every event tells.
-    fn seen(&mut self, event: &StorefrontEvent, now: i64) {
+    fn seen(&mut self, event: &Seen, now: i64) {
         if self.events == 0 {
             self.first_seen_at = now;
         }
         self.last_seen_at = now;
         self.events += 1;
-        if let Some(contact) = &event.contact {
-            take(&mut self.locale, contact.locale.as_deref());
-            take(&mut self.time_zone, contact.time_zone.as_deref());
-        }
-        if let Some(product) = &event.product {
-            take(&mut self.last_product_id, product.product_id.as_deref());
-            take(&mut self.last_category, product.category.as_deref());
-        }
+        take(&mut self.locale, event.locale.as_deref());
+        take(&mut self.time_zone, event.time_zone.as_deref());
+        take(&mut self.last_product_id, event.product_id.as_deref());
+        take(&mut self.last_category, event.category.as_deref());
         take(&mut self.cart_id, event.cart_id.as_deref());
     }
 
-    fn ordered(&mut self, event: &StorefrontEvent) {
+    fn ordered(&mut self, event: &Seen) {
         self.orders += 1;
         self.cart_id = None;
-        if let Some(order) = &event.order {
-            self.spent_minor += order.total_minor.unwrap_or_default();
-            take(&mut self.currency, order.currency.as_deref());
-            take(&mut self.last_order_id, order.order_id.as_deref());
-        }
-    }
-
-    fn changed(&self, customer_id: &str, event: StorefrontEvent) -> ProfileChanged {
-        ProfileChanged {
-            customer_id: customer_id.to_owned(),
-            cause_id: event.message_id,
-            at: event.event_time,
-            cart_id: event.cart_id,
-            product_id: event.product.and_then(|product| product.product_id),
-            events: self.events,
-            orders: self.orders,
-            spent_minor: self.spent_minor,
-        }
+        self.spent_minor += event.total_minor.unwrap_or_default();
+        take(&mut self.currency, event.currency.as_deref());
+        take(&mut self.last_order_id, event.order_id.as_deref());
     }
 }
 
