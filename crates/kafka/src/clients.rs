@@ -89,6 +89,9 @@ impl Cluster {
         config
             .set("transactional.id", transactional_id)
             .set("transaction.timeout.ms", self.transaction_timeout.as_millis().to_string())
+            // A transaction that begins while the last one's markers are still written is asked to come again; that is soon.
+            .set("retry.backoff.ms", "20")
+            .set("retry.backoff.max.ms", "200")
             .set("linger.ms", "0")
             .set("queue.buffering.max.messages", "1000000");
         config

@@ -265,10 +265,9 @@ pub trait Producer {
     /// Commits; waits up to `timeout`, and calls `meanwhile` until then, as above. Called again after a retriable error it
     /// goes on with the same request.
     fn commit(&self, timeout: Duration, meanwhile: &mut dyn FnMut() -> bool) -> Result<(), ClientError>;
-    /// Aborts; waits up to `timeout`. Called again after a retriable error it goes on with the same request.
+    /// Aborts: gives up what the client still has, and waits up to `timeout` until what is under way was told (which takes a
+    /// [`poll`](Self::poll)) and the broker has answered. Called again after a retriable error it goes on.
     fn abort(&self, timeout: Duration) -> Result<(), ClientError>;
-    /// Gives up what was sent and not delivered.
-    fn purge(&self);
 }
 
 /// What a client said that went wrong.

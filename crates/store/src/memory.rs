@@ -17,7 +17,7 @@ use stream::{Applied, LoadRequest, Loaded, Partition, StateChange, StateStore, S
 use crate::limits;
 use crate::lookups::{LookupError, Lookups};
 use crate::rebuild_lost;
-use view::{View, weight};
+use view::{View, weight_of};
 
 /// A store in memory. Clones are handles of the same data.
 #[derive(Clone, Debug, Default)]
@@ -82,8 +82,7 @@ impl Memory {
     /// Refuses a batch that would pass the limit.
     fn check_room(&self, view: &View, changes: &[StateChange]) -> Result<(), StoreError> {
         let Some(limit) = self.shared.limit_bytes else { return Ok(()) };
-        let added: usize =
-            changes.iter().filter_map(|change| Some(weight(&change.key, change.value.as_ref()?, change.due))).sum();
+        let added: usize = changes.iter().map(weight_of).sum();
         let replaced: usize = changes.iter().map(|change| view.weight_of(&change.key)).sum();
         let needed = (self.size_bytes() + added).saturating_sub(replaced);
         if needed > limit && added > replaced {

@@ -7,6 +7,7 @@
 //! - a view that was emptied, or fell back to an older copy, is recognised by its position.
 
 use std::fmt::Debug;
+use std::ops::Range;
 
 use bytes::Bytes;
 use domain::Timestamp;
@@ -34,6 +35,59 @@ pub struct StateChange {
     pub value: Option<Bytes>,
     /// What it waits for now.
     pub due: Due,
+}
+
+/// State changes as they are collected, all values in one piece of memory.
+#[derive(Debug, Default)]
+pub struct StateChanges {
+    changes: Vec<(Key, Option<Range<usize>>, Due)>,
+    values: Vec<u8>,
+}
+
+impl StateChanges {
+    /// The key ends.
+    pub fn end(&mut self, key: Key) {
+        self.changes.push((key, None, Due::default()));
+    }
+
+    /// The key has the value that `write` appends. Returns how many bytes that are.
+    pub fn set<E>(
+        &mut self,
+        key: Key,
+        due: Due,
+        write: impl FnOnce(&mut Vec<u8>) -> Result<(), E>,
+    ) -> Result<usize, E> {
+        let start = self.values.len();
+        write(&mut self.values)?;
+        self.changes.push((key, Some(start..self.values.len()), due));
+        Ok(self.values.len() - start)
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.changes.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.changes.is_empty()
+    }
+
+    /// Forgets all of them.
+    pub fn clear(&mut self) {
+        self.changes.clear();
+        self.values.clear();
+    }
+
+    /// All of them, in their order; none is left.
+    pub fn take(&mut self) -> Vec<StateChange> {
+        let values = Bytes::copy_from_slice(&self.values);
+        self.values.clear();
+        let changes = self.changes.drain(..);
+        changes
+            .map(|(key, place, due)| StateChange { key, value: place.map(|place| values.slice(place)), due })
+            .collect()
+    }
 }
 
 /// What is asked of a view before a batch is computed: one round trip.

@@ -31,6 +31,19 @@ proptest! {
     }
 
     #[test]
+    fn a_view_has_what_it_asks_for_of_any_event_borrowed(event in storefront_event()) {
+        let schemas = Schemas::offline();
+        let mut value = Vec::new();
+        schemas.encode("storefront.events", &event, &mut value).unwrap();
+        let view: View<'_> = schemas.decode_view::<StorefrontEvent, _>(&value).unwrap();
+        let StorefrontEvent { message_id, event_time, user_id, .. } = &event;
+        prop_assert_eq!(view, View { message_id, event_time: *event_time, user_id: user_id.as_deref() });
+        prop_assert!(schemas.decode_view::<MessageOutcome, View<'_>>(&value).is_err());
+        value.push(0);
+        prop_assert!(schemas.decode_view::<StorefrontEvent, View<'_>>(&value).is_err());
+    }
+
+    #[test]
     fn random_bytes_give_an_error_or_a_value_and_never_a_panic(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
         for case in cases() {
             let text = case.schema.text();
@@ -190,6 +203,13 @@ fn no_message_repeats_what_a_record_holds() {
         between(text, text).decode(&framed(CURRENT, &datum(text, Example::Filled).unwrap())).unwrap();
     let contact = format!("{:?}", event.contact.unwrap());
     assert!(contact.contains("email") && !contact.contains("email-"), "{contact}");
+}
+
+#[derive(Debug, PartialEq, serde::Deserialize)]
+struct View<'v> {
+    message_id: &'v str,
+    event_time: i64,
+    user_id: Option<&'v str>,
 }
 
 fn storefront_event() -> impl Strategy<Value = StorefrontEvent> {

@@ -103,14 +103,20 @@ pub(crate) fn create_changelog(parts: &Parts, installation: &Installation<'_>, d
 }
 
 /// Runs the worker on the events, and measures from its first commit of those that count to its last.
-pub(crate) fn drain<'a>(parts: &'a Parts, events: &Events, state: State, prefix: &str) -> anyhow::Result<Drained<'a>> {
+pub(crate) fn drain<'a>(
+    parts: &'a Parts,
+    events: &Events,
+    (state, workers): (State, u32),
+    prefix: &str,
+) -> anyhow::Result<Drained<'a>> {
     let installation = installation(parts, prefix)?;
     let partitions = parts.clients().partitions();
     let topic = installation.topic(EVENTS);
     write_events(&parts.clients().producer(None)?, &installation, events.before.iter())?;
     let progress = parts.clients().progress(&installation.group("profile"), &topic)?;
     let start = |name: &str| {
-        let running = Running::start(parts, &installation, Measured::Profile, &[store_setting(state)], name)?;
+        let settings = [store_setting(state), &format!("kafka.workers={workers}")];
+        let running = Running::start(parts, &installation, Measured::Profile, &settings, name)?;
         running.wait_until_it_owns(partitions)?;
         anyhow::Ok(running)
     };

@@ -108,14 +108,17 @@ impl Bench {
         let events = Events::new(options);
         for round in 0..=options.runs() {
             let mut rows: Vec<(&str, Vec<Figure>)> = Vec::new();
-            let memory = drain(parts, &events, State::Memory, &format!("memory{round}"))?;
+            let memory = drain(parts, &events, (State::Memory, 1), &format!("memory{round}"))?;
             let ceiling = ceiling::plain_loop(parts, &events, &memory)?;
             rows.push(("S1 ceiling: the plain loop that writes the same", rates(&ceiling)));
             rows.push(("S1 profile, store in memory", in_memory(&memory, &ceiling, &events)));
             let rate = memory.sample.rate();
             memory.remove()?;
+            let two = drain(parts, &events, (State::Memory, 2), &format!("two{round}"))?;
+            rows.push(("S1 profile, two workers in the process", in_memory(&two, &ceiling, &events)));
+            two.remove()?;
             if options.wants(Part::S2) {
-                let redis = drain(parts, &events, State::Redis, &format!("redis{round}"))?;
+                let redis = drain(parts, &events, (State::Redis, 1), &format!("redis{round}"))?;
                 let share = figure("of S1's rate, %", redis.sample.rate() * 100.0 / rate, 1).at_least(50.0);
                 rows.push(("S2 profile, store in Redis, cold cache", [rates(&redis.sample), vec![share]].concat()));
                 redis.remove()?;

@@ -30,8 +30,8 @@ const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
 pub(crate) fn run(arguments: &Worker) -> anyhow::Result<()> {
     let settings = Settings::load(&arguments.config, &arguments.set)?;
     match arguments.service {
-        Measured::Profile => work::<Profile>(&settings, ()),
-        Measured::Reminders => work::<Reminders>(&settings, WAIT_MS),
+        Measured::Profile => work::<Profile>(&settings, &()),
+        Measured::Reminders => work::<Reminders>(&settings, &WAIT_MS),
     }
 }
 
@@ -48,17 +48,34 @@ fn own_schemas() -> Vec<(&'static str, &'static AvroSchema)> {
     profile::schemas().into_iter().chain(reminders::schemas()).collect()
 }
 
-fn work<S: Service>(settings: &Settings, policy: S::Policy) -> anyhow::Result<()> {
+fn work<S: Service>(settings: &Settings, policy: &S::Policy) -> anyhow::Result<()>
+where
+    S::Policy: Clone + Send,
+{
     let registry = Registry::new(settings.text("kafka", "registry_url")?, settings.timeout("request_timeout")?);
     let schemas = Schemas::new();
     registry.bind(settings.text("installation", "prefix")?, &schemas, false)?;
     bind(&schemas)?;
-    let options = worker_options(settings, registry)?;
-    let mut store = open_store(settings, S::topology().service)?;
     let stop = stop_at_sigterm()?;
-    let stopped = || stop.load(Ordering::Relaxed);
-    run_worker::<S>(&options, &schemas, policy, store.as_mut(), &mut NoShell, &Told::default(), &stopped)?;
-    Ok(())
+    let slot = settings.number("installation", "slot")?;
+    std::thread::scope(|scope| {
+        // As `vuelve run` names the slots of a process with several workers.
+        let work_under = |number: i64| {
+            let slot = if number == 0 { slot.to_string() } else { format!("{slot}.{number}") };
+            let options = worker_options(settings, registry.clone(), slot)?;
+            let mut store = open_store(settings, S::topology().service)?;
+            let (schemas, policy, stop) = (&schemas, policy.clone(), &stop);
+            anyhow::Ok(scope.spawn(move || {
+                let stopped = || stop.load(Ordering::Relaxed);
+                run_worker::<S>(&options, schemas, policy, store.as_mut(), &mut NoShell, &Told::default(), &stopped)
+            }))
+        };
+        let workers: Vec<_> = (0..settings.number("kafka", "workers")?).map(work_under).collect::<Result<_, _>>()?;
+        for worker in workers {
+            worker.join().map_err(|_| anyhow::anyhow!("a worker panicked"))??;
+        }
+        Ok(())
+    })
 }
 
 fn stop_at_sigterm() -> anyhow::Result<Arc<AtomicBool>> {
@@ -76,7 +93,7 @@ fn stop_at_sigterm() -> anyhow::Result<Arc<AtomicBool>> {
     Ok(stop)
 }
 
-fn open_store(settings: &Settings, service: &str) -> anyhow::Result<Box<dyn StateStore>> {
+fn open_store(settings: &Settings, service: &str) -> anyhow::Result<Box<dyn StateStore + Send>> {
     if settings.text("store", "kind")? == "memory" {
         return Ok(Box::new(Memory::with_limit(settings.bytes("store", "memory_bytes")?)));
     }
@@ -88,10 +105,10 @@ fn open_store(settings: &Settings, service: &str) -> anyhow::Result<Box<dyn Stat
     Ok(Box::new(redis))
 }
 
-fn worker_options(settings: &Settings, registry: Registry) -> anyhow::Result<WorkerOptions> {
+fn worker_options(settings: &Settings, registry: Registry, slot: String) -> anyhow::Result<WorkerOptions> {
     Ok(WorkerOptions {
         cluster: settings.cluster()?,
-        slot: settings.number("installation", "slot")?.to_string(),
+        slot,
         settings: WorkerSettings {
             commit_interval: settings.duration("kafka", "commit_interval")?,
             max_batch_records: usize::try_from(settings.number("kafka", "max_batch_records")?)?,

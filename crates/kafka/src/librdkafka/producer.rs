@@ -8,7 +8,7 @@ use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::ConsumerGroupMetadata;
 use rdkafka::error::KafkaError;
 use rdkafka::message::{Header, Message, OwnedHeaders};
-use rdkafka::producer::{BaseProducer, BaseRecord, DeliveryResult, Producer as _, ProducerContext, PurgeConfig};
+use rdkafka::producer::{BaseProducer, BaseRecord, DeliveryResult, Producer as _, ProducerContext};
 use rdkafka::{ClientConfig, ClientContext, Offset, TopicPartitionList};
 use stream::Partition;
 
@@ -107,10 +107,6 @@ impl Producer for TransactionalProducer {
     fn abort(&self, timeout: Duration) -> Result<(), ClientError> {
         Ok(self.producer.abort_transaction(timeout)?)
     }
-
-    fn purge(&self) {
-        self.producer.purge(PurgeConfig::default().queue().inflight());
-    }
 }
 
 /// A thread for the calls of one producer that wait for the broker.
@@ -201,35 +197,52 @@ mod tests {
     use super::*;
     use crate::clients::Cluster;
 
-    #[test]
-    fn other_things_are_done_while_the_broker_takes_its_time_to_commit() {
-        let limit = Duration::from_secs(20);
+    const LIMIT: Duration = Duration::from_secs(20);
+
+    fn producer(
+        partitions: i32,
+    ) -> (MockCluster<'static, rdkafka::producer::DefaultProducerContext>, TransactionalProducer) {
         let brokers = MockCluster::new(1).unwrap();
-        brokers.create_topic("t", 1, 1).unwrap();
+        brokers.create_topic("t", partitions, 1).unwrap();
         let cluster = Cluster {
             bootstrap_servers: brokers.bootstrap_servers(),
             prefix: "test".to_owned(),
-            partitions: 1,
+            partitions,
             security: BTreeMap::new(),
-            transaction_timeout: limit,
-            session_timeout: limit,
+            transaction_timeout: LIMIT,
+            session_timeout: LIMIT,
         };
         let producer = TransactionalProducer::new(&cluster.transactional_producer("id")).unwrap();
-        producer.init(limit).unwrap();
+        producer.init(LIMIT).unwrap();
+        (brokers, producer)
+    }
+
+    fn record(partition: Partition) -> Outgoing<'static> {
+        Outgoing { topic: "t", partition: Some(partition), key: None, value: Some(b"value"), headers: &[] }
+    }
+
+    fn delivered(producer: &TransactionalProducer) {
+        let deadline = Instant::now() + LIMIT;
+        while producer.in_flight() > 0 && Instant::now() < deadline {
+            producer.poll(Duration::from_millis(10));
+        }
+        assert_eq!(producer.in_flight(), 0);
+    }
+
+    #[test]
+    fn other_things_are_done_while_the_broker_takes_its_time_to_commit() {
+        let (brokers, producer) = producer(1);
         let mut looked = 0;
         for _ in 0..3 {
             producer.begin().unwrap();
-            let record = Outgoing { topic: "t", partition: Some(0), key: None, value: Some(b"value"), headers: &[] };
-            producer.send(&record).unwrap();
-            while producer.in_flight() > 0 {
-                producer.poll(Duration::from_millis(10));
-            }
+            producer.send(&record(0)).unwrap();
+            delivered(&producer);
             brokers.broker_round_trip_time(1, Duration::from_millis(300)).unwrap();
             let mut meanwhile = || {
                 looked += 1;
                 false
             };
-            producer.commit(limit, &mut meanwhile).unwrap();
+            producer.commit(LIMIT, &mut meanwhile).unwrap();
             brokers.broker_round_trip_time(1, Duration::ZERO).unwrap();
         }
         assert!(looked > 10, "{looked}");

@@ -7,12 +7,12 @@
 //! - a dead worker's open transaction is ended as soon as it is known that its slot is dead, and only then;
 //! - where the view is whole, the cost does not depend on the number of customers.
 
+use std::convert::Infallible;
 use std::time::Duration;
 
-use bytes::Bytes;
 use domain::Timestamp;
 use schemas::{ChangelogHeader, ChangelogRecord, Schemas};
-use stream::{Due, Key, Partition, Service, StateChange, StateStore, StorePosition};
+use stream::{Due, Key, Partition, Service, StateChanges, StateStore, StorePosition};
 
 use super::hear::learn;
 use super::poll;
@@ -171,7 +171,7 @@ impl<'a, C: Clients> Restorer<'a, C> {
                 *start
             }
         };
-        let mut fold = Fold { partition, target, pending: Vec::new(), header: None, records: 0 };
+        let mut fold = Fold { partition, target, pending: StateChanges::default(), header: None, records: 0 };
         self.read(&self.changelog, partition, from, *keep_waiting, |message| {
             if let Some(value) = message.value() {
                 // Another version may have written it.
@@ -345,7 +345,7 @@ fn stopped() -> KafkaFailure {
 struct Fold {
     partition: Partition,
     target: Target,
-    pending: Vec<StateChange>,
+    pending: StateChanges,
     header: Option<(i64, ChangelogHeader)>,
     records: u64,
 }
@@ -366,8 +366,15 @@ impl Fold {
                 None => Due::default(),
                 Some(bytes) => due_from(bytes).ok_or_else(|| unusable("does not say what its key waits for"))?,
             };
-            let value = message.value().map(Bytes::copy_from_slice);
-            self.pending.push(StateChange { key: Key::from(key), value, due });
+            match message.value() {
+                None => self.pending.end(Key::from(key)),
+                Some(value) => {
+                    let Ok(_) = self.pending.set(Key::from(key), due, |values| {
+                        values.extend_from_slice(value);
+                        Ok::<_, Infallible>(())
+                    });
+                }
+            }
             // A new view is not in use before it is whole, and committed records end with a header: no need to keep them.
             return if self.is_rebuild() && self.pending.len() >= FILL_RECORDS { self.fill(store) } else { Ok(()) };
         }
@@ -385,10 +392,10 @@ impl Fold {
     }
 
     fn fill(&mut self, store: &mut dyn StateStore) -> Result<(), KafkaFailure> {
+        let changes = self.pending.take();
         if let Target::Rebuild(generation) = &self.target {
-            store.fill(self.partition, generation, &self.pending)?;
+            store.fill(self.partition, generation, &changes)?;
         }
-        self.pending.clear();
         Ok(())
     }
 
@@ -400,7 +407,7 @@ impl Fold {
                     self.pending.clear();
                     return Ok(());
                 }
-                match store.apply(self.partition, position, header_offset, &self.pending)? {
+                match store.apply(self.partition, position, header_offset, &self.pending.take())? {
                     stream::Applied::Done | stream::Applied::AlreadyThere => position.header_offset = header_offset,
                     stream::Applied::Refused(found) => {
                         return Err(KafkaFailure::Store(stream::StoreError::Unavailable(format!(
@@ -411,7 +418,6 @@ impl Fold {
                 }
             }
         }
-        self.pending.clear();
         Ok(())
     }
 

@@ -331,14 +331,14 @@ impl<'a, C: Clients> Transactions<'a, C> {
         }
     }
 
-    /// Aborts in short steps. The client waits until every record of the transaction has been told as delivered or purged,
-    /// and tells it only when it is polled: an abort without end would wait for this very thread.
+    /// Aborts, once everything that was sent is delivered or was given up by the client: where it is given up here, the client
+    /// leaves a hole in the sequence numbers, and the next transaction fails by that (seen with librdkafka 2.12). In steps: the
+    /// client tells what became of records only when it is polled, so an abort without end would wait for this very thread.
     fn abort(&self) -> Result<(), ClientError> {
         let deadline = self.clients.monotonic() + self.cluster.transaction_timeout;
-        self.producer.purge();
         loop {
             while self.producer.in_flight() > 0 && self.clients.monotonic() < deadline {
-                self.producer.poll(Duration::from_millis(1));
+                self.producer.poll(SHORT_STEP);
             }
             match self.producer.abort(STEP) {
                 Err(error) if error.is_retriable() && self.clients.monotonic() < deadline => {

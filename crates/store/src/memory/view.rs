@@ -10,9 +10,9 @@ use stream::{Due, DueQuery, Key, Lane, StateChange};
 
 use crate::score;
 
-/// What a key costs beside its bytes: its slot in the map (113 B, at half to seven eighths full) and the headers of its two
-/// allocations. Measured with 300 B values: 200 to 310 B, as the map's fill varies.
-const KEY_OVERHEAD: usize = 250;
+/// What a key costs beside its bytes: its slot in the map (65 B, at half to seven eighths full) and the headers of its two
+/// allocations. Measured with 300 B values: 140 to 200 B, as the map's fill varies.
+const KEY_OVERHEAD: usize = 170;
 /// What an entry in a lane costs: (due, key) in a B-tree. Measured: 35 to 40 B.
 const LANE_OVERHEAD: usize = 40;
 
@@ -25,8 +25,26 @@ pub(super) struct View {
 
 #[derive(Debug)]
 struct State {
-    value: Bytes,
-    due: Due,
+    value: Box<[u8]>,
+    /// By lane: when it is due there; [`NEVER`] where it is not.
+    due: [i64; Lane::ALL.len()],
+}
+
+const NEVER: i64 = i64::MAX;
+
+impl State {
+    fn new(value: &[u8], due: Due) -> Self {
+        Self { value: value.into(), due: Lane::ALL.map(|lane| due.lane(lane).map_or(NEVER, score)) }
+    }
+
+    /// In which lanes it is due, and when.
+    fn lanes(&self) -> impl Iterator<Item = (usize, i64)> + use<> {
+        self.due.into_iter().enumerate().filter(|(_, at)| *at != NEVER)
+    }
+
+    fn weight(&self, key: &str) -> usize {
+        weight(key, self.value.len(), self.lanes().count())
+    }
 }
 
 impl View {
@@ -36,11 +54,11 @@ impl View {
 
     /// What a key's state weighs now.
     pub(super) fn weight_of(&self, key: &str) -> usize {
-        self.states.get(key).map_or(0, |state| weight(key, &state.value, state.due))
+        self.states.get(key).map_or(0, |state| state.weight(key))
     }
 
     pub(super) fn get(&self, key: &str) -> Option<Bytes> {
-        self.states.get(key).map(|state| state.value.clone())
+        self.states.get(key).map(|state| Bytes::copy_from_slice(&state.value))
     }
 
     pub(super) fn due(&self, query: DueQuery) -> Vec<(Timestamp, Key, Option<Bytes>)> {
@@ -64,7 +82,8 @@ impl View {
 
     fn set(&mut self, key: &Key, value: &Bytes, due: Due) {
         // A copy of its own: the value given may be a slice of a whole batch, which it would hold on to.
-        let state = State { value: Bytes::copy_from_slice(value), due };
+        let state = State::new(value, due);
+        let (weight, lanes) = (state.weight(key), state.lanes());
         let (key, before) = match self.states.entry(key.clone()) {
             Entry::Occupied(mut slot) => (slot.key().clone(), Some(slot.insert(state))),
             Entry::Vacant(slot) => {
@@ -76,11 +95,9 @@ impl View {
         if let Some(before) = before {
             self.forget(&key, &before);
         }
-        self.size_bytes += weight(&key, value, due);
-        for lane in Lane::ALL {
-            if let Some(at) = due.lane(lane) {
-                self.lanes[lane as usize].insert((score(at), key.clone()));
-            }
+        self.size_bytes += weight;
+        for (lane, at) in lanes {
+            self.lanes[lane].insert((at, key.clone()));
         }
     }
 
@@ -91,17 +108,20 @@ impl View {
     }
 
     fn forget(&mut self, key: &Key, before: &State) {
-        self.size_bytes -= weight(key, &before.value, before.due);
-        for lane in Lane::ALL {
-            if let Some(at) = before.due.lane(lane) {
-                self.lanes[lane as usize].remove(&(score(at), key.clone()));
-            }
+        self.size_bytes -= before.weight(key);
+        for (lane, at) in before.lanes() {
+            self.lanes[lane].remove(&(at, key.clone()));
         }
     }
 }
 
 /// What a state weighs in memory, in bytes.
-pub(super) fn weight(key: &str, value: &[u8], due: Due) -> usize {
-    let lanes = Lane::ALL.iter().filter(|lane| due.lane(**lane).is_some()).count();
-    key.len() + value.len() + KEY_OVERHEAD + lanes * LANE_OVERHEAD
+fn weight(key: &str, value_bytes: usize, lanes: usize) -> usize {
+    key.len() + value_bytes + KEY_OVERHEAD + lanes * LANE_OVERHEAD
+}
+
+/// What a change's state will weigh.
+pub(super) fn weight_of(change: &StateChange) -> usize {
+    let lanes = Lane::ALL.iter().filter(|lane| change.due.lane(**lane).is_some()).count();
+    change.value.as_ref().map_or(0, |value| weight(&change.key, value.len(), lanes))
 }

@@ -1,6 +1,5 @@
 //! What the transaction writes: outputs, and for each partition that the batch touched its changes, its header, its mark.
 
-use bytes::Bytes;
 use domain::Timestamp;
 use schemas::{ChangelogHeader, Position, Schemas, UpstreamWatermark};
 
@@ -9,9 +8,9 @@ use super::clock::input_time;
 use super::collect::Failed;
 use super::partition::Part;
 use super::{Cycle, Worker};
-use crate::service::{Due, Key, Service, State};
+use crate::service::{Key, Service, State};
 use crate::settings::TimeMode;
-use crate::store::StateChange;
+use crate::store::{StateChange, StateChanges};
 use crate::topology::{Clock, Topology};
 
 impl<S: Service> Worker<S> {
@@ -121,32 +120,26 @@ fn changes_of<S: Service>(
     part: &mut Part<S>,
     topology: &Topology,
     schemas: &Schemas,
-    buffer: &mut Vec<u8>,
+    encoded: &mut StateChanges,
 ) -> Result<Vec<StateChange>, Failed> {
-    buffer.clear();
-    let (mut changes, mut places) = (Vec::new(), Vec::new());
+    encoded.clear();
     for (key, slot) in part.slots.iter_mut().filter(|(_, slot)| slot.dirty) {
-        if slot.entry.state == S::State::default() {
+        let state = &slot.entry.state;
+        if *state == S::State::default() {
             if slot.stored_bytes.take().is_some() {
-                changes.push(StateChange { key: Key::clone(key), value: None, due: Due::default() });
-                places.push(None);
+                encoded.end(Key::clone(key));
             }
             continue;
         }
-        let start = buffer.len();
         let time = Some(slot.entry.time).filter(|time| *time > Timestamp::MIN).map(Timestamp::as_millis);
-        schemas
-            .encode_changelog(topology.changelog, None, time, Some(&slot.entry.state), buffer)
+        let size_bytes = encoded
+            .set(Key::clone(key), state.due(), |buffer| {
+                schemas.encode_changelog(topology.changelog, None, time, Some(state), buffer)
+            })
             .map_err(|error| (part.partition, HaltReason::Unwritable(error.to_string())))?;
-        slot.stored_bytes = Some(buffer.len() - start);
-        changes.push(StateChange { key: Key::clone(key), value: None, due: slot.entry.state.due() });
-        places.push(Some(start..buffer.len()));
+        slot.stored_bytes = Some(size_bytes);
     }
-    // One piece of memory for all values.
-    let values = Bytes::copy_from_slice(buffer);
-    for (change, place) in changes.iter_mut().zip(places) {
-        change.value = place.map(|place| values.slice(place));
-    }
+    let mut changes = encoded.take();
     // The same batch gives the same bytes in the same order, whatever the map's order.
     changes.sort_unstable_by(|a, b| a.key.cmp(&b.key));
     Ok(changes)

@@ -41,7 +41,7 @@ use partition::{Entry, Part, Phase};
 
 use crate::service::{ClaimId, Effects, Key, Service};
 use crate::settings::WorkerSettings;
-use crate::store::Loaded;
+use crate::store::{Loaded, StateChanges};
 use crate::topology::{Clock, Partition, Topology};
 
 /// One worker of a service: owns partitions, decides what happens to their records.
@@ -81,7 +81,7 @@ pub struct Worker<S: Service> {
     /// Which partition's inbox comes first in the next batch.
     first: Partition,
     checks_steps: bool,
-    encoded: Vec<u8>,
+    encoded: StateChanges,
 }
 
 /// Without the policy, which may hold secrets, and without the customers' states.
@@ -184,7 +184,7 @@ impl<S: Service> Worker<S> {
             gives_way: false,
             first: 0,
             checks_steps: false,
-            encoded: Vec::new(),
+            encoded: StateChanges::default(),
             settings,
         }
     }

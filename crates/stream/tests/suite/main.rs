@@ -12,6 +12,7 @@ mod dead_letters;
 mod halts;
 mod headers;
 mod held;
+mod intervals;
 mod marks;
 mod properties;
 mod revokes;

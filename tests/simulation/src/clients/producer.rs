@@ -536,6 +536,7 @@ impl Producer for TransactionalProducer<'_> {
     }
 
     fn abort(&self, timeout: Duration) -> Result<(), ClientError> {
+        self.give_up_queue("aborted");
         self.end(false, timeout)?;
         let (identity, purged) = {
             let mut state = self.state();
@@ -547,10 +548,6 @@ impl Producer for TransactionalProducer<'_> {
         }
         self.ended();
         Ok(())
-    }
-
-    fn purge(&self) {
-        self.give_up_queue("purged");
     }
 }
 
