@@ -54,7 +54,7 @@ const FOUND_WITHIN: [(Broken, u64); 13] = [
     (Broken::WritesTheStoreFirst, 10),
     (Broken::ForgetsTheHeader, 2),
     (Broken::TrustsTheStableOffset, 200),
-    (Broken::RebuildsBlindly, 200),
+    (Broken::RebuildsBlindly, 1_000),
     (Broken::ReusesAClaim, 30),
     (Broken::FiresAhead, 200),
     (Broken::FiresOutside, 10),
