@@ -54,7 +54,9 @@ fn while_the_broker_is_away_the_door_refuses_soon_and_afterwards_it_goes_on() {
     let installation = Installation::start("live", State::Memory).unwrap();
     let door = installation.run_with(&["door"], 0, &["ingestion.door.append_deadline=1s".to_owned()]).unwrap();
     installation.wait_for_door(&door).unwrap();
-    installation.post("/v1/track", &[], &added("before")).unwrap();
+    // The first append of all may take longer than that: topics and producer are young.
+    wait_until(LIMIT, "the door to take events", || installation.post("/v1/track", &[], &added("before")).ok())
+        .unwrap();
     installation.kafka.pause().unwrap();
     let began = Instant::now();
     let refused = installation.post("/v1/track", &[], &added("meanwhile")).unwrap_err().to_string();

@@ -92,7 +92,7 @@ pub trait Member {
     fn next(&self) -> Option<Rebalance>;
     /// Answers a rebalance.
     fn answer(&self, assigned: bool) -> Result<(), ClientError>;
-    /// None before it has joined.
+    /// What fences offsets: the generation of the last rebalance that [`next`](Self::next) told of; none before the first.
     fn metadata(&self) -> Option<Self::Metadata>;
     /// Asks for the group's stable offset of a partition; waits up to `timeout`.
     fn committed(&self, topic: &str, partition: Partition, timeout: Duration) -> Result<Option<i64>, ClientError>;

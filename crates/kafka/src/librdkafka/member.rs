@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use rdkafka::config::RDKafkaLogLevel;
@@ -49,7 +49,10 @@ impl Member for GroupMember {
     }
 
     fn next(&self) -> Option<Rebalance> {
-        self.0.context().waiting.lock().unwrap_or_else(PoisonError::into_inner).pop_front()
+        let mut told = self.0.context().told();
+        let (rebalance, metadata) = told.waiting.pop_front()?;
+        told.metadata = metadata;
+        Some(rebalance)
     }
 
     fn answer(&self, assigned: bool) -> Result<(), ClientError> {
@@ -57,7 +60,7 @@ impl Member for GroupMember {
     }
 
     fn metadata(&self) -> Option<Arc<ConsumerGroupMetadata>> {
-        self.0.group_metadata().map(Arc::new)
+        self.0.context().told().metadata.clone()
     }
 
     fn committed(&self, topic: &str, partition: Partition, timeout: Duration) -> Result<Option<i64>, ClientError> {
@@ -89,8 +92,28 @@ fn answer(client: &BaseConsumer<Context>, assigned: bool) -> KafkaResult<()> {
 #[derive(Debug, Default)]
 struct Context {
     primary: String,
-    waiting: Mutex<VecDeque<Rebalance>>,
+    told: Mutex<Told>,
     closing: AtomicBool,
+}
+
+#[derive(Default)]
+struct Told {
+    /// Rebalances, each with the generation that it is of.
+    waiting: VecDeque<(Rebalance, Option<Arc<ConsumerGroupMetadata>>)>,
+    /// That of the last one that was taken.
+    metadata: Option<Arc<ConsumerGroupMetadata>>,
+}
+
+impl std::fmt::Debug for Told {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Told").field("waiting", &self.waiting.len()).finish_non_exhaustive()
+    }
+}
+
+impl Context {
+    fn told(&self) -> MutexGuard<'_, Told> {
+        self.told.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl ClientContext for Context {
@@ -120,6 +143,9 @@ impl ConsumerContext for Context {
         } else {
             Rebalance::Revoked { partitions, lost: consumer.assignment_lost() }
         };
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner).push_back(event);
+        // Until it is answered the client goes on to no other generation. Asked for later, it may be one in which the partitions
+        // that the loop still holds are another's: a client that was thrown out joins again by itself, and says so when polled.
+        let metadata = consumer.group_metadata().map(Arc::new);
+        self.told().waiting.push_back((event, metadata));
     }
 }
