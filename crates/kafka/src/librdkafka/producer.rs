@@ -199,44 +199,30 @@ mod tests {
 
     const LIMIT: Duration = Duration::from_secs(20);
 
-    fn producer(
-        partitions: i32,
-    ) -> (MockCluster<'static, rdkafka::producer::DefaultProducerContext>, TransactionalProducer) {
+    #[test]
+    fn other_things_are_done_while_the_broker_takes_its_time_to_commit() {
         let brokers = MockCluster::new(1).unwrap();
-        brokers.create_topic("t", partitions, 1).unwrap();
+        brokers.create_topic("t", 1, 1).unwrap();
         let cluster = Cluster {
             bootstrap_servers: brokers.bootstrap_servers(),
             prefix: "test".to_owned(),
-            partitions,
+            partitions: 1,
             security: BTreeMap::new(),
             transaction_timeout: LIMIT,
             session_timeout: LIMIT,
         };
         let producer = TransactionalProducer::new(&cluster.transactional_producer("id")).unwrap();
         producer.init(LIMIT).unwrap();
-        (brokers, producer)
-    }
-
-    fn record(partition: Partition) -> Outgoing<'static> {
-        Outgoing { topic: "t", partition: Some(partition), key: None, value: Some(b"value"), headers: &[] }
-    }
-
-    fn delivered(producer: &TransactionalProducer) {
-        let deadline = Instant::now() + LIMIT;
-        while producer.in_flight() > 0 && Instant::now() < deadline {
-            producer.poll(Duration::from_millis(10));
-        }
-        assert_eq!(producer.in_flight(), 0);
-    }
-
-    #[test]
-    fn other_things_are_done_while_the_broker_takes_its_time_to_commit() {
-        let (brokers, producer) = producer(1);
         let mut looked = 0;
         for _ in 0..3 {
             producer.begin().unwrap();
-            producer.send(&record(0)).unwrap();
-            delivered(&producer);
+            let record = Outgoing { topic: "t", partition: Some(0), key: None, value: Some(b"value"), headers: &[] };
+            producer.send(&record).unwrap();
+            let deadline = Instant::now() + LIMIT;
+            while producer.in_flight() > 0 && Instant::now() < deadline {
+                producer.poll(Duration::from_millis(10));
+            }
+            assert_eq!(producer.in_flight(), 0);
             brokers.broker_round_trip_time(1, Duration::from_millis(300)).unwrap();
             let mut meanwhile = || {
                 looked += 1;

@@ -5,6 +5,8 @@
 //!   partition is given back only after its last batch was committed or taken back; while the client is being closed, nobody
 //!   is left to answer, so the callback does;
 //! - the group's client reads nothing: then there is nothing that it could read from a wrong place;
+//! - offsets are sent under the generation of the last rebalance that the loop has taken, never under one that it has not
+//!   heard of;
 //! - no partition belongs to nobody for longer than a session.
 
 use std::time::Duration;
