@@ -30,8 +30,17 @@ fn count(counts: &mut Counts, fault: &str) {
 
 /// `kill -9` of each process in turn, also of the door.
 pub fn kills(scene: &Scene, most: usize, seed: u64) -> anyhow::Result<Counts> {
+    kill(scene, most, seed, 1_500)
+}
+
+/// The same, with time for work in between.
+pub fn kills_now_and_then(scene: &Scene, most: usize, seed: u64) -> anyhow::Result<Counts> {
+    kill(scene, most, seed, 20_000)
+}
+
+fn kill(scene: &Scene, most: usize, seed: u64, longest_ms: u64) -> anyhow::Result<Counts> {
     let mut counts = Counts::new();
-    for number in each(scene, most, seed, 1_500) {
+    for number in each(scene, most, seed, longest_ms) {
         let process = &scene.processes[number % scene.processes.len()];
         process.kill9()?;
         count(&mut counts, &format!("kill of {}", process.name()));

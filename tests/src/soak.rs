@@ -19,6 +19,8 @@ use crate::scene::{BY_ITSELF, Counts, Outcome, Scene};
 pub struct Soak {
     /// `kill -9` in all over the services; of the other faults a share of it.
     pub kills: usize,
+    /// How many events are to be replayed meanwhile.
+    pub events: usize,
     /// When to end in any case; none: when all is reached.
     pub limit: Option<Duration>,
     /// Where the lines are kept.
@@ -30,18 +32,28 @@ struct Kind {
     name: &'static str,
     faults: fn(&Scene, usize, u64) -> anyhow::Result<Counts>,
     per_hundred_kills: usize,
+    shape: Shape,
+}
+
+/// What is replayed.
+#[derive(Clone, Copy)]
+enum Shape {
+    /// The whole clickstream.
+    Plain,
+    /// That, and every other time the awkward one.
+    Both,
 }
 
 const KINDS: [Kind; 6] = [
-    Kind { name: "kills", faults: faults::kills, per_hundred_kills: 100 },
-    Kind { name: "zombies", faults: faults::zombies, per_hundred_kills: 10 },
-    Kind { name: "Redis faults", faults: faults::redis, per_hundred_kills: 5 },
-    Kind { name: "broker faults", faults: faults::broker, per_hundred_kills: 10 },
-    Kind { name: "network faults", faults: faults::network, per_hundred_kills: 5 },
-    Kind { name: "joins and leaves", faults: faults::joins_and_leaves, per_hundred_kills: 5 },
+    Kind { name: "kills", faults: faults::kills, per_hundred_kills: 100, shape: Shape::Both },
+    Kind { name: "zombies", faults: faults::zombies, per_hundred_kills: 10, shape: Shape::Both },
+    Kind { name: "Redis faults", faults: faults::redis, per_hundred_kills: 5, shape: Shape::Both },
+    Kind { name: "broker faults", faults: faults::broker, per_hundred_kills: 10, shape: Shape::Both },
+    Kind { name: "network faults", faults: faults::network, per_hundred_kills: 5, shape: Shape::Both },
+    Kind { name: "joins and leaves", faults: faults::joins_and_leaves, per_hundred_kills: 5, shape: Shape::Both },
 ];
-/// For each kill.
-const EVENTS: usize = 5_000;
+/// Goes on until there were enough events: with fewer kills, of which there were enough, a replay takes a third of the time.
+const REST: Kind = Kind { shape: Shape::Plain, faults: faults::kills_now_and_then, ..KINDS[0] };
 
 /// The sums of a log.
 #[derive(Debug, Default)]
@@ -83,8 +95,7 @@ impl Soak {
     fn next(&self, sums: &Sums) -> Option<&'static Kind> {
         let lacking = KINDS.iter().filter(|kind| sums.of(kind) < self.goal(kind));
         let part = |kind: &&Kind| 1_000 * sums.of(kind) / self.goal(kind).max(1);
-        // With all faults reached, kills go on until there were enough events.
-        lacking.min_by_key(part).or_else(|| KINDS.first().filter(|_| sums.events < EVENTS * self.kills))
+        lacking.min_by_key(part).or_else(|| Some(&REST).filter(|_| sums.events < self.events))
     }
 
     fn goal(&self, kind: &Kind) -> usize {
@@ -113,7 +124,7 @@ impl Soak {
         let mut text = format!(
             "| what | how many | goal |\n|---|---|---|\n| replays | {replays}, {:.1} h | |\n| events | {events} | {} |\n",
             seconds / 3_600.0,
-            EVENTS * self.kills
+            self.events
         );
         for kind in &KINDS {
             let _written = writeln!(text, "| {} | {} | {} |", kind.name, sums.of(kind), self.goal(kind));
@@ -131,11 +142,13 @@ impl Soak {
     }
 }
 
-/// One replay; every other one is of the awkward shape.
+/// One replay.
 fn part(number: usize, kind: &Kind) -> anyhow::Result<Outcome> {
     let folder = tempfile::tempdir()?;
-    let stream =
-        if number.is_multiple_of(2) { Stream::plain(folder.path(), 1)? } else { Stream::awkward(folder.path())? };
+    let stream = match kind.shape {
+        Shape::Both if !number.is_multiple_of(2) => Stream::awkward(folder.path())?,
+        Shape::Both | Shape::Plain => Stream::plain(folder.path(), 1)?,
+    };
     let seed = 1_000_000 * (number as u64 + 1);
     Scene::set()?.is_exact_under("soak", &stream, |scene| (kind.faults)(scene, usize::MAX, seed))
 }

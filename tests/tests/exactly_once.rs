@@ -75,8 +75,11 @@ fn with_a_network_that_is_cut_silent_and_slow_between_half_of_the_processes_and_
 #[ignore = "takes hours: make soak"]
 fn soak() {
     let number = |name: &str| std::env::var(name).ok().map(|value| value.parse::<u64>().unwrap());
+    let count = |name: &str| number(name).map(|count| usize::try_from(count).unwrap());
+    let kills = count("KILLS").unwrap_or(1_000);
     let soak = tests::soak::Soak {
-        kills: number("KILLS").map_or(1_000, |kills| usize::try_from(kills).unwrap()),
+        kills,
+        events: count("SOAK_EVENTS").unwrap_or(5_000 * kills),
         limit: number("SOAK_MINUTES").map(Duration::from_mins),
         log: std::env::var_os("SOAK_LOG").map_or_else(|| tests::root().join("target/soak.jsonl"), Into::into),
     };
