@@ -41,7 +41,7 @@ bench: ## How fast it is, beside plain Kafka clients; BENCH_FLAGS="--only s1 --r
 	$(CARGO) build --release -p vuelve
 	$(CARGO) bench -p vuelve-tests --bench pipeline --bench engine -- $(BENCH_FLAGS)
 
-soak: parts ## Faults until there were KILLS kills and the others in proportion; goes on where it ended (target/soak.jsonl); SOAK_MINUTES ends it
+soak: parts ## Faults until there were KILLS kills, the others in proportion, and 5,000 events a kill; goes on where it ended (target/soak.jsonl); SOAK_MINUTES ends it
 	$(CARGO) build -p vuelve
 	KILLS=$(or $(KILLS),1000) $(if $(SOAK_MINUTES),SOAK_MINUTES=$(SOAK_MINUTES)) \
 		$(CARGO) test -p vuelve-tests --test exactly_once -- --ignored --exact soak --nocapture

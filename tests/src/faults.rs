@@ -35,7 +35,7 @@ pub fn kills(scene: &Scene, most: usize, seed: u64) -> anyhow::Result<Counts> {
 
 /// The same, with time for work in between.
 pub fn kills_now_and_then(scene: &Scene, most: usize, seed: u64) -> anyhow::Result<Counts> {
-    kill(scene, most, seed, 20_000)
+    kill(scene, most, seed, 60_000)
 }
 
 fn kill(scene: &Scene, most: usize, seed: u64, longest_ms: u64) -> anyhow::Result<Counts> {

@@ -48,7 +48,7 @@ const KINDS: [Kind; 6] = [
     Kind { name: "kills", faults: faults::kills, per_hundred_kills: 100, shape: Shape::Both },
     Kind { name: "zombies", faults: faults::zombies, per_hundred_kills: 10, shape: Shape::Both },
     Kind { name: "Redis faults", faults: faults::redis, per_hundred_kills: 5, shape: Shape::Both },
-    Kind { name: "broker faults", faults: faults::broker, per_hundred_kills: 10, shape: Shape::Both },
+    Kind { name: "broker faults", faults: faults::broker, per_hundred_kills: 15, shape: Shape::Both },
     Kind { name: "network faults", faults: faults::network, per_hundred_kills: 5, shape: Shape::Both },
     Kind { name: "joins and leaves", faults: faults::joins_and_leaves, per_hundred_kills: 5, shape: Shape::Both },
 ];
