@@ -1,5 +1,5 @@
 //! The engine alone: a worker, a store in memory, and nothing between them. All that a live worker does but for the broker:
-//! records are decoded, states loaded, encoded and stored, outputs encoded.
+//! records are decoded, states loaded, encoded and stored, outputs encoded. The records are made before the clock starts.
 
 use std::time::{Duration, Instant};
 
@@ -29,30 +29,31 @@ const BEGIN_MS: i64 = 1_767_225_600_000;
 /// Creates a timer for each customer; then creates, cancels and fires in one mix; then fires all that is left.
 pub(crate) fn figures(customers: u32) -> anyhow::Result<Vec<Figure>> {
     let mut alone = Alone::new()?;
+    let mut records =
+        Records::of((0..customers).map(|customer| (customer, What::Viewed, due_order(customer))), &alone.schemas)?;
     let clock = Clock::start()?;
-    for first in (0..customers).step_by(BATCH as usize) {
-        for customer in first..customers.min(first + BATCH) {
-            alone.event(customer, What::Viewed, due_order(customer))?;
-        }
+    for _ in (0..customers).step_by(BATCH as usize) {
+        alone.take(&mut records)?;
         alone.run()?;
     }
     let created = clock.stop()?;
     ensure!(alone.fired == 0, "no score: {} fired before they were due", alone.fired);
 
     // A quarter of the customers: each comes again, later or to cancel, while as many others fall due.
-    let clock = Clock::start()?;
     let mixed = customers / 4;
-    let (mut cancelled, mut fired_in_mix) = (0, 0);
+    let cancels = |number: u32| number % 100 < CANCELS_PERCENT;
+    let cancelled = (0..mixed).filter(|number| cancels(*number)).count() as u64;
+    let events = (0..mixed).map(|number| {
+        let what = if cancels(number) { What::Ordered } else { What::Viewed };
+        // From the far end: those fall due last.
+        (customers - 1 - number, what, due_order(customers + number))
+    });
+    let mut records = Records::of(events, &alone.schemas)?;
+    let clock = Clock::start()?;
+    let mut fired_in_mix = 0;
     for first in (0..mixed).step_by(BATCH as usize) {
         let last = mixed.min(first + BATCH);
-        for number in first..last {
-            // From the far end: those fall due last.
-            let customer = customers - 1 - number;
-            let cancels = number % 100 < CANCELS_PERCENT;
-            cancelled += u64::from(cancels);
-            let what = if cancels { What::Ordered } else { What::Viewed };
-            alone.event(customer, what, due_order(customers + number))?;
-        }
+        alone.take(&mut records)?;
         fired_in_mix = u64::from(last);
         alone.advance(due_order(last) + WAIT_MS - 1);
         alone.run()?;
@@ -91,6 +92,36 @@ impl Clock {
 
     fn stop(self) -> anyhow::Result<Duration> {
         Ok(Usage::of(std::process::id())?.cpu.saturating_sub(self.0))
+    }
+}
+
+/// Records that are there before the clock starts.
+struct Records {
+    values: Vec<u8>,
+    /// Of each its customer, its time, and where its value ends.
+    ends: Vec<(String, i64, usize)>,
+    taken: usize,
+}
+
+impl Records {
+    fn of(events: impl Iterator<Item = (u32, What, i64)>, schemas: &Schemas) -> anyhow::Result<Self> {
+        let mut records = Self { values: Vec::new(), ends: Vec::new(), taken: 0 };
+        for (customer, what, at_ms) in events {
+            let event = Event { number: 0, customer, what, product: 0, at_ms, partition: None };
+            schemas.encode(EVENTS, &event.record(true), &mut records.values)?;
+            records.ends.push((event.customer_id(), at_ms, records.values.len()));
+        }
+        Ok(records)
+    }
+
+    fn next_batch(&mut self) -> impl Iterator<Item = (&str, i64, &[u8])> {
+        let first = self.taken;
+        self.taken = self.ends.len().min(first + BATCH as usize);
+        (first..self.taken).map(|index| {
+            let begin = index.checked_sub(1).map_or(0, |before| self.ends[before].2);
+            let (customer_id, at_ms, end) = &self.ends[index];
+            (customer_id.as_str(), *at_ms, &self.values[begin..*end])
+        })
     }
 }
 
@@ -133,23 +164,22 @@ impl Alone {
         Ok(alone)
     }
 
-    fn event(&mut self, customer: u32, what: What, at_ms: i64) -> anyhow::Result<()> {
-        let event = Event { number: 0, customer, what, product: 0, at_ms, partition: None };
-        self.value.clear();
-        self.schemas.encode(EVENTS, &event.record(true), &mut self.value)?;
-        let key = event.customer_id();
-        let taken = self.worker.record(&RecordRef {
-            input: 0,
-            partition: 0,
-            offset: self.next_offset,
-            timestamp: Timestamp::from_millis(at_ms),
-            key: Some(key.as_bytes()),
-            value: Some(&self.value),
-            traceparent: None,
-            headers: None,
-        });
-        ensure!(taken, "the worker does not take a record");
-        self.next_offset += 1;
+    /// The next batch of records.
+    fn take(&mut self, records: &mut Records) -> anyhow::Result<()> {
+        for (customer_id, at_ms, value) in records.next_batch() {
+            let taken = self.worker.record(&RecordRef {
+                input: 0,
+                partition: 0,
+                offset: self.next_offset,
+                timestamp: Timestamp::from_millis(at_ms),
+                key: Some(customer_id.as_bytes()),
+                value: Some(value),
+                traceparent: None,
+                headers: None,
+            });
+            ensure!(taken, "the worker does not take a record");
+            self.next_offset += 1;
+        }
         Ok(())
     }
 
