@@ -113,12 +113,34 @@ fn fail_over(redis: &Redis) -> anyhow::Result<()> {
     Ok(())
 }
 
+const BROKER_FAULTS: [&str; 3] = ["killed", "standing still", "without room"];
+
 /// A broker that is killed, stands still, or has no room left on its disk.
 pub fn broker(scene: &Scene, most: usize, seed: u64) -> anyhow::Result<Counts> {
+    fail_broker(scene, most, seed, 6_000, &BROKER_FAULTS)
+}
+
+/// A broker that is killed, with time for it and all its clients to come back in between.
+pub fn broker_kills(scene: &Scene, most: usize, seed: u64) -> anyhow::Result<Counts> {
+    fail_broker(scene, most, seed, 20_000, &BROKER_FAULTS[..1])
+}
+
+/// The other faults of a broker, with such time in between.
+pub fn other_broker_faults(scene: &Scene, most: usize, seed: u64) -> anyhow::Result<Counts> {
+    fail_broker(scene, most, seed, 20_000, &BROKER_FAULTS[1..])
+}
+
+fn fail_broker(
+    scene: &Scene,
+    most: usize,
+    seed: u64,
+    longest_ms: u64,
+    faults: &[&'static str],
+) -> anyhow::Result<Counts> {
     let kafka = &scene.installation.kafka;
     let mut counts = Counts::new();
-    for number in each(scene, most, seed, 6_000) {
-        let fault = ["killed", "standing still", "without room"][number % 3];
+    for number in each(scene, most, seed, longest_ms) {
+        let fault = faults[number % faults.len()];
         match fault {
             "killed" => kafka.kill9()?,
             "standing still" => {

@@ -44,11 +44,12 @@ enum Shape {
     Both,
 }
 
-const KINDS: [Kind; 6] = [
+const KINDS: [Kind; 7] = [
     Kind { name: "kills", faults: faults::kills, per_hundred_kills: 100, shape: Shape::Both },
     Kind { name: "zombies", faults: faults::zombies, per_hundred_kills: 10, shape: Shape::Both },
     Kind { name: "Redis faults", faults: faults::redis, per_hundred_kills: 5, shape: Shape::Both },
-    Kind { name: "broker faults", faults: faults::broker, per_hundred_kills: 15, shape: Shape::Both },
+    Kind { name: "broker kills", faults: faults::broker_kills, per_hundred_kills: 5, shape: Shape::Both },
+    Kind { name: "other broker faults", faults: faults::other_broker_faults, per_hundred_kills: 3, shape: Shape::Both },
     Kind { name: "network faults", faults: faults::network, per_hundred_kills: 5, shape: Shape::Both },
     Kind { name: "joins and leaves", faults: faults::joins_and_leaves, per_hundred_kills: 5, shape: Shape::Both },
 ];
