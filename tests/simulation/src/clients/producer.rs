@@ -1,24 +1,29 @@
 //! A transactional producer: batches are numbered, so that one that is sent twice is stored once; the end of a transaction
 //! is a message of its own, which may come late.
 
+mod ending;
+mod record;
+mod sending;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use bytes::Bytes;
 use devbroker::core::ErrorCode;
 use devbroker::core::groups::{CommitCheck, CommittedOffset};
-use devbroker::core::records::{BatchBuilder, ProducerStamp};
+use devbroker::core::records::BatchBuilder;
 use devbroker::core::topics::TopicPartition;
 use devbroker::core::transactions::ProducerIdentity;
-use domain::Timestamp;
 use kafka::port::{ClientError, Deliveries, ErrorKind, Outgoing, Producer};
-use stream::{Due, Key, Lane, Partition, StateChange};
+use stream::{Partition, StateChange};
 
 use super::{Handle, micros};
 use crate::broken::Broken;
 use crate::plan::{Coordinator, Point};
-use crate::world::{MS, Micros, SECOND, World};
+use crate::world::MS;
+use ending::Ending;
+use record::change_of;
+pub(crate) use record::{due_of, partition_of};
 
 /// A request is given up after so long, and sent again.
 const REQUEST: Duration = Duration::from_secs(1);
@@ -59,20 +64,6 @@ struct Waiting {
     batch: BatchBuilder,
     records: usize,
     sent_before: bool,
-}
-
-/// The end of a transaction is not repeated any more.
-const LAST_TRY: u32 = 1_000;
-
-/// When the answer is there, and what it is.
-type Answer = Arc<Mutex<Option<(Micros, Result<(), ErrorCode>)>>>;
-
-/// A request to end a transaction that is under way.
-#[derive(Clone)]
-struct Ending {
-    commit: bool,
-    answer: Answer,
-    sent_at: Micros,
 }
 
 impl<'y> TransactionalProducer<'y> {
@@ -144,260 +135,12 @@ impl<'y> TransactionalProducer<'y> {
         }
     }
 
-    /// The client's own thread sends what waits, partition by partition, in any order.
-    fn transmit(&self) {
-        let Ok(identity) = self.check() else {
-            self.give_up_queue("the transaction has failed");
-            return;
-        };
-        let mut places: Vec<TopicPartition> = self.state().queue.keys().cloned().collect();
-        self.handle.world().chance.shuffle(&mut places);
-        for at in places {
-            if !self.state().joined.contains(&at) {
-                let (id, place) = (Arc::clone(&self.id), at.clone());
-                let added = self.handle.coordinated(Coordinator::Transactions, REQUEST, move |world| {
-                    let now_ms = world.now_ms();
-                    world.core.add_partitions_to_transaction(&id, identity, &[place], now_ms).remove(0)
-                });
-                match added {
-                    Ok(Ok(())) => {
-                        let mut state = self.state();
-                        state.joined.insert(at.clone());
-                        state.takes_part = true;
-                    }
-                    // Unknown, or busy with the markers of the transaction before: again, later.
-                    Err(_) => {
-                        self.state().takes_part = true;
-                        continue;
-                    }
-                    Ok(Err(error)) => {
-                        if !self.judge(error).is_retriable() {
-                            return self.give_up_queue("the transaction has failed");
-                        }
-                        self.handle.sleep(5 * MS);
-                        continue;
-                    }
-                }
-            }
-            self.produce(&at, identity);
-        }
-    }
-
-    fn produce(&self, at: &TopicPartition, identity: ProducerIdentity) {
-        let (bytes, records, again, sequence) = {
-            let mut state = self.state();
-            let sequence = state.sequences.get(at).copied().unwrap_or(0);
-            let Some(waiting) = state.queue.get_mut(at) else { return };
-            let stamp = ProducerStamp { id: identity.id, epoch: identity.epoch, sequence, transactional: true };
-            let again = std::mem::replace(&mut waiting.sent_before, true);
-            (waiting.batch.build(Some(stamp)), waiting.records, again, sequence)
-        };
-        let place = at.clone();
-        let answer = self.handle.request(REQUEST, move |world| {
-            if !again && world.refuses() {
-                return Err(ErrorCode::InvalidTxnState);
-            }
-            world.arrives_again(&place, &bytes);
-            world.store_batch(&place, &bytes)
-        });
-        match answer {
-            Ok(Ok(last)) => {
-                let mut state = self.state();
-                state.queue.remove(at);
-                state.sequences.insert(at.clone(), sequence + records as i32);
-                drop(state);
-                // Of a repeat the broker says that it has it, and the client does not say where.
-                self.deliveries().written(&at.topic, at.partition, if again { -1 } else { last });
-            }
-            Err(_) => {}
-            Ok(Err(error)) => {
-                self.judge(error);
-                self.give_up_queue(&format!("{error:?}"));
-            }
-        }
-    }
-
-    /// What an engine does that writes the store before it commits: as soon as it knows where its header is.
-    fn write_the_store(&self) {
-        for _ in 0..20 {
-            if self.state().queue.is_empty() {
-                break;
-            }
-            self.transmit();
-        }
-        let service = if self.id.contains(".journeys.") { "journeys" } else { "messaging" };
-        let changes = std::mem::take(&mut self.state().changes);
-        let mut headers = BTreeMap::new();
-        for (topic, last) in &self.deliveries().last {
-            if topic.ends_with(".changelog.v1") {
-                headers.extend(last.iter().map(|(partition, offset)| (*partition, *offset)));
-            }
-        }
-        let mut world = self.handle.world();
-        for (partition, header) in headers.into_iter().filter(|(_, offset)| *offset >= 0) {
-            let changes = changes.get(&partition).map(Vec::as_slice).unwrap_or_default();
-            world.redis.entry(service).or_default().write_unfenced(partition, header, changes);
-        }
-    }
-
-    fn give_up_queue(&self, why: &str) {
-        let given_up: Vec<TopicPartition> = {
-            let mut state = self.state();
-            state.purged |= !state.queue.is_empty();
-            std::mem::take(&mut state.queue).into_keys().collect()
-        };
-        if let Some(at) = given_up.first() {
-            let error = transaction(why, self.state().fatal.is_some(), true, false);
-            self.deliveries().failure.get_or_insert_with(|| (error, at.topic.to_string(), at.partition));
-        }
-    }
-
-    /// Ends the transaction; called again it goes on with the same request.
-    fn end(&self, commit: bool, timeout: Duration) -> Result<(), ClientError> {
-        let identity = {
-            let state = self.state();
-            match (&state.fatal, state.identity) {
-                (None, Some(identity)) => identity,
-                _ => return Err(transaction("fenced", true, false, false)),
-            }
-        };
-        if !self.state().takes_part {
-            return Ok(());
-        }
-        let now = self.handle.world().now;
-        let deadline = now + micros(timeout);
-        loop {
-            let under_way = self.state().ending.clone().filter(|ending| ending.commit == commit);
-            let ending = match under_way {
-                Some(ending) => ending,
-                None => self.send_end(identity, commit),
-            };
-            if self.handle.is_broken(Broken::AcknowledgesEarly) && commit {
-                self.state().ending = None;
-                return Ok(());
-            }
-            let answered = *ending.answer.lock().unwrap_or_else(PoisonError::into_inner);
-            let now = self.handle.world().now;
-            match answered {
-                Some((at, answer)) if at <= now => {
-                    self.state().ending = None;
-                    match answer {
-                        Ok(()) => return Ok(()),
-                        Err(ErrorCode::ConcurrentTransactions) => {}
-                        Err(error) => return Err(self.judge(error)),
-                    }
-                }
-                // The request or its answer was lost: the client sends it once more.
-                None if now > ending.sent_at + 20 * SECOND => self.state().ending = None,
-                _ => {}
-            }
-            if now >= deadline {
-                return Err(transaction("the end of the transaction was not answered yet", false, false, true));
-            }
-            self.handle.sleep(5 * MS);
-        }
-    }
-
-    /// The end of the transaction leaves. What strikes the process now strikes the network, too.
-    fn send_end(&self, identity: ProducerIdentity, commit: bool) -> Ending {
-        let struck = self.handle.world().comes_to(self.handle.process, Point::EndSent);
-        let ending = self.handle.world().send_end(&self.id, identity, commit, struck);
-        self.state().ending = Some(ending.clone());
-        if struck {
-            self.handle.sleep(1);
-        }
-        ending
-    }
-
     fn ended(&self) {
         let mut state = self.state();
         state.joined.clear();
         state.takes_part = false;
         state.failed = None;
         state.changes.clear();
-    }
-}
-
-impl World {
-    /// A batch arrives at the broker. Gives the offset of its last record.
-    fn store_batch(&mut self, at: &TopicPartition, bytes: &Bytes) -> Result<i64, ErrorCode> {
-        let now_ms = self.now_ms();
-        let appended = self.core.produce(at, bytes, now_ms).map_err(|refusal| refusal.code)?;
-        let records = devbroker::core::batch::read_header(bytes).map_or(1, |header| i64::from(header.record_count));
-        Ok(appended.base_offset + records - 1)
-    }
-
-    /// The end of a transaction is on its way: it arrives, late or never, whatever becomes of who sent it.
-    fn send_end(&mut self, id: &Arc<str>, identity: ProducerIdentity, commit: bool, held_back: bool) -> Ending {
-        let answer: Answer = Arc::default();
-        let ending = Ending { commit, answer: Arc::clone(&answer), sent_at: self.now };
-        let late = self.network.late_end_ppm;
-        let there = if held_back || self.chance.parts_per_million(late) {
-            self.chance.between(SECOND, 12 * SECOND)
-        } else if self.loses() {
-            // librdkafka sends it again over the next connection.
-            SECOND
-        } else {
-            self.latency()
-        };
-        let (sent, answered) = (Arc::clone(id), Arc::clone(&answer));
-        self.after(there, move |world| world.arrive_end(sent, identity, commit, answered, 0));
-        if self.broken == Some(Broken::RepeatsTheEnd) && self.is_doubled() {
-            let (sent, later) = (Arc::clone(id), there + 100 * MS);
-            self.after(later, move |world| world.arrive_end(sent, identity, commit, Answer::default(), 0));
-        }
-        if self.is_doubled() {
-            // It comes before anything that is sent once the first was answered, and nobody listens to what it is answered.
-            let id = Arc::clone(id);
-            self.after(there + 1, move |world| world.arrive_end(id, identity, commit, Answer::default(), LAST_TRY));
-        }
-        ending
-    }
-
-    /// A request arrives twice.
-    fn is_doubled(&mut self) -> bool {
-        let parts = self.network.twice_ppm;
-        self.chance.parts_per_million(parts)
-    }
-
-    /// The broker refuses a request of a transaction.
-    fn refuses(&mut self) -> bool {
-        let parts = self.network.refused_ppm;
-        self.chance.parts_per_million(parts)
-    }
-
-    /// A batch that its sender took for lost, and has sent again since, comes after all: perhaps when its transaction is over.
-    fn arrives_again(&mut self, at: &TopicPartition, bytes: &Bytes) {
-        if self.is_doubled() {
-            let (at, bytes) = (at.clone(), bytes.clone());
-            let late = *self.chance.clone().one_of(&[2 * MS, 100 * MS, 3 * SECOND]);
-            let late = self.chance.between(1, late);
-            self.after(late, move |world| {
-                let stored = world.store_batch(&at, &bytes);
-                world.tell(|| format!("a batch of {} {} arrives again: {stored:?}", at.topic, at.partition));
-            });
-        }
-    }
-
-    fn arrive_end(&mut self, id: Arc<str>, identity: ProducerIdentity, commit: bool, answer: Answer, tries: u32) {
-        if !self.broker_answers() || !self.coordinates(Coordinator::Transactions) {
-            if tries == LAST_TRY {
-                return;
-            }
-            let wait = self.broker_away_until.saturating_sub(self.now) + 50 * MS;
-            self.after(wait, move |world| world.arrive_end(id, identity, commit, answer, tries + 1));
-            return;
-        }
-        let now_ms = self.now_ms();
-        let result = self.core.end_transaction(&id, identity, commit, now_ms);
-        self.deliver();
-        self.tell(|| format!("{id} ends its transaction ({}): {result:?}", if commit { "commit" } else { "abort" }));
-        if result == Err(ErrorCode::ConcurrentTransactions) && tries < LAST_TRY {
-            self.after(20 * MS, move |world| world.arrive_end(id, identity, commit, answer, tries + 1));
-            return;
-        }
-        let back = if self.loses() { 2 * SECOND } else { self.latency() };
-        answer.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert((self.now + back, result));
     }
 }
 
@@ -557,32 +300,4 @@ fn transaction(why: &str, fatal: bool, requires_abort: bool, retriable: bool) ->
         passing: true,
         kind: ErrorKind::Transaction { fatal, requires_abort, retriable },
     }
-}
-
-fn change_of(record: &Outgoing<'_>) -> Option<StateChange> {
-    let key = std::str::from_utf8(record.key?).ok().filter(|key| *key != "\0")?;
-    let due = record.headers.iter().find(|(name, _)| *name == "vuelve-due").map(|(_, value)| due_of(value));
-    Some(StateChange {
-        key: Key::from(key),
-        value: record.value.map(Bytes::copy_from_slice),
-        due: due.unwrap_or_default(),
-    })
-}
-
-/// What a changelog record's header says its key waits for.
-pub(crate) fn due_of(bytes: &[u8]) -> Due {
-    let lane = |lane: Lane| {
-        let bytes = bytes.get(lane as usize * 8..lane as usize * 8 + 8)?;
-        let millis = i64::from_be_bytes(bytes.try_into().ok()?);
-        (millis != i64::MIN).then(|| Timestamp::from_millis(millis))
-    };
-    Due { timer: lane(Lane::Timer), ready: lane(Lane::Ready), claimed: lane(Lane::Claimed), held: lane(Lane::Held) }
-}
-
-/// Any function of the key will do, as long as everybody has the same.
-pub(crate) fn partition_of(key: &[u8], partitions: i32) -> Partition {
-    let hash = key
-        .iter()
-        .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3));
-    ((hash >> 16) & 0x7fff_ffff) as i32 % partitions.max(1)
 }

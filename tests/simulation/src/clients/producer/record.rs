@@ -1,0 +1,35 @@
+//! What the simulation reads out of a record on its way.
+
+use bytes::Bytes;
+use domain::Timestamp;
+use kafka::port::Outgoing;
+use stream::{Due, Key, Lane, Partition, StateChange};
+
+/// The change to the state that a changelog record tells of.
+pub(super) fn change_of(record: &Outgoing<'_>) -> Option<StateChange> {
+    let key = std::str::from_utf8(record.key?).ok().filter(|key| *key != "\0")?;
+    let due = record.headers.iter().find(|(name, _)| *name == "vuelve-due").map(|(_, value)| due_of(value));
+    Some(StateChange {
+        key: Key::from(key),
+        value: record.value.map(Bytes::copy_from_slice),
+        due: due.unwrap_or_default(),
+    })
+}
+
+/// What a changelog record's header says its key waits for.
+pub(crate) fn due_of(bytes: &[u8]) -> Due {
+    let lane = |lane: Lane| {
+        let bytes = bytes.get(lane as usize * 8..lane as usize * 8 + 8)?;
+        let millis = i64::from_be_bytes(bytes.try_into().ok()?);
+        (millis != i64::MIN).then(|| Timestamp::from_millis(millis))
+    };
+    Due { timer: lane(Lane::Timer), ready: lane(Lane::Ready), claimed: lane(Lane::Claimed), held: lane(Lane::Held) }
+}
+
+/// Any function of the key will do, as long as everybody has the same.
+pub(crate) fn partition_of(key: &[u8], partitions: i32) -> Partition {
+    let hash = key
+        .iter()
+        .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3));
+    ((hash >> 16) & 0x7fff_ffff) as i32 % partitions.max(1)
+}
