@@ -38,7 +38,7 @@ impl Clients for Librdkafka {
     type Producer = TransactionalProducer;
 
     fn member(&self, group_id: &str, slot_id: &str, primary: &str) -> Result<GroupMember, KafkaFailure> {
-        GroupMember::new(&self.cluster.group_consumer(group_id, slot_id), primary)
+        GroupMember::new(&self.cluster.group_consumer(group_id, slot_id), group_id, slot_id, primary)
     }
 
     fn reader(&self, client_id: &str, reading: Reading) -> Result<LogReader, KafkaFailure> {

@@ -94,6 +94,9 @@ pub trait Member {
     fn answer(&self, assigned: bool) -> Result<(), ClientError>;
     /// What fences offsets: the generation of the last rebalance that [`next`](Self::next) told of; none before the first.
     fn metadata(&self) -> Option<Self::Metadata>;
+    /// Asks under which id the group knows the slot at present: another one each time that it is joined anew. None where it
+    /// knows none; waits up to `timeout`.
+    fn known_as(&self, timeout: Duration) -> Result<Option<String>, ClientError>;
     /// Asks for the group's stable offset of a partition; waits up to `timeout`.
     fn committed(&self, topic: &str, partition: Partition, timeout: Duration) -> Result<Option<i64>, ClientError>;
     /// From now on it answers rebalances by itself.

@@ -7,6 +7,10 @@ pub enum Broken {
     RepeatsTheEnd,
     /// Offsets are sent without saying who commits them.
     SkipsTheFence,
+    /// At each commit the client is asked which generation it is in, also if the loop has not heard of that one.
+    AsksForGenerationAfresh,
+    /// What the client does not tell of has not happened: a member that was thrown out and is one again goes on as it was.
+    TakesSilenceForStaying,
     /// A commit is taken for done before the broker has answered.
     AcknowledgesEarly,
     /// After an abort the reader goes on where it was.
@@ -33,9 +37,11 @@ pub enum Broken {
 
 impl Broken {
     /// All of them.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 15] = [
         Self::RepeatsTheEnd,
         Self::SkipsTheFence,
+        Self::AsksForGenerationAfresh,
+        Self::TakesSilenceForStaying,
         Self::AcknowledgesEarly,
         Self::ForgetsToRewind,
         Self::WritesTheStoreFirst,

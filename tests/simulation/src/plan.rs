@@ -45,9 +45,13 @@ pub enum Point {
     Rebuilds,
     /// A view is being rebuilt.
     Filling,
+    /// Its client has heard that the group rebalances, and is about to join again.
+    Rejoins,
+    /// It is about to answer what the group asked.
+    Answers,
 }
 
-const POINTS: [Point; 8] = [
+const POINTS: [Point; 10] = [
     Point::Begins,
     Point::Offsets,
     Point::Ends,
@@ -56,6 +60,21 @@ const POINTS: [Point; 8] = [
     Point::Applied,
     Point::Rebuilds,
     Point::Filling,
+    Point::Rejoins,
+    Point::Answers,
+];
+
+/// Where it matters most that a process stands still for longer than its session: it goes on in a group that has done without
+/// it, with a view, or a membership, that is another's by now. As often as each of them needs to be met.
+const OVERTAKEN_AT: [Point; 8] = [
+    Point::Rebuilds,
+    Point::Rebuilds,
+    Point::Rebuilds,
+    Point::Filling,
+    Point::Rejoins,
+    Point::Rejoins,
+    Point::Answers,
+    Point::Answers,
 ];
 
 /// What happens to a process at a point.
@@ -168,6 +187,9 @@ pub struct Plan {
     pub faults: Vec<(Micros, Fault)>,
 }
 
+/// A process is missed by nobody if it is back after so long.
+const BACK_SOON: Micros = 100 * MS;
+
 /// The services, in the order of their numbers in a fault.
 pub const SERVICES: [&str; 2] = ["journeys", "messaging"];
 
@@ -178,14 +200,14 @@ impl Plan {
             lost_ppm: *chance.one_of(&[0, 0, 1_000, 10_000]),
             slow_ppm: *chance.one_of(&[0, 2_000, 20_000]),
             slowest: *chance.one_of(&[300 * MS, 2 * SECOND, 7 * SECOND]),
-            marker_delay_ms: *chance.one_of(&[0, 5, 100, 900]),
+            marker_delay_ms: *chance.one_of(&[0, 5, 100, 900, 900]),
             store_ppm: *chance.one_of(&[0, 0, 3_000, 20_000]),
             twice_ppm: *chance.one_of(&[0, 20_000, 100_000]),
             late_end_ppm: *chance.one_of(&[0, 0, 5_000, 40_000]),
             refused_ppm: *chance.one_of(&[0, 0, 2_000, 20_000]),
         };
         let compacts = chance.below(2) == 0;
-        let count = chance.below(16);
+        let count = chance.below(20);
         let mut faults: Vec<(Micros, Fault)> =
             (0..count).map(|_| (chance.between(SECOND / 2, lasts), Fault::draw(chance, processes, compacts))).collect();
         faults.sort_by_key(|(at, _)| *at);
@@ -216,7 +238,11 @@ impl Fault {
             // A copy from before customers were forgotten, of which the changelog does not tell any more.
             return Self::StoreRolledBack { service, copied_before: chance.between(6 * SECOND, 24 * SECOND) };
         }
-        match chance.below(26) {
+        match chance.below(38) {
+            26..=37 => {
+                let lasts = chance.between(4 * SECOND, 10 * SECOND);
+                Self::Strike { process, point: *chance.one_of(&OVERTAKEN_AT), blow: Blow::Freeze(lasts) }
+            }
             16..=23 => {
                 let lasts = chance.between(2 * SECOND, 12 * SECOND);
                 let blow = if chance.below(2) == 0 { Blow::Kill(lasts) } else { Blow::Freeze(lasts) };
@@ -268,11 +294,7 @@ impl Fault {
             Self::Freeze { process, lasts } => world.machines[process].paused_until = now + lasts,
             Self::Strike { process, point, blow } => {
                 world.machines[process].armed = Some((point, blow));
-                if matches!(point, Point::Rebuilds | Point::Filling) {
-                    // So that it comes to that.
-                    let service = usize::from(world.machines[process].name.starts_with(SERVICES[1]));
-                    world.store(service).empty();
-                }
+                world.leads_to(process, point);
             }
             Self::CoordinatorMoves { coordinator, lasts } => world.moves(coordinator, lasts),
             Self::BrokerAway { lasts } => world.broker_away_until = now + lasts,
@@ -286,6 +308,22 @@ impl Fault {
 }
 
 impl World {
+    /// Sees to it that a process comes to a point to which its work alone seldom leads.
+    fn leads_to(&mut self, process: usize, point: Point) {
+        let service = |name: &str| usize::from(name.starts_with(SERVICES[1]));
+        let own = service(&self.machines[process].name);
+        match point {
+            Point::Rebuilds | Point::Filling => self.store(own).empty(),
+            Point::Rejoins | Point::Answers => {
+                // Whoever comes back joins anew, and the group assigns everything anew.
+                let mut others = self.machines.iter().enumerate();
+                let other = others.find(|(id, machine)| *id != process && service(&machine.name) == own);
+                self.directives.extend(other.map(|(id, _)| Directive::Kill(id, BACK_SOON)));
+            }
+            _ => {}
+        }
+    }
+
     fn store(&mut self, service: usize) -> &mut crate::redis::Redis {
         self.redis.entry(SERVICES[service]).or_default()
     }

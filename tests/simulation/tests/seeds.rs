@@ -46,15 +46,17 @@ fn a_seed_gives_the_same_run_again() {
 }
 
 /// Each with the number of seeds within which it has to be found.
-const FOUND_WITHIN: [(Broken, u64); 13] = [
+const FOUND_WITHIN: [(Broken, u64); 15] = [
     (Broken::RepeatsTheEnd, 200),
     (Broken::SkipsTheFence, 200),
+    (Broken::AsksForGenerationAfresh, 150),
+    (Broken::TakesSilenceForStaying, 150),
     (Broken::AcknowledgesEarly, 100),
     (Broken::ForgetsToRewind, 10),
     (Broken::WritesTheStoreFirst, 10),
     (Broken::ForgetsTheHeader, 2),
     (Broken::TrustsTheStableOffset, 200),
-    (Broken::RebuildsBlindly, 1_000),
+    (Broken::RebuildsBlindly, 200),
     (Broken::ReusesAClaim, 30),
     (Broken::FiresAhead, 200),
     (Broken::FiresOutside, 10),

@@ -8,6 +8,7 @@ use std::time::Duration;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext, ConsumerGroupMetadata};
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
+use rdkafka::groups::GroupInfo;
 use rdkafka::topic_partition_list::TopicPartitionListElem;
 use rdkafka::types::RDKafkaRespErr;
 use rdkafka::{ClientConfig, ClientContext, Offset, TopicPartitionList};
@@ -18,18 +19,28 @@ use crate::clients::{create, log};
 use crate::port::{ClientError, Member, Rebalance};
 
 /// A member of a group, under a stable slot.
-pub struct GroupMember(BaseConsumer<Context>);
+pub struct GroupMember {
+    client: BaseConsumer<Context>,
+    group_id: String,
+    slot_id: String,
+}
 
 impl std::fmt::Debug for GroupMember {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_tuple("GroupMember").field(self.0.context()).finish()
+        f.debug_tuple("GroupMember").field(self.client.context()).finish()
     }
 }
 
 impl GroupMember {
-    pub(super) fn new(config: &ClientConfig, primary: &str) -> Result<Self, KafkaFailure> {
+    pub(super) fn new(
+        config: &ClientConfig,
+        group_id: &str,
+        slot_id: &str,
+        primary: &str,
+    ) -> Result<Self, KafkaFailure> {
         let context = Context { primary: primary.to_owned(), ..Context::default() };
-        Ok(Self(create(config, context, "the group's consumer")?))
+        let client = create(config, context, "the group's consumer")?;
+        Ok(Self { client, group_id: group_id.to_owned(), slot_id: slot_id.to_owned() })
     }
 }
 
@@ -37,36 +48,43 @@ impl Member for GroupMember {
     type Metadata = Arc<ConsumerGroupMetadata>;
 
     fn subscribe(&self, topics: &[&str]) -> Result<(), ClientError> {
-        Ok(self.0.subscribe(topics)?)
+        Ok(self.client.subscribe(topics)?)
     }
 
     fn poll(&self) -> Option<ClientError> {
-        self.0.poll(Duration::ZERO)?.err().map(ClientError::from)
+        self.client.poll(Duration::ZERO)?.err().map(ClientError::from)
     }
 
     fn is_fenced(&self) -> bool {
-        matches!(self.0.client().fatal_error(), Some((RDKafkaErrorCode::FencedInstanceId, _)))
+        matches!(self.client.client().fatal_error(), Some((RDKafkaErrorCode::FencedInstanceId, _)))
     }
 
     fn next(&self) -> Option<Rebalance> {
-        let mut told = self.0.context().told();
+        let mut told = self.client.context().told();
         let (rebalance, metadata) = told.waiting.pop_front()?;
         told.metadata = metadata;
         Some(rebalance)
     }
 
     fn answer(&self, assigned: bool) -> Result<(), ClientError> {
-        Ok(answer(&self.0, assigned)?)
+        Ok(answer(&self.client, assigned)?)
     }
 
     fn metadata(&self) -> Option<Arc<ConsumerGroupMetadata>> {
-        self.0.context().told().metadata.clone()
+        self.client.context().told().metadata.clone()
+    }
+
+    fn known_as(&self, timeout: Duration) -> Result<Option<String>, ClientError> {
+        let groups = self.client.fetch_group_list(Some(&self.group_id), timeout)?;
+        let mut members = groups.groups().iter().flat_map(GroupInfo::members);
+        // The client can't be asked: what it knows of itself is kept from us.
+        Ok(members.find(|member| member.client_id() == self.slot_id).map(|member| member.id().to_owned()))
     }
 
     fn committed(&self, topic: &str, partition: Partition, timeout: Duration) -> Result<Option<i64>, ClientError> {
         let mut list = TopicPartitionList::new();
         list.add_partition(topic, partition);
-        let list = self.0.committed_offsets(list, timeout)?;
+        let list = self.client.committed_offsets(list, timeout)?;
         let offset = list.elements().first().and_then(|element| match element.offset() {
             Offset::Offset(offset) => Some(offset),
             _ => None,
@@ -75,11 +93,11 @@ impl Member for GroupMember {
     }
 
     fn answer_alone(&self) {
-        self.0.context().closing.store(true, Ordering::SeqCst);
+        self.client.context().closing.store(true, Ordering::SeqCst);
     }
 
     fn leave(&self) {
-        self.0.unsubscribe();
+        self.client.unsubscribe();
     }
 }
 

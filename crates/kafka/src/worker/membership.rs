@@ -7,6 +7,7 @@
 //! - the group's client reads nothing: then there is nothing that it could read from a wrong place;
 //! - offsets are sent under the generation of the last rebalance that the loop has taken, never under one that it has not
 //!   heard of;
+//! - who was thrown out and is a member again has nothing left from before, whether or not the client tells of that;
 //! - no partition belongs to nobody for longer than a session.
 
 use std::time::Duration;
@@ -23,6 +24,8 @@ pub(super) struct Membership<M> {
     /// What it wants as well until it has settled: a topic of one partition, which weighs next to nothing in an assignment.
     besides: String,
     standing: Standing,
+    /// The id under which the group knew the slot at the last rebalance.
+    known_as: Option<String>,
 }
 
 /// How far its join has come.
@@ -50,6 +53,7 @@ impl<M: Member> Membership<M> {
             primary,
             besides: cluster.topic(BESIDES),
             standing: Standing::Joining,
+            known_as: None,
         })
     }
 
@@ -83,6 +87,25 @@ impl<M: Member> Membership<M> {
     /// The next rebalance that waits. It has to be answered.
     pub(super) fn next(&self) -> Option<Rebalance> {
         self.client.next()
+    }
+
+    /// Whether the client has told of all that became of its membership up to this rebalance. To be asked before each is
+    /// answered: until then the client joins no more, so that an id that is the same now was the same all the time.
+    ///
+    /// librdkafka says that partitions were lost where it notices at rest that it was thrown out. Where that happens while it
+    /// is about to join again, or waits for an answer, it joins under a new id with all that it had, and goes on as if it had
+    /// never been away; but meanwhile those partitions may have been another's, and may still be.
+    pub(super) fn heard_all(&mut self, event: &Rebalance) -> bool {
+        if matches!(event, Rebalance::Revoked { lost: true, .. }) {
+            self.known_as = None;
+            return true;
+        }
+        let known_as = self.client.known_as(ASKING).unwrap_or_else(|error| {
+            tracing::debug!(%error, "asking under which id the group knows the slot");
+            None
+        });
+        let before = std::mem::replace(&mut self.known_as, known_as);
+        before.is_some() && before == self.known_as
     }
 
     /// Answers that partitions were taken.
@@ -144,3 +167,5 @@ impl<M: Member> Membership<M> {
 
 /// Of the topics that every installation has, the one with a single partition that every service may read.
 const BESIDES: &str = "platform.definitions";
+/// How long the group is asked; who does not know takes over once more, which is cheap.
+const ASKING: Duration = Duration::from_secs(2);

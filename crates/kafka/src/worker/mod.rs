@@ -246,6 +246,9 @@ impl<'a, C: Clients, S: Service> Driver<'a, C, S> {
     }
 
     fn rebalance(&mut self, event: Rebalance) -> Result<(), KafkaFailure> {
+        let heard_all = self.group.heard_all(&event);
+        // Whether or not the reader could be told: the group is answered.
+        let forgotten = if heard_all { Ok(()) } else { self.begin_anew() };
         match event {
             Rebalance::Assigned(partitions) => {
                 self.group.taken()?;
@@ -265,19 +268,34 @@ impl<'a, C: Clients, S: Service> Driver<'a, C, S> {
                     tracing::info!(service = self.topology.service, ?partitions, lost, "giving partitions back");
                 }
                 if !lost
+                    && heard_all
                     && !partitions.is_empty()
                     && let Err(failure) = self.finish(&partitions)
                 {
                     tracing::warn!(error = %chain(&failure), "the last batch is given up; it will be done again");
                     self.start_over()?;
                 }
-                // Whether or not the reader could be told: the group is answered.
                 let given_up = self.give_up(&partitions);
                 self.group.given_back(lost)?;
                 given_up?;
             }
         }
-        Ok(())
+        forgotten
+    }
+
+    /// The group may have done without us: what was held may have been another's, so that it is taken over once more.
+    fn begin_anew(&mut self) -> Result<(), KafkaFailure> {
+        let held: Vec<Partition> = self.worker.owned().collect();
+        if held.is_empty() {
+            return Ok(());
+        }
+        tracing::warn!(service = self.topology.service, ?held, "the group may have done without us: taking over anew");
+        self.disturbed_at = Some(self.clients.monotonic());
+        let given_up = self.give_up(&held);
+        for partition in held {
+            self.worker.assigned(partition);
+        }
+        given_up
     }
 
     /// These partitions are not ours any more.
