@@ -11,6 +11,9 @@ use super::topics::TopicPartition;
 
 /// A producer that was idle for so long is forgotten by its partitions (Kafka's default).
 const PRODUCER_EXPIRY_MS: i64 = 86_400_000;
+/// A group that has neither members nor offsets is forgotten when it is looked at, each so often (Kafka's default). Sooner
+/// would not do: a group that begins its generations anew takes the word of a member of the one before for newer than its own.
+const GROUPS_EACH_MS: i64 = 600_000;
 /// Full or not: so long must lie between two rounds.
 const LEAST_INTERVAL_MS: i64 = 250;
 
@@ -19,6 +22,7 @@ const LEAST_INTERVAL_MS: i64 = 250;
 pub(super) struct Chores {
     left: VecDeque<TopicPartition>,
     last_round_ms: Option<i64>,
+    looked_at_groups_ms: Option<i64>,
     /// A producer was refused for want of memory.
     urgent: bool,
 }
@@ -60,7 +64,10 @@ impl Core {
 
     fn begin_round(&mut self, now_ms: i64) {
         self.chores.last_round_ms = Some(now_ms);
-        self.groups.retain(|_, group| !group.is_void());
+        if self.chores.looked_at_groups_ms.is_none_or(|last| now_ms - last >= GROUPS_EACH_MS) {
+            self.chores.looked_at_groups_ms = Some(now_ms);
+            self.groups.retain(|_, group| !group.is_void());
+        }
         let partitions = self.topics.iter().flat_map(|topic| {
             (0..topic.partitions.len()).map(|index| TopicPartition::new(topic.name.clone(), index as i32))
         });
