@@ -45,7 +45,7 @@ fn a_seed_gives_the_same_run_again() {
     }
 }
 
-/// Each with the number of seeds within which it has to be found.
+/// Each with the number of seeds within which it has to be found: several times the distance at which it is met on average.
 const FOUND_WITHIN: [(Broken, u64); 15] = [
     (Broken::RepeatsTheEnd, 200),
     (Broken::SkipsTheFence, 200),
