@@ -3,6 +3,7 @@
 use domain::{Currency, Timestamp};
 use links::{AddressHash, Secret};
 use schemas::{Contact, EventKind, StorefrontEvent};
+use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::call::{Call, Shared};
@@ -19,6 +20,29 @@ pub struct Source<'a> {
     pub shop: &'a str,
     /// The currency of amounts that name none.
     pub currency: Currency,
+    /// What may come with it.
+    pub scope: Scope,
+}
+
+/// What may come with a write key.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Scope {
+    /// Everything: the key is known to the shop's servers alone.
+    #[default]
+    Server,
+    /// What somebody does: track, page and screen, now. The key is in web pages for everybody to read, so it must not do for
+    /// saying who somebody is, or what happened long ago.
+    Browser,
+}
+
+impl Scope {
+    fn allows(self, kind: EventKind, historical: bool) -> bool {
+        match self {
+            Self::Server => true,
+            Self::Browser => matches!(kind, EventKind::Track | EventKind::Page | EventKind::Screen) && !historical,
+        }
+    }
 }
 
 /// What is known of a call beside its body.
@@ -60,6 +84,10 @@ pub fn map(call: &Call<'_>, index: usize, envelope: &Envelope<'_>) -> Result<Sto
     let sent_at = times.sent_at.or(call.shared.sent_at);
     let message_id = message_id(&mut item, json, times.original.is_some(), index, envelope);
     let mut parts = Parts::take(&mut item, kind, &call.shared);
+    let historical = parts.context.get("historical").and_then(json::boolean).unwrap_or_default();
+    if !envelope.source.scope.allows(kind, historical) {
+        return Err(Refusal::OutOfScope);
+    }
     let name = event_name(&mut item, kind, &mut parts.properties)?;
     let mut event = StorefrontEvent {
         message_id,
@@ -72,7 +100,7 @@ pub fn map(call: &Call<'_>, index: usize, envelope: &Envelope<'_>) -> Result<Sto
             .as_millis(),
         received_at: envelope.received_at.as_millis(),
         sent_at: sent_at.map(Timestamp::as_millis),
-        historical: parts.context.get("historical").and_then(json::boolean).unwrap_or_default(),
+        historical,
         consent_marketing: person::consent(&parts.context),
         traceparent: envelope.traceparent.map(str::to_owned),
         ..StorefrontEvent::default()

@@ -20,7 +20,7 @@ mod refusal;
 mod time;
 
 pub use call::{Call, CallKind, Unreadable, read_call};
-pub use event::{Envelope, Source, map};
+pub use event::{Envelope, Scope, Source, map};
 pub use json::mend_surrogates;
 pub use refusal::Refusal;
 

@@ -33,6 +33,11 @@ pub enum Refusal {
     /// An alias that does not say who it was or who it is now.
     #[error("the alias lacks `userId` (who it is now) or `previousId` (who it was)")]
     AliasOfNobody,
+    /// More than its write key may send.
+    #[error(
+        "the write key is a browser's, which may send track, page and screen only, and nothing historical; use a server's"
+    )]
+    OutOfScope,
     /// An id that can't be a key.
     #[error("`{field}` is longer than {MAX_ID_BYTES} bytes")]
     IdTooLong {
@@ -54,6 +59,7 @@ impl Refusal {
             Self::NameTooLong => "name_too_long",
             Self::NoId => "no_id",
             Self::AliasOfNobody => "alias_of_nobody",
+            Self::OutOfScope => "out_of_scope",
             Self::IdTooLong { .. } => "id_too_long",
         }
     }

@@ -5,6 +5,7 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
+use super::limits::Reached;
 use super::log::LogError;
 use crate::mapping::{MAX_CALL_BYTES, Unreadable};
 
@@ -33,6 +34,8 @@ pub(crate) enum Refused {
     Shed,
     #[error("too much waits to be stored; send this call again in a moment, and fewer of them")]
     Overloaded,
+    #[error("this write key may send {} events a {}; send this call again in {} s", .0.limit.0, .0.limit.1, .0.retry_after_seconds())]
+    Limited(Reached),
     #[error("the event log does not answer, so the events are not stored; send them again")]
     Unavailable,
     #[error("the events can't be stored")]
@@ -56,7 +59,7 @@ impl Refused {
             }
             Self::Slow => StatusCode::REQUEST_TIMEOUT,
             Self::WrongKey => StatusCode::UNAUTHORIZED,
-            Self::Overloaded => StatusCode::TOO_MANY_REQUESTS,
+            Self::Overloaded | Self::Limited(_) => StatusCode::TOO_MANY_REQUESTS,
             Self::Shed | Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
             Self::Unstorable | Self::Broken => StatusCode::INTERNAL_SERVER_ERROR,
             Self::NoSuchPath => StatusCode::NOT_FOUND,
@@ -75,6 +78,7 @@ impl Refused {
             Self::WrongKey => "wrong_write_key",
             Self::Shed => "overloaded",
             Self::Overloaded => "slow_down",
+            Self::Limited(_) => "rate_limited",
             Self::Unavailable => "unavailable",
             Self::Unstorable => "unstorable",
             Self::NoSuchPath => "no_such_path",
@@ -84,12 +88,19 @@ impl Refused {
     }
 
     /// When to come again, where that helps.
-    fn retry_after_seconds(&self) -> Option<u16> {
+    fn retry_after_seconds(&self) -> Option<u32> {
         match self {
             Self::Shed | Self::Overloaded => Some(1),
             Self::Unavailable => Some(2),
+            Self::Limited(reached) => Some(reached.retry_after_seconds()),
             _ => None,
         }
+    }
+}
+
+impl From<Reached> for Refused {
+    fn from(reached: Reached) -> Self {
+        Self::Limited(reached)
     }
 }
 

@@ -86,6 +86,11 @@ impl<L: EventLog> Door<L> {
         }
     }
 
+    /// The keys in force.
+    pub fn write_keys(&self) -> &WriteKeys {
+        &self.secrets.write_keys
+    }
+
     /// How many bodies of calls are being read.
     pub fn bodies_being_read(&self) -> usize {
         self.room.being_read()
@@ -134,11 +139,14 @@ impl<L: EventLog> Door<L> {
         let call = mapping::read_call(head.kind, &json)?;
         let in_body = || call.write_key.as_deref().and_then(|key| self.secrets.write_keys.find(key));
         let key = head.key.or_else(in_body).ok_or(Refused::WrongKey)?;
+        key.limits.admit(call.events.len(), self.host.elapsed()).inspect_err(|reached| {
+            self.metrics.limited(&key.id, call.events.len(), reached.limit.1);
+        })?;
         let span = send_span(RECEIVED, call.events.len());
         let trace = trace(&span);
         let envelope = Envelope {
             received_at,
-            source: Source { id: &key.id, shop: &key.shop, currency: key.currency },
+            source: Source { id: &key.id, shop: &key.shop, currency: key.currency, scope: key.scope },
             traceparent: Some(&trace.traceparent),
             address_secret: &self.secrets.addresses,
             random: self.host.random(),

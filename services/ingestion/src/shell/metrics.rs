@@ -14,6 +14,7 @@ pub(crate) struct Metrics {
     active: UpDownCounter<i64>,
     accepted: Counter<u64>,
     dead_lettered: Counter<u64>,
+    limited: Counter<u64>,
     append: Histogram<f64>,
 }
 
@@ -42,6 +43,11 @@ impl Metrics {
                 .u64_counter("vuelve.ingestion.events.dead_lettered")
                 .with_unit("{event}")
                 .with_description("Events of calls that were taken, put into the dead letters, by reason.")
+                .build(),
+            limited: meter
+                .u64_counter("vuelve.ingestion.events.limited")
+                .with_unit("{event}")
+                .with_description("Events that were told to come again, because their write key has a limit.")
                 .build(),
             append: meter
                 .f64_histogram("messaging.client.operation.duration")
@@ -80,6 +86,11 @@ impl Metrics {
         for reason in dead_lettered {
             self.dead_lettered.add(1, &[source.clone(), KeyValue::new("error.type", *reason)]);
         }
+    }
+
+    pub(crate) fn limited(&self, source: &str, events: usize, limit: &'static str) {
+        let labels = [KeyValue::new("vuelve.source", source.to_owned()), KeyValue::new("vuelve.limit", limit)];
+        self.limited.add(events as u64, &labels);
     }
 
     pub(crate) fn appended(&self, dataset: &'static str, error: Option<&'static str>, took: Duration) {

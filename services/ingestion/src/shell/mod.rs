@@ -10,6 +10,7 @@ mod dead_letter;
 mod door;
 mod host;
 mod http;
+mod limits;
 mod log;
 mod metrics;
 mod options;

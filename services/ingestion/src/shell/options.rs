@@ -1,7 +1,10 @@
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 
 use domain::{Currency, HumanDuration};
 use serde::Deserialize;
+
+use crate::mapping::Scope;
 
 /// The door's settings.
 #[derive(Clone, Debug, Deserialize)]
@@ -11,6 +14,8 @@ pub struct DoorOptions {
     pub listen: String,
     /// The write keys that storefronts use; at least one.
     pub write_keys: Vec<WriteKeyOptions>,
+    /// How often the files of the write keys are looked at (default `10s`).
+    pub keys_reload_interval: HumanDuration,
     /// How long a call waits for the broker before it is answered 503 (default `5s`).
     pub append_deadline: HumanDuration,
     /// How long a client may take to send its body (default `15s`).
@@ -53,12 +58,26 @@ pub struct WriteKeyOptions {
     /// The currency of amounts that name none (default `USD`).
     #[serde(default = "us_dollars")]
     pub currency: Currency,
-    /// A file that holds the key and nothing else.
+    /// A file that holds the key and nothing else; or several, each on a line of its own, which are all in force: so a new key
+    /// is put beside the old one, and the old one taken out once no storefront sends it any more. What the file holds is looked
+    /// at every `keys_reload_interval`.
     #[serde(default)]
     pub key_file: Option<PathBuf>,
-    /// An environment variable that holds the key.
+    /// An environment variable that holds the same.
     #[serde(default)]
     pub key_env: Option<String>,
+    /// What may be sent with it (default `server`).
+    #[serde(default)]
+    pub scope: Scope,
+    /// How many events a second may come with it, through each door; more are answered 429. Without it: any number.
+    #[serde(default)]
+    pub events_per_second: Option<NonZeroU32>,
+    /// How many events may come at once above that rate, after a rest (default 2500, or a second's worth if that is more).
+    #[serde(default)]
+    pub burst_events: Option<NonZeroU32>,
+    /// How many events a day may come with it, through each door. What is used of it comes back evenly over the day.
+    #[serde(default)]
+    pub events_per_day: Option<NonZeroU32>,
 }
 
 impl Default for DoorOptions {
@@ -66,6 +85,7 @@ impl Default for DoorOptions {
         Self {
             listen: "127.0.0.1:8080".to_owned(),
             write_keys: Vec::new(),
+            keys_reload_interval: HumanDuration::from_millis(10_000),
             append_deadline: HumanDuration::from_millis(5_000),
             body_timeout: HumanDuration::from_millis(15_000),
             max_calls: 256,

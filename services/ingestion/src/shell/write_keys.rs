@@ -1,7 +1,7 @@
 //! Write keys: which storefront a call comes from.
 //!
 //! Wanted properties: looking a key up takes the same time whatever it is; no key is shown anywhere; everything that is
-//! wrong with the configured keys is told at once.
+//! wrong with the configured keys is told at once; what is read anew takes the place of all that was, or of nothing.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -9,14 +9,17 @@ use std::fs::File;
 use std::io::{self, Read as _};
 
 use domain::Currency;
-use sha2::{Digest, Sha256};
+use parking_lot::RwLock;
+use sha2::{Digest as _, Sha256};
 use subtle::{Choice, ConditionallySelectable, ConstantTimeEq};
 
+use super::limits::{Limits, MIN_BURST_EVENTS};
 use super::options::WriteKeyOptions;
 use crate::ids::MAX_ID_BYTES;
+use crate::mapping::Scope;
 
 /// What a write key stands for.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub struct WriteKey {
     /// Its name in events and metrics.
     pub id: String,
@@ -24,12 +27,20 @@ pub struct WriteKey {
     pub shop: String,
     /// The currency of amounts that name none.
     pub currency: Currency,
+    /// What may come with it.
+    pub scope: Scope,
+    pub(crate) limits: Limits,
 }
 
 /// The keys in force, by their digests.
 pub struct WriteKeys {
-    keys: Vec<([u8; 32], WriteKey)>,
+    options: Vec<WriteKeyOptions>,
+    keys: Vec<WriteKey>,
+    /// Of each text that is in force the digest, and whose it is by its place among the keys.
+    digests: RwLock<Digests>,
 }
+
+type Digests = Vec<([u8; 32], u32)>;
 
 /// What is wrong with a configured write key.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -50,73 +61,127 @@ pub enum WriteKeyProblem {
 }
 
 impl WriteKeys {
-    /// Reads the keys from where the options say: the text itself, a file, or the environment (by `variable`).
+    /// Reads the keys from where the options say: a file, or the environment (by `variable`).
     pub fn load(
         options: &[WriteKeyOptions],
         variable: impl Fn(&str) -> Option<String>,
     ) -> Result<Self, Vec<WriteKeyProblem>> {
-        let mut keys = Vec::new();
         let mut problems = Vec::new();
-        let (mut ids, mut digests) = (HashSet::new(), HashSet::new());
+        let mut ids = HashSet::new();
         for (index, option) in options.iter().enumerate() {
-            let mut problem = |problem: &str| {
-                problems.push(WriteKeyProblem::Key { index, id: option.id.clone(), problem: problem.to_owned() });
-            };
+            let mut problem = |problem: &str| problems.push(problem_of(index, option, problem));
             if option.id.is_empty() || option.id.len() > 64 || !ids.insert(&option.id) {
                 problem("ids are 1 to 64 bytes long, each used once");
             }
             if option.shop.is_empty() || option.shop.len() > MAX_ID_BYTES {
                 problem("`shop` is missing or longer than 255 bytes");
             }
-            match text_of(option, &variable) {
-                Ok(key) => {
-                    let digest = digest(&key);
-                    if !digests.insert(digest) {
-                        problem("another entry has the same key, so their shops could not be told apart");
-                    }
-                    let key = WriteKey { id: option.id.clone(), shop: option.shop.clone(), currency: option.currency };
-                    keys.push((digest, key));
-                }
-                Err(error) => problem(&error),
+            if [option.burst_events, option.events_per_day].into_iter().flatten().any(|most| most < MIN_BURST_EVENTS) {
+                problem(
+                    "`burst_events` or `events_per_day` is less than one batch may have, 2500; such a batch could never come",
+                );
+            }
+            if option.burst_events.is_some() && option.events_per_second.is_none() {
+                problem("`burst_events` says how far `events_per_second` may be passed, which is not given");
             }
         }
         if options.is_empty() {
             problems.push(WriteKeyProblem::None);
         }
-        if problems.is_empty() { Ok(Self { keys }) } else { Err(problems) }
+        let digests = read(options, variable).unwrap_or_else(|found| {
+            problems.extend(found);
+            Vec::new()
+        });
+        if !problems.is_empty() {
+            return Err(problems);
+        }
+        let keys = options.iter().map(|option| WriteKey {
+            id: option.id.clone(),
+            shop: option.shop.clone(),
+            currency: option.currency,
+            scope: option.scope,
+            limits: Limits::of(option),
+        });
+        Ok(Self { keys: keys.collect(), options: options.to_vec(), digests: RwLock::new(digests) })
+    }
+
+    /// Reads the texts of the keys anew; returns whether they are others than before. Where something is wrong with one of
+    /// them, all stay as they were.
+    pub fn reload(&self, variable: impl Fn(&str) -> Option<String>) -> Result<bool, Vec<WriteKeyProblem>> {
+        let digests = read(&self.options, variable)?;
+        let others = *self.digests.read() != digests;
+        if others {
+            *self.digests.write() = digests;
+        }
+        Ok(others)
     }
 
     /// What a key stands for, in a time that does not depend on the key.
     pub fn find(&self, key: &str) -> Option<&WriteKey> {
         let wanted = digest(key);
         let mut found = u32::MAX;
-        for (index, (digest, _)) in self.keys.iter().enumerate() {
+        for (digest, index) in self.digests.read().iter() {
             let same: Choice = digest.ct_eq(&wanted);
-            found.conditional_assign(&(index as u32), same);
+            found.conditional_assign(index, same);
         }
-        self.keys.get(found as usize).map(|(_, key)| key)
+        self.keys.get(found as usize)
     }
 }
 
-const MAX_FILE_BYTES: u64 = 4 << 10;
+/// More than one text is in force while one takes the place of another.
+const MAX_TEXTS: usize = 16;
+const MAX_SOURCE_BYTES: u64 = 4 << 10;
 
-fn text_of(option: &WriteKeyOptions, variable: impl Fn(&str) -> Option<String>) -> Result<String, String> {
-    let text = match (&option.key_file, &option.key_env) {
-        // Of what is longer than any key no more is read than shows it.
+/// The digests of all texts that are in force.
+fn read(
+    options: &[WriteKeyOptions],
+    variable: impl Fn(&str) -> Option<String>,
+) -> Result<Digests, Vec<WriteKeyProblem>> {
+    let (mut digests, mut problems) = (Digests::new(), Vec::new());
+    for (index, option) in options.iter().enumerate() {
+        let texts = match texts_of(option, &variable) {
+            Ok(texts) => texts,
+            Err(error) => {
+                problems.push(problem_of(index, option, &error));
+                continue;
+            }
+        };
+        for text in texts {
+            let digest = digest(&text);
+            if digests.iter().any(|(known, whose)| *known == digest && *whose as usize != index) {
+                let problem = "another entry has the same key, so their shops could not be told apart";
+                problems.push(problem_of(index, option, problem));
+            }
+            digests.push((digest, index as u32));
+        }
+    }
+    if problems.is_empty() { Ok(digests) } else { Err(problems) }
+}
+
+fn texts_of(option: &WriteKeyOptions, variable: impl Fn(&str) -> Option<String>) -> Result<Vec<String>, String> {
+    let all = match (&option.key_file, &option.key_env) {
+        // Of what is longer than any keys no more is read than shows it.
         (Some(path), None) => File::open(path)
-            .and_then(|file| io::read_to_string(file.take(MAX_FILE_BYTES)))
+            .and_then(|file| io::read_to_string(file.take(MAX_SOURCE_BYTES)))
             .map_err(|error| format!("its key_file {} can't be read: {error}", path.display()))?,
         (None, Some(name)) => variable(name)
             .ok_or_else(|| format!("the environment variable {name} that is to hold its key is not set"))?,
         _ => return Err("exactly one of key_file and key_env is needed".to_owned()),
     };
-    let text = text.trim();
-    let fits = (1..=MAX_ID_BYTES).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic() && b != b':');
-    if fits {
-        Ok(text.to_owned())
-    } else {
-        Err("its key is not 1 to 255 printable ASCII characters without `:`".to_owned())
+    let texts: Vec<&str> = all.lines().map(str::trim).filter(|text| !text.is_empty()).collect();
+    if texts.is_empty() || texts.len() > MAX_TEXTS || all.len() as u64 >= MAX_SOURCE_BYTES {
+        return Err(format!("its source holds no key, or more than {MAX_TEXTS} or 4 KiB of them; one key a line"));
     }
+    let fits = |text: &&str| text.len() <= MAX_ID_BYTES && text.bytes().all(|b| b.is_ascii_graphic() && b != b':');
+    if texts.iter().all(fits) {
+        Ok(texts.into_iter().map(str::to_owned).collect())
+    } else {
+        Err("its key is not 1 to 255 printable ASCII characters without `:` and spaces".to_owned())
+    }
+}
+
+fn problem_of(index: usize, option: &WriteKeyOptions, problem: &str) -> WriteKeyProblem {
+    WriteKeyProblem::Key { index, id: option.id.clone(), problem: problem.to_owned() }
 }
 
 fn digest(key: &str) -> [u8; 32] {
@@ -125,6 +190,6 @@ fn digest(key: &str) -> [u8; 32] {
 
 impl fmt::Debug for WriteKeys {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_list().entries(self.keys.iter().map(|(_, key)| key)).finish()
+        f.debug_list().entries(self.keys.iter()).finish()
     }
 }

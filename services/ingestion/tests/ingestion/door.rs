@@ -1,12 +1,15 @@
 //! What the door answers, call by call.
 
+use std::num::NonZeroU32;
+
 use axum::body::Body;
 use axum::http::{Method, header};
 use domain::HumanDuration;
-use ingestion::shell::{DoorOptions, LogError};
+use ingestion::mapping::Scope;
+use ingestion::shell::{DoorOptions, LogError, WriteKeyOptions};
 use serde_json::json;
 
-use crate::support::{Fixture, KEY, Mood, basic, gzip, header_of, post, request};
+use crate::support::{Fixture, KEY, Mood, basic, gzip, header_of, post, request, write_key};
 
 fn track(id: u32) -> String {
     json!({ "type": "track", "event": "Cart Viewed", "anonymousId": "a1", "messageId": format!("m{id}") }).to_string()
@@ -373,4 +376,64 @@ async fn the_trace_of_the_caller_goes_on_in_the_record_and_a_call_without_one_be
         assert_eq!((own.len(), own.matches('-').count()), (55, 3), "{own}");
         assert!(!own.contains("4bf92f35"), "{own}");
     }
+}
+
+#[tokio::test]
+async fn a_browsers_key_says_what_somebody_does_and_not_who_she_is_or_what_happened_long_ago() {
+    let browsers = WriteKeyOptions { scope: Scope::Browser, ..write_key("web", KEY) };
+    let door = Fixture::with_keys(&DoorOptions::default(), &[browsers]);
+    let of = |kind: &str| json!({ "type": kind, "event": "X", "userId": "u1", "previousId": "p1" });
+    for kind in ["track", "page", "screen"] {
+        door.post("/v1/batch", batch(&[of(kind).to_string()])).await.is_accepted();
+        assert_eq!(door.events().len(), 1, "{kind}");
+    }
+    let mut long_ago = of("track");
+    long_ago["context"] = json!({ "historical": true });
+    for event in [of("identify"), of("group"), of("alias"), long_ago] {
+        // It costs only itself.
+        door.post("/v1/batch", batch(&[event.to_string(), track(1)])).await.is_accepted();
+        let records = door.records();
+        assert_eq!(
+            records.iter().map(|record| record.dataset).collect::<Vec<_>>(),
+            ["platform.deadletters", "storefront.received"]
+        );
+        assert_eq!(header_of(&records[0], "__connect.errors.exception.class.name"), "out_of_scope");
+        assert_eq!(records[0].value, event.to_string().as_bytes());
+    }
+}
+
+#[tokio::test]
+async fn more_events_than_a_key_may_send_are_told_to_come_again_and_when() {
+    let limited = WriteKeyOptions {
+        events_per_second: NonZeroU32::new(500),
+        events_per_day: NonZeroU32::new(6_000),
+        ..write_key("web", KEY)
+    };
+    let door = Fixture::with_keys(&DoorOptions::default(), &[limited, write_key("till", "another-key")]);
+    let events = |count: u32| batch(&(0..count).map(track).collect::<Vec<_>>());
+    door.post("/v1/batch", events(2_500)).await.is_accepted();
+    door.records();
+    let answer = door.post("/v1/batch", events(1_000)).await;
+    answer.is_refused(429, "rate_limited", "500 events a second; send this call again in 2 s");
+    assert_eq!(answer.header("retry-after"), "2");
+    assert_eq!(door.records(), [], "nothing of it is stored");
+    // Nobody else pays for it, nor does a call without events.
+    let tills = request(Method::POST, "/v1/batch").header(header::AUTHORIZATION, basic("another-key"));
+    door.send(tills.body(events(1_000).into()).unwrap()).await.is_accepted();
+    door.post("/v1/batch", events(0)).await.is_accepted();
+
+    door.let_pass(1_999);
+    door.post("/v1/batch", events(1_000)).await.is_refused(429, "rate_limited", "again in 1 s");
+    door.let_pass(1);
+    door.post("/v1/batch", events(1_000)).await.is_accepted();
+    door.let_pass(60_000);
+    door.post("/v1/batch", events(2_500)).await.is_accepted();
+    // All of the day's but what has come back since: 6,000 in a day is one each 14.4 s.
+    door.let_pass(60_000);
+    let answer = door.post("/v1/batch", events(100)).await;
+    answer.is_refused(429, "rate_limited", "6000 events a day");
+    let wait: u64 = answer.header("retry-after").parse().unwrap();
+    assert!((1_200..1_440).contains(&wait), "{wait}");
+    door.let_pass(wait * 1_000);
+    door.post("/v1/batch", events(100)).await.is_accepted();
 }

@@ -1,7 +1,7 @@
 //! What an event becomes, case by case.
 
 use domain::{Currency, Timestamp};
-use ingestion::mapping::{self, CallKind, Envelope, Refusal, Source};
+use ingestion::mapping::{self, CallKind, Envelope, Refusal, Scope, Source};
 use schemas::{Contact, EventKind, Order, Product, StorefrontEvent};
 use serde_json::{Value, json};
 
@@ -11,7 +11,7 @@ pub(crate) fn map_text(kind: CallKind, json: &str) -> Result<StorefrontEvent, Re
     let secret = address_secret();
     let envelope = Envelope {
         received_at: NOW,
-        source: Source { id: "web", shop: "demo", currency: Currency::parse("EUR").unwrap() },
+        source: Source { id: "web", shop: "demo", currency: Currency::parse("EUR").unwrap(), scope: Scope::Server },
         traceparent: None,
         address_secret: &secret,
         random: 0xabc,

@@ -53,9 +53,12 @@ impl EventLog for RecordingLog {
     }
 }
 
-/// The time stands still; chance counts.
-#[derive(Debug, Default)]
-struct StillHost(AtomicU64);
+/// The wall clock stands still, the other goes on when it is told to; chance counts.
+#[derive(Clone, Debug, Default)]
+struct StillHost {
+    drawn: Arc<AtomicU64>,
+    elapsed_ms: Arc<AtomicU64>,
+}
 
 impl Host for StillHost {
     fn now(&self) -> Timestamp {
@@ -63,11 +66,11 @@ impl Host for StillHost {
     }
 
     fn elapsed(&self) -> Duration {
-        Duration::from_secs(7)
+        Duration::from_millis(7_000 + self.elapsed_ms.load(Ordering::Relaxed))
     }
 
     fn random(&self) -> u128 {
-        u128::from(self.0.fetch_add(1, Ordering::Relaxed)) + 1
+        u128::from(self.drawn.fetch_add(1, Ordering::Relaxed)) + 1
     }
 }
 
@@ -77,6 +80,7 @@ pub(crate) struct Fixture {
     pub(crate) log: RecordingLog,
     pub(crate) schemas: Schemas,
     door: Arc<Door<RecordingLog>>,
+    host: StillHost,
 }
 
 pub(crate) fn link_keys() -> KeyRing {
@@ -104,16 +108,19 @@ impl Fixture {
     }
 
     pub(crate) fn with(options: &DoorOptions) -> Self {
-        let keys = [write_key("web", KEY), write_key("till", "another-key")];
+        Self::with_keys(options, &[write_key("web", KEY), write_key("till", "another-key")])
+    }
+
+    pub(crate) fn with_keys(options: &DoorOptions, keys: &[WriteKeyOptions]) -> Self {
         let secrets = DoorSecrets {
-            write_keys: WriteKeys::load(&keys, variable).unwrap(),
+            write_keys: WriteKeys::load(keys, variable).unwrap(),
             addresses: address_secret(),
             links: link_keys(),
         };
         let (log, schemas) = (RecordingLog::default(), Schemas::offline());
-        let door = Door::new(options, secrets, schemas.clone(), log.clone(), Box::new(StillHost::default()));
-        let door = Arc::new(door);
-        Self { router: router(door.clone()), log, schemas, door }
+        let host = StillHost::default();
+        let door = Arc::new(Door::new(options, secrets, schemas.clone(), log.clone(), Box::new(host.clone())));
+        Self { router: router(door.clone()), log, schemas, door, host }
     }
 
     pub(crate) fn calls_under_way(&self) -> usize {
@@ -122,6 +129,10 @@ impl Fixture {
 
     pub(crate) fn bodies_being_read(&self) -> usize {
         self.door.bodies_being_read()
+    }
+
+    pub(crate) fn let_pass(&self, milliseconds: u64) {
+        self.host.elapsed_ms.fetch_add(milliseconds, Ordering::Relaxed);
     }
 
     pub(crate) fn log_is(&self, mood: Mood) {

@@ -1,5 +1,7 @@
 //! Write keys, as they are configured.
 
+use std::num::NonZeroU32;
+
 use ingestion::shell::{DoorOptions, WriteKeyOptions, WriteKeys};
 
 use crate::support::{variable, write_key};
@@ -18,6 +20,55 @@ fn a_key_comes_from_a_file_or_the_environment() {
     let id = |key: &str| keys.find(key).map(|found| found.id.as_str());
     assert_eq!([id("from-file"), id("from-variable")], [Some("b"), Some("c")]);
     assert_eq!([id(""), id("from-fil"), id("from-file ")], [None; 3]);
+}
+
+#[test]
+fn of_a_file_each_line_is_a_key_and_what_it_holds_later_is_in_force_without_a_restart() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("key");
+    let holds = |text: &str| std::fs::write(&file, text).unwrap();
+    holds("old\n");
+    let from_file = WriteKeyOptions { key_env: None, key_file: Some(file.clone()), ..write_key("web", "") };
+    let keys = WriteKeys::load(&[from_file, write_key("till", "tills")], variable).unwrap();
+    let known = |texts: &[&str]| texts.iter().map(|text| keys.find(text).is_some()).collect::<Vec<_>>();
+    assert!(!keys.reload(variable).unwrap(), "nothing has changed");
+
+    holds("new\n\nold\n");
+    assert!(keys.reload(variable).unwrap());
+    assert_eq!(known(&["old", "new", "tills", ""]), [true, true, true, false]);
+    assert_eq!(keys.find("new").unwrap().id, "web");
+
+    holds("new\n");
+    assert!(keys.reload(variable).unwrap());
+    assert_eq!(known(&["old", "new", "tills"]), [false, true, true]);
+
+    // A file that is being written, another shop's key, and no file at all: all stay as they were, and it is told why.
+    for (text, says) in [(Some(""), "no key"), (Some("tills"), "same key"), (Some("a b"), "printable"), (None, "read")]
+    {
+        match text {
+            Some(text) => holds(text),
+            None => std::fs::remove_file(&file).unwrap(),
+        }
+        let problems = keys.reload(variable).unwrap_err();
+        assert!(problems.iter().any(|problem| problem.to_string().contains(says)), "{problems:?}");
+        assert_eq!(known(&["old", "new", "tills"]), [false, true, true]);
+    }
+}
+
+#[test]
+fn limits_that_a_full_batch_could_never_pass_are_refused() {
+    let limits = |burst, day| WriteKeyOptions {
+        events_per_second: NonZeroU32::new(10),
+        burst_events: NonZeroU32::new(burst),
+        events_per_day: NonZeroU32::new(day),
+        ..write_key("web", "k")
+    };
+    assert!(WriteKeys::load(&[limits(2_500, 2_500)], variable).is_ok());
+    for options in [limits(2_499, 2_500), limits(2_500, 2_499)] {
+        assert!(problems(&[options])[0].contains("less than one batch"));
+    }
+    let no_rate = WriteKeyOptions { events_per_second: None, ..limits(2_500, 2_500) };
+    assert!(problems(&[no_rate])[0].contains("`events_per_second`"));
 }
 
 #[test]

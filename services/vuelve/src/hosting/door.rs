@@ -97,6 +97,7 @@ pub async fn add_door(
     let condition = host.readiness().condition("the door");
     let log = KafkaLog { appender, installation: installation.clone() };
     let schemas = installation.schemas.clone();
+    let keys_reload_interval = options.keys_reload_interval.as_std().max(Duration::from_millis(100));
     let door = Arc::new(Door::new(&options, secrets, schemas, log, Box::new(SystemHost { began: Instant::now() })));
     host.door("the door", move |stop| async move {
         tracing::info!(%address, "the door is open");
@@ -104,15 +105,34 @@ pub async fn add_door(
         let shutdown = async {
             tokio::select! {
                 () = stop.stopped() => {}
+                () = reload_write_keys(&door, keys_reload_interval) => {}
                 failure = watch(ask, &condition, ASK_EVERY) => failed = Some(failure),
             }
         };
-        if !serve(listener, router(door), &options.server, shutdown).await {
+        if !serve(listener, router(Arc::clone(&door)), &options.server, shutdown).await {
             tracing::warn!("some calls did not end in time");
         }
         failed.map_or(Ok(()), |failure| Err(failure.into()))
     });
     Ok(address)
+}
+
+/// Looks at the files of the write keys again and again: a key is replaced without a restart.
+async fn reload_write_keys<L: EventLog>(door: &Arc<Door<L>>, every: Duration) {
+    loop {
+        tokio::time::sleep(every).await;
+        let door = Arc::clone(door);
+        let read = tokio::task::spawn_blocking(move || door.write_keys().reload(|name| std::env::var(name).ok()));
+        match read.await {
+            Ok(Ok(false)) | Err(_) => {}
+            Ok(Ok(true)) => tracing::info!("the write keys have changed"),
+            Ok(Err(problems)) => {
+                for problem in problems {
+                    tracing::warn!(%problem, "the write keys stay as they were");
+                }
+            }
+        }
+    }
 }
 
 /// Asks again and again whether the log can be written to, and keeps the condition by the answers. Returns with the failure
