@@ -74,7 +74,12 @@ impl Admin {
 async fn ready(State(shown): State<Shown>) -> Response {
     let report = shown.readiness.report();
     let status = if report.is_ready() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    let body = json!({ "ready": report.is_ready(), "draining": report.draining, "conditions": report.conditions });
+    let body = json!({
+        "ready": report.is_ready(),
+        "draining": report.draining,
+        "conditions": report.conditions,
+        "notes": report.notes,
+    });
     (status, axum::Json(body)).into_response()
 }
 

@@ -25,6 +25,9 @@ pub struct Report {
     pub draining: Option<&'static str>,
     /// The conditions, by name: none if it is met, else the reason.
     pub conditions: BTreeMap<String, Option<String>>,
+    /// What else there is to know of conditions that are met, by name.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub notes: BTreeMap<String, String>,
 }
 
 impl Report {
@@ -101,28 +104,38 @@ impl Default for Readiness {
 impl Condition {
     /// It is met.
     pub fn met(&self) {
-        self.set(None);
+        self.set(None, None);
+    }
+
+    /// It is met, and something is not as it should be: a sentence for operators, without personal data.
+    pub fn met_although(&self, note: impl Into<String>) {
+        self.set(None, Some(note.into()));
     }
 
     /// It is not met, and why: a sentence for operators, without personal data.
     pub fn not_met(&self, reason: impl Into<String>) {
-        self.set(Some(reason.into()));
+        self.set(Some(reason.into()), None);
     }
 
     /// The part is gone and nobody needs its condition any more.
     pub fn withdraw(self) {
-        self.report.send_modify(|report| drop(report.conditions.remove(&*self.name)));
+        self.report.send_modify(|report| {
+            report.conditions.remove(&*self.name);
+            report.notes.remove(&*self.name);
+        });
     }
 
-    fn set(&self, reason: Option<String>) {
+    fn set(&self, reason: Option<String>, note: Option<String>) {
         // What is said in the log: that it changed. A reason that gives way to another, many times a second, is for who asks.
         let mut turned = false;
         self.report.send_if_modified(|report| {
             let known = report.conditions.get(&*self.name);
-            let changed = known != Some(&reason);
+            let changed = known != Some(&reason) || report.notes.get(&*self.name) != note.as_ref();
             turned = known.is_none_or(|known| known.is_some() != reason.is_some());
             if changed {
                 report.conditions.insert(self.name.to_string(), reason.clone());
+                report.notes.remove(&*self.name);
+                report.notes.extend(note.map(|note| (self.name.to_string(), note)));
             }
             changed
         });

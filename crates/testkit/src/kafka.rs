@@ -176,7 +176,7 @@ impl KafkaBroker {
     ///
     /// A limit on its files and no real disk: that takes no privileges, and Kafka sees the same failed writes.
     pub fn fill_disk(&self, bytes: u64) -> Result<()> {
-        self.process.limit_files(bytes)?;
+        self.process.limit_files(Some(bytes))?;
         let _halted = self.process.wait(HALT);
         self.process.kill9()
     }

@@ -186,11 +186,11 @@ impl Process {
     }
 
     /// From now on no file that it writes grows beyond so many bytes: as on a full disk, a write that would is cut short and
-    /// the next fails. Its next run has no such limit.
-    pub fn limit_files(&self, bytes: u64) -> Result<()> {
+    /// the next fails; none: they may grow again. Its next run has no such limit.
+    pub fn limit_files(&self, bytes: Option<u64>) -> Result<()> {
         let state = self.state();
         let Some(child) = state.child.as_ref() else { return Err(self.error("is not running")) };
-        let limit = rustix::process::Rlimit { current: Some(bytes), maximum: Some(bytes) };
+        let limit = rustix::process::Rlimit { current: bytes, maximum: None };
         rustix::process::prlimit(Some(as_pid(child.id())), rustix::process::Resource::Fsize, limit)
             .map(drop)
             .context(&self.spec.name, || "could not be limited in its files' size".into())

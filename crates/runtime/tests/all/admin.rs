@@ -53,7 +53,7 @@ async fn a_process_is_ready_when_every_condition_is_met_and_tells_which_are_not(
     store.met();
     let (status, body) = served.get("/readyz").await;
     assert_eq!(status, "503");
-    assert_eq!(body, r#"{"conditions":{"broker":"starting","store":null},"draining":null,"ready":false}"#);
+    assert_eq!(body, r#"{"conditions":{"broker":"starting","store":null},"draining":null,"notes":{},"ready":false}"#);
 
     broker.met();
     assert_eq!(served.get("/readyz").await.0, "200");
@@ -62,6 +62,12 @@ async fn a_process_is_ready_when_every_condition_is_met_and_tells_which_are_not(
     assert_eq!(status, "503");
     assert!(body.contains("Redis at 127.0.0.1:6379 does not answer"), "{body}");
     assert_eq!(served.readiness.report().missing(), "store: Redis at 127.0.0.1:6379 does not answer");
+
+    store.met_although("its replica is away");
+    let (status, body) = served.get("/readyz").await;
+    assert_eq!((status.as_str(), body.contains(r#""notes":{"store":"its replica is away"}"#)), ("200", true), "{body}");
+    store.met();
+    assert!(served.get("/readyz").await.1.contains(r#""notes":{}"#));
 
     store.withdraw();
     assert_eq!(served.get("/readyz").await.0, "200");

@@ -19,7 +19,7 @@ pub(crate) const REDRIVES_HEADER: &str = "vuelve-redrives";
 /// Another header counts how often the event was sent again from the dead letters, where it was.
 pub(crate) fn record(json: &str, head: Head<'_>, index: usize, refusal: &Refusal, key: &WriteKey) -> LogRecord {
     let text = |text: &str| Bytes::copy_from_slice(text.as_bytes());
-    let mut headers = vec![
+    let headers = [
         ("__connect.errors.topic", text(head.route)),
         ("__connect.errors.partition", text("-1")),
         ("__connect.errors.offset", text(&index.to_string())),
@@ -30,8 +30,7 @@ pub(crate) fn record(json: &str, head: Head<'_>, index: usize, refusal: &Refusal
         ("content-type", text("application/json")),
         ("vuelve.source", text(&key.id)),
     ];
-    if head.redrives > 0 {
-        headers.push((REDRIVES_HEADER, text(&head.redrives.to_string())));
-    }
-    LogRecord { dataset: DEAD_LETTERS, key: None, value: text(json), headers }
+    let redrives = (head.redrives > 0).then(|| (REDRIVES_HEADER, text(&head.redrives.to_string())));
+    let headers = headers.into_iter().chain(redrives).map(|(name, value)| (name.into(), value));
+    LogRecord { dataset: DEAD_LETTERS, key: None, value: text(json), headers: headers.collect() }
 }

@@ -7,6 +7,7 @@
 //! - it keeps no state between calls;
 //! - who sends slowly takes no place from who has sent, and storefronts take none from people who unsubscribe.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::time::Duration;
 
@@ -222,9 +223,10 @@ pub(crate) fn send_span(dataset: &'static str, count: usize) -> tracing::Span {
 
 impl Trace {
     /// The headers of a record in this trace.
-    pub(crate) fn headers(&self) -> Vec<(&'static str, Bytes)> {
-        let traceparent = ("traceparent", Bytes::copy_from_slice(self.traceparent.as_bytes()));
-        let tracestate = self.tracestate.as_ref().map(|state| ("tracestate", Bytes::copy_from_slice(state.as_bytes())));
+    pub(crate) fn headers(&self) -> Vec<(Cow<'static, str>, Bytes)> {
+        let traceparent = ("traceparent".into(), Bytes::copy_from_slice(self.traceparent.as_bytes()));
+        let tracestate =
+            self.tracestate.as_ref().map(|state| ("tracestate".into(), Bytes::copy_from_slice(state.as_bytes())));
         std::iter::once(traceparent).chain(tracestate).collect()
     }
 }

@@ -1,5 +1,6 @@
 //! The port to the event log: what the door needs of a producer.
 
+use std::borrow::Cow;
 use std::future::Future;
 
 use bytes::Bytes;
@@ -15,7 +16,7 @@ pub struct LogRecord {
     /// Its value, encoded.
     pub value: Bytes,
     /// Its headers.
-    pub headers: Vec<(&'static str, Bytes)>,
+    pub headers: Vec<(Cow<'static, str>, Bytes)>,
 }
 
 /// Why records were not appended, as far as the caller can do something about it.

@@ -30,8 +30,22 @@ pub struct DoorOptions {
     pub max_body_bytes: usize,
     /// How many people are unsubscribed at once, beside the calls; more are asked to try again (default 64).
     pub max_unsubscribes: usize,
+    /// Where calls are kept on disk while the broker is away; without a directory they are answered 503.
+    pub spool: SpoolOptions,
     /// The server under it.
     pub server: ServerOptions,
+}
+
+/// The spool of a door.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct SpoolOptions {
+    /// A directory of this door alone, on a disk that outlives the process. Without it there is no spool.
+    pub directory: Option<PathBuf>,
+    /// How many bytes it holds at most; beyond them calls are answered 503 (default 1 GiB).
+    pub max_bytes: u64,
+    /// How long the broker is waited for before a call goes into the spool (default `1s`).
+    pub after: HumanDuration,
 }
 
 /// The limits of the HTTP server.
@@ -92,8 +106,15 @@ impl Default for DoorOptions {
             max_bodies: 2_048,
             max_body_bytes: 128 << 20,
             max_unsubscribes: 64,
+            spool: SpoolOptions::default(),
             server: ServerOptions::default(),
         }
+    }
+}
+
+impl Default for SpoolOptions {
+    fn default() -> Self {
+        Self { directory: None, max_bytes: 1 << 30, after: HumanDuration::from_millis(1_000) }
     }
 }
 

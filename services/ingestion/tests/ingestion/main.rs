@@ -8,6 +8,7 @@ mod mapping_properties;
 mod resolver;
 mod sdk_shapes;
 mod server;
+mod spool;
 mod state;
 mod support;
 mod telemetry;

@@ -39,6 +39,22 @@ pub(crate) enum Mood {
     NeverAnswers,
 }
 
+impl RecordingLog {
+    pub(crate) fn is(&self, mood: Mood) {
+        *self.mood.lock().unwrap() = mood;
+    }
+
+    /// What was stored since the last call.
+    pub(crate) fn records(&self) -> Vec<LogRecord> {
+        std::mem::take(&mut self.records.lock().unwrap())
+    }
+
+    /// As if these had been stored already.
+    pub(crate) fn holds(&self, records: Vec<LogRecord>) {
+        *self.records.lock().unwrap() = records;
+    }
+}
+
 impl EventLog for RecordingLog {
     async fn append(&self, records: Vec<LogRecord>) -> Result<(), LogError> {
         let mood = self.mood.lock().unwrap().clone();
@@ -136,7 +152,7 @@ impl Fixture {
     }
 
     pub(crate) fn log_is(&self, mood: Mood) {
-        *self.log.mood.lock().unwrap() = mood;
+        self.log.is(mood);
     }
 
     pub(crate) async fn send(&self, request: Request<Body>) -> Answer {
@@ -151,7 +167,7 @@ impl Fixture {
 
     /// What was stored since the last call.
     pub(crate) fn records(&self) -> Vec<LogRecord> {
-        std::mem::take(&mut self.log.records.lock().unwrap())
+        self.log.records()
     }
 
     /// The events stored since the last call; there must be nothing else.

@@ -1,14 +1,20 @@
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use domain::Timestamp;
-use ingestion::shell::{Door, DoorSecrets, EventLog, Host as DoorHost, LogError, LogRecord, WriteKeys, router, serve};
+use ingestion::shell::{
+    Door, DoorSecrets, EventLog, Host as DoorHost, LogError, LogRecord, Spool, SpoolState, SpooledLog, WriteKeys,
+    router, serve,
+};
 use kafka::{Appender, Header, KafkaFailure, NewRecord};
 use runtime::config::Config;
 use runtime::host::Host;
 use runtime::readiness::Condition;
+use rustix::process::Signal;
 use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
 
 use super::sections::IngestionOptions;
 use super::{Installation, Sections};
@@ -19,6 +25,7 @@ const ROOM_TIMEOUT: Duration = Duration::from_millis(250);
 const ASK_EVERY: Duration = Duration::from_secs(2);
 
 /// The door's log: an idempotent producer.
+#[derive(Clone)]
 struct KafkaLog {
     appender: Appender,
     installation: Installation,
@@ -36,7 +43,7 @@ impl EventLog for KafkaLog {
                 headers: record
                     .headers
                     .into_iter()
-                    .map(|(name, value)| Header { name: name.to_owned(), value: value.to_vec() })
+                    .map(|(name, value)| Header { name: name.into_owned(), value: value.to_vec() })
                     .collect(),
             })
             .collect();
@@ -48,6 +55,21 @@ impl EventLog for KafkaLog {
                 Err(LogError::Unavailable)
             }
             Err(failure) => Err(LogError::Refused(failure.to_string())),
+        }
+    }
+}
+
+/// The log itself, or with a spool before it.
+enum DoorLog {
+    Direct(Box<KafkaLog>),
+    Spooled(SpooledLog<KafkaLog>),
+}
+
+impl EventLog for DoorLog {
+    async fn append(&self, records: Vec<LogRecord>) -> Result<(), LogError> {
+        match self {
+            Self::Direct(log) => log.append(records).await,
+            Self::Spooled(log) => log.append(records).await,
         }
     }
 }
@@ -96,17 +118,27 @@ pub async fn add_door(
     let ask = move || asking.check(&topic, patience);
     let condition = host.readiness().condition("the door");
     let log = KafkaLog { appender, installation: installation.clone() };
+    let spool = &options.spool;
+    let open = |directory: &PathBuf| Spool::open(directory, spool.max_bytes).context("ingestion.door.spool");
+    let files = spool.directory.as_ref().map(open).transpose()?;
+    // A file that may not grow is an error of that file, as on a full disk, and not the end of the process.
+    let too_large = files.as_ref().map(|_| signal(SignalKind::from_raw(Signal::XFSZ.as_raw()))).transpose()?;
+    let spooled = files.map(|files| SpooledLog::new(log.clone(), files, spool.after.as_std()));
     let schemas = installation.schemas.clone();
     let keys_reload_interval = options.keys_reload_interval.as_std().max(Duration::from_millis(100));
+    let watched = spooled.clone();
+    let log = spooled.clone().map_or_else(|| DoorLog::Direct(Box::new(log)), DoorLog::Spooled);
     let door = Arc::new(Door::new(&options, secrets, schemas, log, Box::new(SystemHost { began: Instant::now() })));
     host.door("the door", move |stop| async move {
         tracing::info!(%address, "the door is open");
+        let _ignored = too_large;
         let mut failed = None;
         let shutdown = async {
             tokio::select! {
                 () = stop.stopped() => {}
                 () = reload_write_keys(&door, keys_reload_interval) => {}
-                failure = watch(ask, &condition, ASK_EVERY) => failed = Some(failure),
+                () = drain(spooled.as_ref()) => {}
+                failure = watch(ask, || tell(watched.as_ref()), &condition, ASK_EVERY) => failed = Some(failure),
             }
         };
         if !serve(listener, router(Arc::clone(&door)), &options.server, shutdown).await {
@@ -115,6 +147,24 @@ pub async fn add_door(
         failed.map_or(Ok(()), |failure| Err(failure.into()))
     });
     Ok(address)
+}
+
+/// Brings what was spooled to the log; waits for ever where there is no spool.
+async fn drain(spooled: Option<&SpooledLog<KafkaLog>>) {
+    match spooled {
+        Some(spooled) => spooled.drain().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// What there is to say of the spool: whether calls are taken without the broker, and what waits.
+fn tell(spooled: Option<&SpooledLog<KafkaLog>>) -> (bool, Option<String>) {
+    match spooled.map(SpooledLog::state) {
+        None => (false, None),
+        Some(SpoolState::Idle) => (true, None),
+        Some(SpoolState::Keeps { bytes }) => (true, Some(format!("{bytes} bytes wait in the spool"))),
+        Some(SpoolState::Refuses) => (false, Some("the spool is full or can't be written".to_owned())),
+    }
 }
 
 /// Looks at the files of the write keys again and again: a key is replaced without a restart.
@@ -139,6 +189,7 @@ async fn reload_write_keys<L: EventLog>(door: &Arc<Door<L>>, every: Duration) {
 /// after which it never can by this producer.
 async fn watch(
     ask: impl Fn() -> Result<(), KafkaFailure> + Send + Sync + 'static,
+    tell: impl Fn() -> (bool, Option<String>),
     condition: &Condition,
     every: Duration,
 ) -> KafkaFailure {
@@ -146,12 +197,19 @@ async fn watch(
     loop {
         let asking = Arc::clone(&ask);
         match tokio::task::spawn_blocking(move || asking()).await {
-            Ok(Ok(())) => condition.met(),
+            Ok(Ok(())) => match tell() {
+                (_, None) => condition.met(),
+                (_, Some(note)) => condition.met_although(note),
+            },
             Ok(Err(failure @ KafkaFailure::ProducerFailed(_))) => {
                 condition.not_met(failure.to_string());
                 return failure;
             }
-            Ok(Err(failure)) => condition.not_met(failure.to_string()),
+            Ok(Err(failure)) => match tell() {
+                (true, note) => condition.met_although(format!("{failure}; {}", note.unwrap_or_default())),
+                (false, None) => condition.not_met(failure.to_string()),
+                (false, Some(note)) => condition.not_met(format!("{failure}; {note}")),
+            },
             // It panicked, or the runtime ends.
             Err(error) => condition.not_met(error.to_string()),
         }
@@ -198,7 +256,7 @@ mod tests {
                 _ => Err(KafkaFailure::ProducerFailed("fenced".to_owned())),
             }
         };
-        let failure = watch(ask, &condition, Duration::from_millis(1)).await;
+        let failure = watch(ask, || (false, None), &condition, Duration::from_millis(1)).await;
         assert!(failure.to_string().contains("nothing more: fenced"), "{failure}");
         assert_eq!(*said.lock(), ["the door: starting", "", "the door: asking: too much waits for the broker", ""]);
         assert!(!readiness.report().is_ready());

@@ -1,0 +1,296 @@
+//! The files of a spool: segments of frames, written at the end, read from the beginning, each dropped once it is drained.
+//!
+//! Wanted properties:
+//! - what [`Files::append`] has returned for is on the disk, whatever crashes afterwards;
+//! - what it failed to write is not there, and the next append goes on behind what was written before;
+//! - all files together have at most so many bytes.
+
+use std::collections::VecDeque;
+use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt as _, FileExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+
+use super::SpoolError;
+use super::frame::{self, Next};
+
+/// A segment that has so many bytes is followed by another.
+const SEGMENT_BYTES: u64 = 16 << 20;
+const SUFFIX: &str = "spool";
+/// Says how far the first segment is drained.
+const DRAINED: &str = "drained";
+const LOCK: &str = "lock";
+
+/// The files of one directory.
+#[derive(Debug)]
+pub(super) struct Files {
+    directory: PathBuf,
+    max_bytes: u64,
+    /// The last one is written to, unless it was there before or a write to it failed.
+    segments: VecDeque<Segment>,
+    open: Option<File>,
+    /// How far the first one is drained.
+    drained: u64,
+    /// Held as long as this process uses the directory.
+    _lock: File,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Segment {
+    number: u64,
+    /// All below was written and synced.
+    bytes: u64,
+}
+
+/// A place behind all that was read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Place {
+    segment: u64,
+    offset: u64,
+}
+
+/// Frames that were read.
+#[derive(Debug, Default)]
+pub(super) struct Portion {
+    pub(super) payloads: Vec<Vec<u8>>,
+    pub(super) until: Option<Place>,
+}
+
+impl Files {
+    /// Opens a directory, which is made where there is none: what lies in it is drained first.
+    pub(super) fn open(directory: &Path, max_bytes: u64) -> Result<Self, SpoolError> {
+        let failed = |error| SpoolError::failed(directory, error);
+        // Only this user may read what people have done.
+        DirBuilder::new().recursive(true).mode(0o700).create(directory).map_err(failed)?;
+        let lock = private().create(true).truncate(false).open(directory.join(LOCK)).map_err(failed)?;
+        lock.try_lock().map_err(|error| match error {
+            TryLockError::WouldBlock => SpoolError::InUse(directory.to_owned()),
+            TryLockError::Error(error) => failed(error),
+        })?;
+        let mut numbers = Vec::new();
+        for entry in fs::read_dir(directory).map_err(failed)? {
+            let path = entry.map_err(failed)?.path();
+            let stem = path.file_stem().and_then(|stem| stem.to_str());
+            if path.extension().is_some_and(|suffix| suffix == SUFFIX)
+                && let Some(number) = stem.and_then(|stem| stem.parse::<u64>().ok())
+            {
+                numbers.push(number);
+            }
+        }
+        numbers.sort_unstable();
+        let mut files = Self {
+            directory: directory.to_owned(),
+            max_bytes,
+            segments: VecDeque::new(),
+            open: None,
+            drained: 0,
+            _lock: lock,
+        };
+        for number in numbers {
+            let bytes = files.recover(number)?;
+            files.segments.push_back(Segment { number, bytes });
+        }
+        files.drained = files.read_drained();
+        Ok(files)
+    }
+
+    /// Cuts off what a crash left of a frame at the end of a segment. Nobody was told that it is stored.
+    fn recover(&self, number: u64) -> Result<u64, SpoolError> {
+        let path = self.path(number);
+        let failed = |error| SpoolError::failed(&path, error);
+        let bytes = fs::read(&path).map_err(failed)?;
+        let mut end = 0;
+        loop {
+            match frame::next(&bytes[end..]) {
+                Next::Whole { end: next, .. } => end += next,
+                Next::Damaged { until } => {
+                    tracing::error!(path = %path.display(), from = end, until = end + until, "a part of the spool is damaged; it is left out");
+                    end += until;
+                }
+                Next::Nothing => break,
+            }
+        }
+        if end < bytes.len() {
+            tracing::warn!(path = %path.display(), at = end, bytes = bytes.len() - end, "the end of the spool was torn; it is cut off");
+            let file = OpenOptions::new().write(true).open(&path).map_err(failed)?;
+            file.set_len(end as u64).and_then(|()| file.sync_all()).map_err(failed)?;
+        }
+        Ok(end as u64)
+    }
+
+    /// How many bytes wait.
+    pub(super) fn bytes(&self) -> u64 {
+        self.on_disk().saturating_sub(self.drained)
+    }
+
+    fn on_disk(&self) -> u64 {
+        self.segments.iter().map(|segment| segment.bytes).sum()
+    }
+
+    /// Writes frames, and returns once they are on the disk.
+    pub(super) fn append(&mut self, frames: &[u8]) -> Result<(), SpoolError> {
+        if self.on_disk() + frames.len() as u64 > self.max_bytes {
+            return Err(SpoolError::Full { max_bytes: self.max_bytes });
+        }
+        if self.open.is_none() || self.segments.back().is_some_and(|segment| segment.bytes >= SEGMENT_BYTES) {
+            self.begin_segment()?;
+        }
+        let (Some(file), Some(segment)) = (&self.open, self.segments.back_mut()) else {
+            return Err(SpoolError::failed(&self.directory, io::Error::other("there is no segment")));
+        };
+        match file.write_all_at(frames, segment.bytes).and_then(|()| file.sync_data()) {
+            Ok(()) => {
+                segment.bytes += frames.len() as u64;
+                Ok(())
+            }
+            Err(error) => {
+                // What is in the file from here on nobody knows, nor whether a later sync would tell: it is cut off, and never
+                // written to again.
+                let cut = file.set_len(segment.bytes).and_then(|()| file.sync_all());
+                if let Err(error) = cut {
+                    tracing::warn!(%error, "what could not be spooled could not be cut off either");
+                }
+                self.open = None;
+                let number = segment.number;
+                Err(SpoolError::failed(&self.path(number), error))
+            }
+        }
+    }
+
+    fn begin_segment(&mut self) -> Result<(), SpoolError> {
+        // One that a failed write has left empty is no use.
+        if let Some(last) = self.segments.back().copied().filter(|last| last.bytes == 0) {
+            self.segments.pop_back();
+            self.remove(last.number);
+        }
+        let number = self.segments.back().map_or_else(|| self.drained_number(), |last| last.number + 1);
+        let path = self.path(number);
+        let failed = |error| SpoolError::failed(&path, error);
+        let file = private().create(true).truncate(true).open(&path).map_err(failed)?;
+        // Its name is on the disk, too.
+        File::open(&self.directory).and_then(|directory| directory.sync_all()).map_err(failed)?;
+        self.open = Some(file);
+        self.segments.push_back(Segment { number, bytes: 0 });
+        Ok(())
+    }
+
+    /// The next frames, of up to so many bytes; at least one where there is one.
+    pub(super) fn next(&self, max_bytes: usize) -> Result<Portion, SpoolError> {
+        let mut portion = Portion::default();
+        let mut from = self.drained;
+        for segment in &self.segments {
+            let left = usize::try_from(segment.bytes.saturating_sub(from)).unwrap_or(usize::MAX);
+            if left > 0 {
+                return self.read(*segment, from, left, max_bytes);
+            }
+            portion.until = Some(Place { segment: segment.number, offset: segment.bytes });
+            from = 0;
+        }
+        Ok(portion)
+    }
+
+    fn read(&self, segment: Segment, from: u64, left: usize, max_bytes: usize) -> Result<Portion, SpoolError> {
+        let path = self.path(segment.number);
+        let failed = |error| SpoolError::failed(&path, error);
+        let file = File::open(&path).map_err(failed)?;
+        let mut bytes = vec![0; left.min(max_bytes)];
+        file.read_exact_at(&mut bytes, from).map_err(failed)?;
+        // A frame may be larger than a portion.
+        if left > bytes.len() && !matches!(frame::next(&bytes), Next::Whole { .. }) {
+            bytes.resize(left, 0);
+            file.read_exact_at(&mut bytes, from).map_err(failed)?;
+        }
+        let (mut portion, mut at) = (Portion::default(), 0);
+        loop {
+            match frame::next(&bytes[at..]) {
+                Next::Whole { payload, end } if at == 0 || at + end <= max_bytes => {
+                    portion.payloads.push(bytes[at + payload.start..at + payload.end].to_vec());
+                    at += end;
+                }
+                Next::Damaged { until } => {
+                    tracing::error!(path = %path.display(), from = from + at as u64, bytes = until, "a part of the spool is damaged; it is left out");
+                    at += until;
+                }
+                Next::Whole { .. } => break,
+                Next::Nothing => {
+                    // The rest is the beginning of a frame, or, where all was read, damage.
+                    if bytes.len() == left && at < left {
+                        tracing::error!(path = %path.display(), from = from + at as u64, bytes = left - at, "the end of a segment is damaged; it is left out");
+                        at = left;
+                    }
+                    break;
+                }
+            }
+        }
+        portion.until = Some(Place { segment: segment.number, offset: from + at as u64 });
+        Ok(portion)
+    }
+
+    /// All up to this place is stored elsewhere.
+    pub(super) fn drained(&mut self, until: Place) {
+        while let Some(first) = self.segments.front().copied() {
+            let is_last = self.segments.len() == 1;
+            if first.number > until.segment {
+                break;
+            }
+            if first.number == until.segment {
+                self.drained = until.offset;
+                // The one that is written to is kept, unless it is long enough.
+                if until.offset < first.bytes || is_last && self.open.is_some() && first.bytes < SEGMENT_BYTES {
+                    break;
+                }
+            }
+            self.segments.pop_front();
+            if is_last {
+                self.open = None;
+            }
+            self.drained = 0;
+            self.remove(first.number);
+        }
+        if let Err(error) = self.write_drained() {
+            // Then more is sent once more after a crash than would have to.
+            tracing::warn!(%error, "how far the spool is drained could not be written down");
+        }
+    }
+
+    fn remove(&self, number: u64) {
+        if let Err(error) = fs::remove_file(self.path(number)) {
+            tracing::warn!(%error, number, "a drained segment could not be removed");
+        }
+    }
+
+    fn write_drained(&self) -> io::Result<()> {
+        let Some(first) = self.segments.front() else { return Ok(()) };
+        let (path, new) = (self.directory.join(DRAINED), self.directory.join("drained.new"));
+        fs::write(&new, format!("{} {}\n", first.number, self.drained))?;
+        fs::rename(new, path)
+    }
+
+    /// How far the first segment is drained, as it was written down; where that is not to be known, nothing of it is.
+    fn read_drained(&self) -> u64 {
+        let Some(first) = self.segments.front() else { return 0 };
+        let read = || {
+            let text = fs::read_to_string(self.directory.join(DRAINED)).ok()?;
+            let (number, offset) = text.trim().split_once(' ')?;
+            let offset: u64 = offset.parse().ok()?;
+            (number.parse() == Ok(first.number) && offset <= first.bytes).then_some(offset)
+        };
+        read().unwrap_or_default()
+    }
+
+    /// Numbers go on where they ended, so that a stale note of how far a segment is drained is of no other segment.
+    fn drained_number(&self) -> u64 {
+        let text = fs::read_to_string(self.directory.join(DRAINED)).unwrap_or_default();
+        text.split_whitespace().next().and_then(|number| number.parse::<u64>().ok()).map_or(1, |number| number + 1)
+    }
+
+    fn path(&self, number: u64) -> PathBuf {
+        self.directory.join(format!("{number:020}.{SUFFIX}"))
+    }
+}
+
+fn private() -> OpenOptions {
+    let mut options = OpenOptions::new();
+    options.write(true).mode(0o600);
+    options
+}
