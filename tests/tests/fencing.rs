@@ -99,4 +99,15 @@ fn offsets_are_refused_under_a_generation_that_went_by_while_the_loop_did_not_li
         "{rebalance:?}"
     );
     assert!(committed);
+
+    // The group knows it under the same id all the while, and under another once its slot was joined anew.
+    let known_as = |member: &InTest<_>| Member::known_as(&member.0, LIMIT).unwrap();
+    let before = known_as(&first);
+    assert!(before.is_some() && before != known_as(&second));
+    first.take(|| {});
+    assert_eq!(known_as(&first), before);
+    drop(first);
+    let anew = member("fencing.0");
+    anew.take(|| {});
+    assert!(known_as(&anew).is_some_and(|id| Some(id) != before));
 }
