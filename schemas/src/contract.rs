@@ -130,6 +130,7 @@ static ALL: &[&AvroSchema] = &[
     &crate::MESSAGE_OUTCOME,
     &crate::MESSAGING_COMMAND,
     &crate::SUPPRESSION,
+    &crate::PRIVACY_REQUEST,
     &crate::DEFINITION,
     &crate::MARK,
     &crate::RESOLVER_CHANGELOG,

@@ -18,6 +18,7 @@ mod error;
 mod journeys;
 mod messaging;
 mod platform;
+mod privacy;
 mod storefront;
 mod topics;
 
@@ -34,6 +35,7 @@ pub use messaging::{
     Outcome, Recipient, RequestAction, SUPPRESSION, Suppression, SuppressionReason,
 };
 pub use platform::{DEFINITION, Definition, DefinitionStatus, MARK, Mark, MarkEntry, OutputBound};
+pub use privacy::{PRIVACY_REQUEST, PrivacyKind, PrivacyRequest};
 pub use storefront::{Contact, EventKind, Order, Product, STOREFRONT_EVENT, StorefrontEvent};
 pub use topics::{
     Cleanup, Partitions, PrefixError, Timestamps, TopicSpec, Visibility, check_prefix, contracts, schema_of,

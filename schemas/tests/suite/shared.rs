@@ -6,7 +6,7 @@ use apache_avro::types::Value;
 use schemas::conformance::{self, Mismatch};
 use schemas::{
     AvroSchema, ChangelogRecord, Contract, DecodeError, Definition, JourneyDecision, Mark, MessageOutcome,
-    MessageRequest, MessagingCommand, Schemas, StateContract, StorefrontEvent, Suppression,
+    MessageRequest, MessagingCommand, PrivacyRequest, Schemas, StateContract, StorefrontEvent, Suppression,
 };
 use serde::{Deserialize, Serialize};
 
@@ -78,6 +78,7 @@ pub(crate) fn cases() -> Vec<Case> {
         case::<MessageOutcome>(),
         case::<MessagingCommand>(),
         case::<Suppression>(),
+        case::<PrivacyRequest>(),
         case::<Definition>(),
         case::<Mark>(),
         case::<ChangelogRecord<CounterState>>(),

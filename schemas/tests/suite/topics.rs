@@ -30,6 +30,7 @@ fn every_dataset_of_the_contract_is_listed_once() {
         "messaging.outcomes",
         "messaging.commands",
         "messaging.suppressions",
+        "privacy.requests",
         "platform.definitions",
         "platform.deadletters",
         "ingestion.changelog",
