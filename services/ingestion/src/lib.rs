@@ -35,6 +35,8 @@ pub const RECEIVED: Dataset = "storefront.received";
 pub const EVENTS: Dataset = "storefront.events";
 /// What the unsubscribe link writes.
 pub const COMMANDS: Dataset = "messaging.commands";
+/// What platforms pass on of people who want their data erased or given out.
+pub const PRIVACY: Dataset = "privacy.requests";
 /// Where bad events go.
 pub const DEAD_LETTERS: Dataset = "platform.deadletters";
 

@@ -43,7 +43,9 @@ impl ServiceName {
 /// What services need beside a valid configuration.
 fn needs(services: &[ServiceName]) -> BTreeSet<Need> {
     let of_one = |service: &ServiceName| match service {
-        ServiceName::Door | ServiceName::Ingestion => &[Need::WriteKeys, Need::LinkKeys, Need::AddressSecret][..],
+        ServiceName::Door | ServiceName::Ingestion => {
+            &[Need::WriteKeys, Need::Webhooks, Need::LinkKeys, Need::AddressSecret][..]
+        }
         ServiceName::Messaging => &[Need::LinkKeys, Need::AddressSecret, Need::Mail][..],
         ServiceName::Resolver | ServiceName::Journeys => &[],
     };

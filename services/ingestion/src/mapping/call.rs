@@ -4,7 +4,7 @@ use schemas::EventKind;
 use serde_json::value::RawValue;
 
 use super::json::{self, Object};
-use super::{MAX_BATCH_EVENTS, MAX_COPIED_BYTES, MAX_SHARED_BYTES, time};
+use super::{MAX_BATCH_EVENTS, MAX_COPIED_BYTES, MAX_EVENT_BYTES, MAX_SHARED_BYTES, time};
 use domain::Timestamp;
 
 /// Which call it is, by its path.
@@ -63,6 +63,8 @@ pub struct Call<'a> {
     pub write_key: Option<String>,
     /// Size of what the events share (bytes of JSON).
     pub shared_bytes: usize,
+    /// No event of it may be larger (bytes of JSON).
+    pub(crate) most_event_bytes: usize,
     pub(crate) shared: Shared<'a>,
 }
 
@@ -86,7 +88,8 @@ pub fn read_call(kind: CallKind, json: &str) -> Result<Call<'_>, Unreadable> {
     let kind = match kind {
         CallKind::Single(kind) => {
             let shared = Shared { kind: Some(kind), ..Shared::default() };
-            return Ok(Call { events: vec![raw.get()], write_key, shared_bytes: 0, shared });
+            let events = vec![raw.get()];
+            return Ok(Call { events, write_key, shared_bytes: 0, most_event_bytes: MAX_EVENT_BYTES, shared });
         }
         CallKind::Batch => None,
     };
@@ -108,5 +111,5 @@ pub fn read_call(kind: CallKind, json: &str) -> Result<Call<'_>, Unreadable> {
         sent_at: body.get("sentAt").and_then(time::read),
         timestamp: body.get("timestamp").and_then(time::read),
     };
-    Ok(Call { events, write_key, shared_bytes: bytes, shared })
+    Ok(Call { events, write_key, shared_bytes: bytes, most_event_bytes: MAX_EVENT_BYTES, shared })
 }

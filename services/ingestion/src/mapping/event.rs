@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 
 use super::call::{Call, Shared};
 use super::json::{self, Object};
-use super::{MAX_DEPTH, MAX_EVENT_BYTES, Refusal, commerce, names, person, time};
+use super::{MAX_DEPTH, Refusal, commerce, names, person, time};
 use crate::ids::{self, MAX_ID_BYTES, MAX_MESSAGE_ID_BYTES};
 
 /// Where an event comes from: what its write key stands for.
@@ -66,7 +66,7 @@ const PROTOCOL: [&str; 6] = ["type", "writeKey", "receivedAt", "integrations", "
 /// Maps the event at `index` of a call.
 pub fn map(call: &Call<'_>, index: usize, envelope: &Envelope<'_>) -> Result<StorefrontEvent, Refusal> {
     let json = call.events.get(index).copied().unwrap_or_default();
-    if json.len() > MAX_EVENT_BYTES {
+    if json.len() > call.most_event_bytes {
         return Err(Refusal::TooLarge { bytes: json.len() });
     }
     let demands = json::demands(json);
@@ -174,6 +174,11 @@ fn message_id(item: &mut Object<'_>, json: &str, timed: bool, index: usize, enve
     }
 }
 
+/// The id of somebody of whom only an address is known.
+pub(crate) fn id_of_address(address: &str, secret: &Secret) -> String {
+    format!("address-{}", AddressHash::of(secret, address))
+}
+
 /// Who: the ids, and the addresses that stood where an id should.
 #[derive(Default)]
 struct Ids {
@@ -209,7 +214,7 @@ impl Ids {
         } else {
             return Some(id);
         };
-        let hashed = format!("address-{}", AddressHash::of(secret, &id));
+        let hashed = id_of_address(&id, secret);
         address.get_or_insert(id);
         Some(hashed)
     }

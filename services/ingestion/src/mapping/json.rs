@@ -66,6 +66,11 @@ impl<'a> Object<'a> {
         self.0.retain(|(known, _)| known != name);
     }
 
+    /// The names and values, in their order.
+    pub(crate) fn members(&self) -> impl Iterator<Item = (&str, &'a RawValue)> {
+        self.0.iter().map(|(name, raw)| (name.as_ref(), *raw))
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }

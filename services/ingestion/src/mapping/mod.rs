@@ -18,8 +18,10 @@ mod names;
 mod person;
 mod refusal;
 mod time;
+pub mod webhooks;
 
 pub use call::{Call, CallKind, Unreadable, read_call};
+pub(crate) use event::id_of_address;
 pub use event::{Envelope, Scope, Source, map};
 pub use json::mend_surrogates;
 pub use refusal::Refusal;

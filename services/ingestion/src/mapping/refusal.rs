@@ -38,6 +38,20 @@ pub enum Refusal {
         "the write key is a browser's, which may send track, page and screen only, and nothing historical; use a server's"
     )]
     OutOfScope,
+    /// A webhook about something that is not known here.
+    #[error("nothing is known here of the webhook's topic; what it says is here, as it came")]
+    UnknownTopic,
+    /// A webhook of which an event can't hold everything.
+    #[error(
+        "the webhook says more than an event can hold: what has a typed field was taken if it fits, and all of it is here"
+    )]
+    RestTooLarge,
+    /// An order of more lines than platforms allow.
+    #[error("the webhook has {count} lines of an order; at most {} are taken", super::webhooks::MAX_LINES)]
+    TooManyLines {
+        /// So many.
+        count: usize,
+    },
     /// An id that can't be a key.
     #[error("`{field}` is longer than {MAX_ID_BYTES} bytes")]
     IdTooLong {
@@ -50,7 +64,7 @@ impl Refusal {
     /// A short word for metrics and headers.
     pub const fn reason(&self) -> &'static str {
         match self {
-            Self::TooLarge { .. } => "too_large",
+            Self::TooLarge { .. } | Self::RestTooLarge | Self::TooManyLines { .. } => "too_large",
             Self::TooDeep => "too_deep",
             Self::NumberOutOfRange => "number_out_of_range",
             Self::NotAnObject => "not_an_object",
@@ -60,6 +74,7 @@ impl Refusal {
             Self::NoId => "no_id",
             Self::AliasOfNobody => "alias_of_nobody",
             Self::OutOfScope => "out_of_scope",
+            Self::UnknownTopic => "unknown_topic",
             Self::IdTooLong { .. } => "id_too_long",
         }
     }

@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::limits::Reached;
 use super::log::LogError;
-use crate::mapping::{MAX_CALL_BYTES, Unreadable};
+use crate::mapping::Unreadable;
 
 /// Why a call is not taken. Nothing of it is stored, or it is to be sent again.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -28,8 +28,10 @@ pub(crate) enum Refused {
         "the write key is missing or unknown; give it as HTTP Basic user name, as ?writeKey=, or as writeKey in the body"
     )]
     WrongKey,
-    #[error("the body is larger than {MAX_CALL_BYTES} bytes (uncompressed); send smaller batches")]
-    TooLarge,
+    #[error("the webhook's signature is missing, or is not that of this body under a secret in force")]
+    WrongSignature,
+    #[error("the body is larger than {most_bytes} bytes (uncompressed); send less in one call")]
+    TooLarge { most_bytes: usize },
     #[error("too many calls at once; send this one again in a moment")]
     Shed,
     #[error("too much waits to be stored; send this call again in a moment, and fewer of them")]
@@ -51,14 +53,13 @@ pub(crate) enum Refused {
 impl Refused {
     pub(crate) fn status(&self) -> StatusCode {
         match self {
-            Self::Unreadable(Unreadable::TooMany { .. } | Unreadable::SharedTooLarge { .. }) | Self::TooLarge => {
-                StatusCode::PAYLOAD_TOO_LARGE
-            }
+            Self::Unreadable(Unreadable::TooMany { .. } | Unreadable::SharedTooLarge { .. })
+            | Self::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Unreadable(_) | Self::Empty | Self::NotText | Self::Damaged | Self::Interrupted => {
                 StatusCode::BAD_REQUEST
             }
             Self::Slow => StatusCode::REQUEST_TIMEOUT,
-            Self::WrongKey => StatusCode::UNAUTHORIZED,
+            Self::WrongKey | Self::WrongSignature => StatusCode::UNAUTHORIZED,
             Self::Overloaded | Self::Limited(_) => StatusCode::TOO_MANY_REQUESTS,
             Self::Shed | Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
             Self::Unstorable | Self::Broken => StatusCode::INTERNAL_SERVER_ERROR,
@@ -71,11 +72,12 @@ impl Refused {
     pub(crate) fn code(&self) -> &'static str {
         match self {
             Self::Unreadable(Unreadable::TooMany { .. }) => "too_many_events",
-            Self::Unreadable(Unreadable::SharedTooLarge { .. }) | Self::TooLarge => "too_large",
+            Self::Unreadable(Unreadable::SharedTooLarge { .. }) | Self::TooLarge { .. } => "too_large",
             Self::Unreadable(_) | Self::Empty | Self::NotText | Self::Damaged => "unreadable",
             Self::Interrupted => "interrupted",
             Self::Slow => "timeout",
             Self::WrongKey => "wrong_write_key",
+            Self::WrongSignature => "wrong_signature",
             Self::Shed => "overloaded",
             Self::Overloaded => "slow_down",
             Self::Limited(_) => "rate_limited",

@@ -16,7 +16,6 @@ use http_body_util::BodyExt;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::answer::Refused;
-use crate::mapping::MAX_CALL_BYTES;
 
 /// A body that is too large is read up to here before it is refused.
 const READ_ON_BYTES: usize = 4 << 20;
@@ -38,9 +37,9 @@ pub(crate) struct Whole<'a> {
 
 impl Room {
     /// For at least one body of the largest size.
-    pub(crate) fn new(max_bodies: usize, max_bytes: usize) -> Self {
+    pub(crate) fn new(max_bodies: usize, max_bytes: usize, largest_bytes: usize) -> Self {
         let max_bodies = max_bodies.clamp(1, Semaphore::MAX_PERMITS);
-        let bytes = Semaphore::new(max_bytes.clamp(MAX_CALL_BYTES, Semaphore::MAX_PERMITS));
+        let bytes = Semaphore::new(max_bytes.clamp(largest_bytes, Semaphore::MAX_PERMITS));
         Self { bodies: Semaphore::new(max_bodies), max_bodies, bytes }
     }
 
@@ -57,23 +56,28 @@ impl Whole<'_> {
     }
 }
 
-/// Reads a body, at most so large and so long, if there is room.
+/// Reads a body, at most so large (`most_bytes`) and so long, if there is room.
 pub(crate) async fn read(
     body: Body,
     declared_bytes: Option<u64>,
+    most_bytes: usize,
     timeout: Duration,
     room: &Room,
 ) -> Result<Whole<'_>, Refused> {
     if declared_bytes.is_some_and(|bytes| bytes > READ_ON_BYTES as u64) {
-        return Err(Refused::TooLarge);
+        return Err(Refused::TooLarge { most_bytes });
     }
     let place = room.bodies.try_acquire().map_err(|_| Refused::Shed)?;
-    let read = tokio::time::timeout(timeout, read_frames(body, &room.bytes)).await;
+    let read = tokio::time::timeout(timeout, read_frames(body, most_bytes, &room.bytes)).await;
     let (bytes, held) = read.unwrap_or(Err(Refused::Slow))?;
     Ok(Whole { bytes, _share: (place, held) })
 }
 
-async fn read_frames(mut body: Body, room: &Semaphore) -> Result<(Bytes, Option<SemaphorePermit<'_>>), Refused> {
+async fn read_frames(
+    mut body: Body,
+    most_bytes: usize,
+    room: &Semaphore,
+) -> Result<(Bytes, Option<SemaphorePermit<'_>>), Refused> {
     let mut kept = BytesMut::new();
     let mut held: Option<SemaphorePermit<'_>> = None;
     let mut seen = 0_usize;
@@ -81,9 +85,9 @@ async fn read_frames(mut body: Body, room: &Semaphore) -> Result<(Bytes, Option<
         let Ok(data) = frame.map_err(|_| Refused::Interrupted)?.into_data() else { continue };
         seen += data.len();
         if seen > READ_ON_BYTES {
-            return Err(Refused::TooLarge);
+            return Err(Refused::TooLarge { most_bytes });
         }
-        if seen <= MAX_CALL_BYTES {
+        if seen <= most_bytes {
             let more = room.try_acquire_many(data.len() as u32).map_err(|_| Refused::Shed)?;
             match &mut held {
                 Some(held) => held.merge(more),
@@ -95,7 +99,7 @@ async fn read_frames(mut body: Body, room: &Semaphore) -> Result<(Bytes, Option<
             held = None;
         }
     }
-    if seen > MAX_CALL_BYTES { Err(Refused::TooLarge) } else { Ok((kept.freeze(), held)) }
+    if seen > most_bytes { Err(Refused::TooLarge { most_bytes }) } else { Ok((kept.freeze(), held)) }
 }
 
 /// The beginning of a body of which no more is wanted; what came of it where the rest does not come.
@@ -116,13 +120,15 @@ pub(crate) async fn beginning(mut body: Body, timeout: Duration) -> Bytes {
     kept.freeze()
 }
 
-/// The JSON text that a body holds, compressed or not.
-pub(crate) fn text(body: &[u8]) -> Result<String, Refused> {
+/// The JSON text that a body holds, compressed or not; unpacked it is at most so large.
+pub(crate) fn text(body: &[u8], most_bytes: usize) -> Result<String, Refused> {
     let unpacked = match body {
         [] => return Err(Refused::Empty),
-        [0x1f, 0x8b, ..] => unpack(MultiGzDecoder::new(body))?,
+        [0x1f, 0x8b, ..] => unpack(MultiGzDecoder::new(body), most_bytes)?,
         // No JSON begins with an `x`: this is the head of a zlib stream.
-        [0x78, second, ..] if u16::from_be_bytes([0x78, *second]).is_multiple_of(31) => unpack(ZlibDecoder::new(body))?,
+        [0x78, second, ..] if u16::from_be_bytes([0x78, *second]).is_multiple_of(31) => {
+            unpack(ZlibDecoder::new(body), most_bytes)?
+        }
         plain => plain.to_vec(),
     };
     let mut text = String::from_utf8(unpacked).map_err(|_| Refused::NotText)?;
@@ -132,8 +138,8 @@ pub(crate) fn text(body: &[u8]) -> Result<String, Refused> {
     if text.trim().is_empty() { Err(Refused::Empty) } else { Ok(text) }
 }
 
-fn unpack(decoder: impl Read) -> Result<Vec<u8>, Refused> {
+fn unpack(decoder: impl Read, most_bytes: usize) -> Result<Vec<u8>, Refused> {
     let mut unpacked = Vec::new();
-    decoder.take(MAX_CALL_BYTES as u64 + 1).read_to_end(&mut unpacked).map_err(|_| Refused::Damaged)?;
-    if unpacked.len() > MAX_CALL_BYTES { Err(Refused::TooLarge) } else { Ok(unpacked) }
+    decoder.take(most_bytes as u64 + 1).read_to_end(&mut unpacked).map_err(|_| Refused::Damaged)?;
+    if unpacked.len() > most_bytes { Err(Refused::TooLarge { most_bytes }) } else { Ok(unpacked) }
 }

@@ -1,5 +1,7 @@
 //! An event that can't be taken, put aside as it came.
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
 
 use super::door::Head;
@@ -18,19 +20,44 @@ pub(crate) const REDRIVES_HEADER: &str = "vuelve-redrives";
 ///
 /// Another header counts how often the event was sent again from the dead letters, where it was.
 pub(crate) fn record(json: &str, head: Head<'_>, index: usize, refusal: &Refusal, key: &WriteKey) -> LogRecord {
-    let text = |text: &str| Bytes::copy_from_slice(text.as_bytes());
+    let mut headers = headers(head.route, index, refusal, &key.id);
+    if head.redrives > 0 {
+        headers.push((REDRIVES_HEADER.into(), bytes(&head.redrives.to_string())));
+    }
+    LogRecord { dataset: DEAD_LETTERS, key: None, value: bytes(json), headers }
+}
+
+/// The head of a webhook.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct WebhookHead<'a> {
+    pub(crate) source: &'a str,
+    pub(crate) topic: &'a str,
+    pub(crate) id: Option<&'a str>,
+}
+
+/// A webhook's payload with the same headers, and those that the platform sent with it: what it is about and what it is called.
+pub(crate) fn of_webhook(payload: &str, head: WebhookHead<'_>, refusal: &Refusal) -> LogRecord {
+    let mut headers = headers(&format!("/webhooks/{}", head.source), 0, refusal, head.source);
+    headers.push(("vuelve.webhook.topic".into(), bytes(head.topic)));
+    headers.extend(head.id.map(|id| ("vuelve.webhook.id".into(), bytes(id))));
+    LogRecord { dataset: DEAD_LETTERS, key: None, value: bytes(payload), headers }
+}
+
+fn headers(path: &str, index: usize, refusal: &Refusal, source: &str) -> Vec<(Cow<'static, str>, Bytes)> {
     let headers = [
-        ("__connect.errors.topic", text(head.route)),
-        ("__connect.errors.partition", text("-1")),
-        ("__connect.errors.offset", text(&index.to_string())),
-        ("__connect.errors.stage", text("VALUE_CONVERTER")),
-        ("__connect.errors.class.name", text("vuelve.ingestion.door")),
-        ("__connect.errors.exception.class.name", text(refusal.reason())),
-        ("__connect.errors.exception.message", text(&refusal.to_string())),
-        ("content-type", text("application/json")),
-        ("vuelve.source", text(&key.id)),
+        ("__connect.errors.topic", bytes(path)),
+        ("__connect.errors.partition", bytes("-1")),
+        ("__connect.errors.offset", bytes(&index.to_string())),
+        ("__connect.errors.stage", bytes("VALUE_CONVERTER")),
+        ("__connect.errors.class.name", bytes("vuelve.ingestion.door")),
+        ("__connect.errors.exception.class.name", bytes(refusal.reason())),
+        ("__connect.errors.exception.message", bytes(&refusal.to_string())),
+        ("content-type", bytes("application/json")),
+        ("vuelve.source", bytes(source)),
     ];
-    let redrives = (head.redrives > 0).then(|| (REDRIVES_HEADER, text(&head.redrives.to_string())));
-    let headers = headers.into_iter().chain(redrives).map(|(name, value)| (name.into(), value));
-    LogRecord { dataset: DEAD_LETTERS, key: None, value: text(json), headers: headers.collect() }
+    headers.into_iter().map(|(name, value)| (Cow::Borrowed(name), value)).collect()
+}
+
+fn bytes(text: &str) -> Bytes {
+    Bytes::copy_from_slice(text.as_bytes())
 }

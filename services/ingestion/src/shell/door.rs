@@ -23,9 +23,11 @@ use super::log::{EventLog, LogError, LogRecord};
 use super::metrics::Metrics;
 use super::options::DoorOptions;
 use super::trace::Trace;
+use super::webhook_secrets::Webhooks;
 use super::write_keys::{WriteKey, WriteKeys};
 use super::{body, dead_letter};
-use crate::mapping::{self, CallKind, Envelope, Source};
+use crate::mapping::webhooks::MAX_WEBHOOK_BYTES;
+use crate::mapping::{self, CallKind, Envelope, MAX_CALL_BYTES, Source};
 use crate::{RECEIVED, ids};
 
 /// What the door must keep to itself.
@@ -33,6 +35,8 @@ use crate::{RECEIVED, ids};
 pub struct DoorSecrets {
     /// The storefronts' write keys.
     pub write_keys: WriteKeys,
+    /// What platforms sign their webhooks with.
+    pub webhooks: Webhooks,
     /// The secret of address hashes; messaging has the same.
     pub addresses: Secret,
     /// The keys that sign unsubscribe links; messaging has the same.
@@ -71,6 +75,7 @@ pub(crate) struct Head<'a> {
 impl<L: EventLog> Door<L> {
     /// A door onto a log. `schemas` knows the ids of `storefront.received` and `messaging.commands`.
     pub fn new(options: &DoorOptions, secrets: DoorSecrets, schemas: Schemas, log: L, host: Box<dyn Host>) -> Self {
+        let largest_bytes = if secrets.webhooks.is_empty() { MAX_CALL_BYTES } else { MAX_WEBHOOK_BYTES };
         let max_calls = options.max_calls.clamp(1, Semaphore::MAX_PERMITS);
         Self {
             log,
@@ -80,7 +85,7 @@ impl<L: EventLog> Door<L> {
             metrics: Metrics::new(),
             append_deadline: options.append_deadline.as_std(),
             body_timeout: options.body_timeout.as_std(),
-            room: body::Room::new(options.max_bodies, options.max_body_bytes),
+            room: body::Room::new(options.max_bodies, options.max_body_bytes, largest_bytes),
             calls: Semaphore::new(max_calls),
             max_calls,
             unsubscribes: Semaphore::new(options.max_unsubscribes.clamp(1, Semaphore::MAX_PERMITS)),
@@ -90,6 +95,16 @@ impl<L: EventLog> Door<L> {
     /// The keys in force.
     pub fn write_keys(&self) -> &WriteKeys {
         &self.secrets.write_keys
+    }
+
+    /// The webhooks, with the secrets in force.
+    pub fn webhooks(&self) -> &Webhooks {
+        &self.secrets.webhooks
+    }
+
+    /// How long the log may take.
+    pub(crate) fn append_deadline(&self) -> Duration {
+        self.append_deadline
     }
 
     /// How many bodies of calls are being read.
@@ -112,13 +127,14 @@ impl<L: EventLog> Door<L> {
         self.unsubscribes.try_acquire().map_err(|_| Refused::Shed)
     }
 
-    /// Reads a call's body.
+    /// Reads a call's body, at most so large.
     pub(crate) async fn body(
         &self,
         body: axum::body::Body,
         declared_bytes: Option<u64>,
+        most_bytes: usize,
     ) -> Result<body::Whole<'_>, Refused> {
-        body::read(body, declared_bytes, self.body_timeout, &self.room).await
+        body::read(body, declared_bytes, most_bytes, self.body_timeout, &self.room).await
     }
 
     /// Reads as much of a body as tells which button was pressed.
@@ -134,7 +150,7 @@ impl<L: EventLog> Door<L> {
         trace: impl FnOnce(&tracing::Span) -> Trace + Send,
     ) -> Result<(), Refused> {
         let received_at = self.host.now();
-        let text = body::text(&body)?;
+        let text = body::text(&body, MAX_CALL_BYTES)?;
         drop(body);
         let json = mapping::mend_surrogates(&text);
         let call = mapping::read_call(head.kind, &json)?;
@@ -188,11 +204,21 @@ impl<L: EventLog> Door<L> {
 
     /// Appends records, all or an error, within the deadline.
     pub(crate) async fn append(&self, dataset: &'static str, records: Vec<LogRecord>) -> Result<(), Refused> {
+        self.append_within(self.append_deadline, dataset, records).await
+    }
+
+    /// The same within another deadline.
+    pub(crate) async fn append_within(
+        &self,
+        deadline: Duration,
+        dataset: &'static str,
+        records: Vec<LogRecord>,
+    ) -> Result<(), Refused> {
         if records.is_empty() {
             return Ok(());
         }
         let began = self.host.elapsed();
-        let result = tokio::time::timeout(self.append_deadline, self.log.append(records)).await;
+        let result = tokio::time::timeout(deadline, self.log.append(records)).await;
         let result = result.unwrap_or(Err(LogError::Unavailable));
         let error = result.as_ref().err().map(|error| match error {
             LogError::Unavailable => "unavailable",

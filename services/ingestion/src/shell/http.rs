@@ -18,8 +18,8 @@ use super::answer::{self, Refused};
 use super::dead_letter::REDRIVES_HEADER;
 use super::door::{Door, Head};
 use super::log::EventLog;
-use super::{credentials, trace, unsubscribe};
-use crate::mapping::CallKind;
+use super::{credentials, trace, unsubscribe, webhook};
+use crate::mapping::{CallKind, MAX_CALL_BYTES};
 
 /// The calls of the Segment specification: their names, the short forms of the browser library, and what they are.
 const CALLS: [(&str, &str, CallKind); 7] = [
@@ -53,6 +53,7 @@ pub fn router<L: EventLog>(door: Arc<Door<L>>) -> Router {
     Router::new()
         // Set before the layer: what asks first (OPTIONS) gets to the fallback of its path.
         .nest("/v1", calls.method_not_allowed_fallback(async || Refused::WrongMethod).layer(cors))
+        .route("/webhooks/{id}", post(webhook::take))
         .route("/u/{token}", get(unsubscribe::ask).post(unsubscribe::obey))
         .method_not_allowed_fallback(async || Refused::WrongMethod)
         .fallback(async || Refused::NoSuchPath)
@@ -75,7 +76,7 @@ async fn try_take<L: EventLog>(door: &Door<L>, kind: CallKind, route: &str, requ
         None => None,
     };
     let declared = parts.headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
-    let body = door.body(body, declared).await?;
+    let body = door.body(body, declared, MAX_CALL_BYTES).await?;
     // Only now: a body that comes slowly would keep others out.
     let _place = door.admit()?;
     let body = body.into_bytes();

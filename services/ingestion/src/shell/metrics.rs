@@ -15,6 +15,7 @@ pub(crate) struct Metrics {
     accepted: Counter<u64>,
     dead_lettered: Counter<u64>,
     limited: Counter<u64>,
+    webhooks: Counter<u64>,
     append: Histogram<f64>,
 }
 
@@ -48,6 +49,11 @@ impl Metrics {
                 .u64_counter("vuelve.ingestion.events.limited")
                 .with_unit("{event}")
                 .with_description("Events that were told to come again, because their write key has a limit.")
+                .build(),
+            webhooks: meter
+                .u64_counter("vuelve.ingestion.webhooks")
+                .with_unit("{webhook}")
+                .with_description("Webhooks by topic and outcome.")
                 .build(),
             append: meter
                 .f64_histogram("messaging.client.operation.duration")
@@ -91,6 +97,16 @@ impl Metrics {
     pub(crate) fn limited(&self, source: &str, events: usize, limit: &'static str) {
         let labels = [KeyValue::new("vuelve.source", source.to_owned()), KeyValue::new("vuelve.limit", limit)];
         self.limited.add(events as u64, &labels);
+    }
+
+    /// `topic` and `outcome` are of closed sets.
+    pub(crate) fn webhook(&self, source: &str, topic: &'static str, outcome: &'static str) {
+        let labels = [
+            KeyValue::new("vuelve.source", source.to_owned()),
+            KeyValue::new("vuelve.webhook.topic", topic),
+            KeyValue::new("vuelve.outcome", outcome),
+        ];
+        self.webhooks.add(1, &labels);
     }
 
     pub(crate) fn appended(&self, dataset: &'static str, error: Option<&'static str>, took: Duration) {

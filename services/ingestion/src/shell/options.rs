@@ -5,6 +5,7 @@ use domain::{Currency, HumanDuration};
 use serde::Deserialize;
 
 use crate::mapping::Scope;
+use crate::mapping::webhooks::Platform;
 
 /// The door's settings.
 #[derive(Clone, Debug, Deserialize)]
@@ -14,7 +15,9 @@ pub struct DoorOptions {
     pub listen: String,
     /// The write keys that storefronts use; at least one.
     pub write_keys: Vec<WriteKeyOptions>,
-    /// How often the files of the write keys are looked at (default `10s`).
+    /// The platforms that send webhooks.
+    pub webhooks: Vec<WebhookOptions>,
+    /// How often the files of the write keys and of the webhooks' secrets are looked at (default `10s`).
     pub keys_reload_interval: HumanDuration,
     /// How long a call waits for the broker before it is answered 503 (default `5s`).
     pub append_deadline: HumanDuration,
@@ -94,11 +97,34 @@ pub struct WriteKeyOptions {
     pub events_per_day: Option<NonZeroU32>,
 }
 
+/// A shop platform that sends webhooks, to `/webhooks/{id}`. Exactly one of `secret_file` and `secret_env` is given.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WebhookOptions {
+    /// A part of its path, and its name in events, logs and metrics.
+    pub id: String,
+    /// Which platform it is: `shopify` or `woocommerce`.
+    pub kind: Platform,
+    /// The shop whose events come by it.
+    pub shop: String,
+    /// The currency of amounts that name none (default `USD`).
+    #[serde(default = "us_dollars")]
+    pub currency: Currency,
+    /// A file that holds the secret that signs, or several, each on a line of its own, which are all in force. What the file
+    /// holds is looked at every `keys_reload_interval`.
+    #[serde(default)]
+    pub secret_file: Option<PathBuf>,
+    /// An environment variable that holds the same.
+    #[serde(default)]
+    pub secret_env: Option<String>,
+}
+
 impl Default for DoorOptions {
     fn default() -> Self {
         Self {
             listen: "127.0.0.1:8080".to_owned(),
             write_keys: Vec::new(),
+            webhooks: Vec::new(),
             keys_reload_interval: HumanDuration::from_millis(10_000),
             append_deadline: HumanDuration::from_millis(5_000),
             body_timeout: HumanDuration::from_millis(15_000),

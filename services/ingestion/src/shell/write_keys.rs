@@ -5,14 +5,13 @@
 
 use std::collections::HashSet;
 use std::fmt;
-use std::fs::File;
-use std::io::{self, Read as _};
 
 use domain::Currency;
 use parking_lot::RwLock;
 use sha2::{Digest as _, Sha256};
 use subtle::{Choice, ConditionallySelectable, ConstantTimeEq};
 
+use super::key_source::KeySource;
 use super::limits::{Limits, MIN_BURST_EVENTS};
 use super::options::WriteKeyOptions;
 use crate::ids::MAX_ID_BYTES;
@@ -128,10 +127,6 @@ impl WriteKeys {
     }
 }
 
-/// More than one text is in force while one takes the place of another.
-const MAX_TEXTS: usize = 16;
-const MAX_SOURCE_BYTES: u64 = 4 << 10;
-
 /// The digests of all texts that are in force.
 fn read(
     options: &[WriteKeyOptions],
@@ -159,25 +154,17 @@ fn read(
 }
 
 fn texts_of(option: &WriteKeyOptions, variable: impl Fn(&str) -> Option<String>) -> Result<Vec<String>, String> {
-    let all = match (&option.key_file, &option.key_env) {
-        // Of what is longer than any keys no more is read than shows it.
-        (Some(path), None) => File::open(path)
-            .and_then(|file| io::read_to_string(file.take(MAX_SOURCE_BYTES)))
-            .map_err(|error| format!("its key_file {} can't be read: {error}", path.display()))?,
-        (None, Some(name)) => variable(name)
-            .ok_or_else(|| format!("the environment variable {name} that is to hold its key is not set"))?,
-        _ => return Err("exactly one of key_file and key_env is needed".to_owned()),
+    let source = KeySource {
+        file: option.key_file.as_deref(),
+        variable: option.key_env.as_deref(),
+        word: "key",
+        fits: (is_key, "1 to 255 printable ASCII characters without `:` and spaces"),
     };
-    let texts: Vec<&str> = all.lines().map(str::trim).filter(|text| !text.is_empty()).collect();
-    if texts.is_empty() || texts.len() > MAX_TEXTS || all.len() as u64 >= MAX_SOURCE_BYTES {
-        return Err(format!("its source holds no key, or more than {MAX_TEXTS} or 4 KiB of them; one key a line"));
-    }
-    let fits = |text: &&str| text.len() <= MAX_ID_BYTES && text.bytes().all(|b| b.is_ascii_graphic() && b != b':');
-    if texts.iter().all(fits) {
-        Ok(texts.into_iter().map(str::to_owned).collect())
-    } else {
-        Err("its key is not 1 to 255 printable ASCII characters without `:` and spaces".to_owned())
-    }
+    source.texts(variable)
+}
+
+fn is_key(text: &str) -> bool {
+    text.len() <= MAX_ID_BYTES && text.bytes().all(|b| b.is_ascii_graphic() && b != b':')
 }
 
 fn problem_of(index: usize, option: &WriteKeyOptions, problem: &str) -> WriteKeyProblem {

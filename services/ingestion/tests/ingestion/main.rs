@@ -13,4 +13,6 @@ mod state;
 mod support;
 mod telemetry;
 mod unsubscribe;
+mod webhook_topics;
+mod webhooks;
 mod write_keys;

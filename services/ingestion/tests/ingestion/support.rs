@@ -13,7 +13,7 @@ use base64::Engine as _;
 use domain::Timestamp;
 use http_body_util::BodyExt;
 use ingestion::shell::{
-    Door, DoorOptions, DoorSecrets, EventLog, Host, LogError, LogRecord, WriteKeyOptions, WriteKeys, router,
+    Door, DoorOptions, DoorSecrets, EventLog, Host, LogError, LogRecord, Webhooks, WriteKeyOptions, WriteKeys, router,
 };
 use links::{KeyRing, Secret};
 use schemas::{Schemas, StorefrontEvent};
@@ -130,6 +130,7 @@ impl Fixture {
     pub(crate) fn with_keys(options: &DoorOptions, keys: &[WriteKeyOptions]) -> Self {
         let secrets = DoorSecrets {
             write_keys: WriteKeys::load(keys, variable).unwrap(),
+            webhooks: Webhooks::load(&options.webhooks, variable).unwrap(),
             addresses: address_secret(),
             links: link_keys(),
         };
@@ -145,6 +146,10 @@ impl Fixture {
 
     pub(crate) fn bodies_being_read(&self) -> usize {
         self.door.bodies_being_read()
+    }
+
+    pub(crate) fn webhooks(&self) -> &Webhooks {
+        self.door.webhooks()
     }
 
     pub(crate) fn let_pass(&self, milliseconds: u64) {

@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 use domain::Timestamp;
 use ingestion::shell::{
-    Door, DoorSecrets, EventLog, Host as DoorHost, LogError, LogRecord, Spool, SpoolState, SpooledLog, WriteKeys,
-    router, serve,
+    Door, DoorSecrets, EventLog, Host as DoorHost, LogError, LogRecord, Spool, SpoolState, SpooledLog, Webhooks,
+    WriteKeys, router, serve,
 };
 use kafka::{Appender, Header, KafkaFailure, NewRecord};
 use runtime::config::Config;
@@ -106,8 +106,12 @@ pub async fn add_door(
         let lines: Vec<String> = problems.iter().map(|problem| format!("ingestion.door.{problem}")).collect();
         anyhow::anyhow!(lines.join("\n"))
     })?;
-    let secrets =
-        DoorSecrets { write_keys, addresses: Sections::address_secret(config)?, links: Sections::keys(config)? };
+    let webhooks = Webhooks::load(&options.webhooks, |name| std::env::var(name).ok()).map_err(|problems| {
+        let lines: Vec<String> = problems.iter().map(|problem| format!("ingestion.door.{problem}")).collect();
+        anyhow::anyhow!(lines.join("\n"))
+    })?;
+    let (addresses, links) = (Sections::address_secret(config)?, Sections::keys(config)?);
+    let secrets = DoorSecrets { write_keys, webhooks, addresses, links };
     let listener = TcpListener::bind(&options.listen)
         .await
         .with_context(|| format!("ingestion.door.listen: {} can't be opened", options.listen))?;
@@ -136,7 +140,7 @@ pub async fn add_door(
         let shutdown = async {
             tokio::select! {
                 () = stop.stopped() => {}
-                () = reload_write_keys(&door, keys_reload_interval) => {}
+                () = reload_keys(&door, keys_reload_interval) => {}
                 () = drain(spooled.as_ref()) => {}
                 failure = watch(ask, || tell(watched.as_ref()), &condition, ASK_EVERY) => failed = Some(failure),
             }
@@ -167,19 +171,29 @@ fn tell(spooled: Option<&SpooledLog<KafkaLog>>) -> (bool, Option<String>) {
     }
 }
 
-/// Looks at the files of the write keys again and again: a key is replaced without a restart.
-async fn reload_write_keys<L: EventLog>(door: &Arc<Door<L>>, every: Duration) {
+/// Looks at the files of the write keys and of the webhooks' secrets again and again: they are replaced without a restart.
+async fn reload_keys<L: EventLog>(door: &Arc<Door<L>>, every: Duration) {
     loop {
         tokio::time::sleep(every).await;
         let door = Arc::clone(door);
-        let read = tokio::task::spawn_blocking(move || door.write_keys().reload(|name| std::env::var(name).ok()));
-        match read.await {
-            Ok(Ok(false)) | Err(_) => {}
-            Ok(Ok(true)) => tracing::info!("the write keys have changed"),
-            Ok(Err(problems)) => {
-                for problem in problems {
-                    tracing::warn!(%problem, "the write keys stay as they were");
-                }
+        let read = tokio::task::spawn_blocking(move || {
+            let variable = |name: &str| std::env::var(name).ok();
+            told("write keys", door.write_keys().reload(variable));
+            told("webhooks' secrets", door.webhooks().reload(variable));
+        });
+        // An error is a runtime that ends.
+        let _ = read.await;
+    }
+}
+
+/// Tells what came of looking at keys.
+fn told<P: std::fmt::Display>(what: &str, read: Result<bool, Vec<P>>) {
+    match read {
+        Ok(false) => {}
+        Ok(true) => tracing::info!("the {what} have changed"),
+        Err(problems) => {
+            for problem in problems {
+                tracing::warn!(%problem, "the {what} stay as they were");
             }
         }
     }

@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use ingestion::shell::{WriteKeyProblem, WriteKeys};
+use ingestion::shell::{WebhookProblem, Webhooks, WriteKeyProblem, WriteKeys};
 use links::KeyRing;
 use messaging::shell::{MessagingOptions, SmtpChannel};
 use runtime::config::{Config, Findings, InstallationOptions, Mode};
@@ -20,6 +20,8 @@ use super::sections::{IngestionOptions, LinkOptions, Sections};
 pub enum Need {
     /// The keys of storefronts.
     WriteKeys,
+    /// The secrets of platforms that send webhooks, if any do.
+    Webhooks,
     /// The keys that sign links.
     LinkKeys,
     /// The secret of address hashes.
@@ -34,6 +36,7 @@ impl Need {
         let links: &LinkOptions = config.get();
         let given = [
             (Self::WriteKeys, !config.get::<IngestionOptions>().door.write_keys.is_empty()),
+            (Self::Webhooks, !config.get::<IngestionOptions>().door.webhooks.is_empty()),
             (Self::LinkKeys, links.keys_file.is_some()),
             (Self::AddressSecret, links.address_secret_file.is_some()),
             (Self::Mail, !config.get::<MessagingOptions>().smtp.from.is_empty()),
@@ -45,6 +48,7 @@ impl Need {
     pub fn check(self, config: &Config, findings: &mut Findings<'_>) {
         match self {
             Self::WriteKeys => write_keys(config, findings),
+            Self::Webhooks => webhooks(config, findings),
             Self::LinkKeys => {
                 if let Err(fault) = Sections::keys(config) {
                     findings.add(&fault.key, fault.problem);
@@ -72,6 +76,14 @@ fn write_keys(config: &Config, findings: &mut Findings<'_>) {
             WriteKeyProblem::Key { index, id, problem } => format!("entry {index} (`{id}`): {problem}"),
         };
         findings.add("ingestion.door.write_keys", told);
+    }
+}
+
+fn webhooks(config: &Config, findings: &mut Findings<'_>) {
+    let webhooks = &config.get::<IngestionOptions>().door.webhooks;
+    let problems = Webhooks::load(webhooks, |name| std::env::var(name).ok()).err().unwrap_or_default();
+    for WebhookProblem { index, id, problem } in problems {
+        findings.add("ingestion.door.webhooks", format!("entry {index} (`{id}`): {problem}"));
     }
 }
 

@@ -128,6 +128,11 @@ impl Redriver {
 
     async fn through_the_door(&self, letter: &Letter, head: &LetterHead) -> anyhow::Result<Redriven> {
         let path = head.topic.clone();
+        if path.starts_with("/webhooks/") {
+            return Ok(Redriven::Left(format!(
+                "it came in at `{path}`, which takes only what its platform has signed: have the platform send it again"
+            )));
+        }
         if !path.starts_with("/v1/") {
             return Ok(Redriven::Left(format!("`{path}` is no path of the door")));
         }
