@@ -16,6 +16,9 @@ use crate::{KafkaFailure, Registry};
 
 /// At most so many records are told before the worker decides and everything else is looked at.
 const HEARD_AT_ONCE: usize = 10_000;
+/// So much that went wrong is heard at once. A broker that was away leaves hundreds of errors in a client's queue, and what it
+/// says once it is back stands behind them: one a round, and each round a commit that the group refuses, took minutes.
+const ERRORS_AT_ONCE: usize = 10_000;
 /// For so long after a disturbance a process takes it for its own echo that its slot was joined again.
 const DISTURBED: Duration = Duration::from_mins(1);
 /// After so many it is asked whether it wants more.
@@ -42,9 +45,10 @@ impl<'a, C: Clients, S: Service> Driver<'a, C, S> {
         if self.tables_are_old {
             self.read_tables()?;
         }
-        loop {
+        let mut away = None;
+        for _ in 0..ERRORS_AT_ONCE {
             let failure = match self.broadcasts.poll() {
-                Ok(None) => return Ok(()),
+                Ok(None) => break,
                 Ok(Some(broadcast)) => {
                     let heard = hear_broadcast(&mut self.worker, &self.schemas, self.options, &broadcast);
                     if let Err(failure) = heard {
@@ -59,27 +63,36 @@ impl<'a, C: Clients, S: Service> Driver<'a, C, S> {
             if !failure.is_passing() {
                 return Err(failure);
             }
-            self.is_away(&failure);
-            return Ok(());
+            away = Some(failure);
         }
+        if let Some(failure) = away {
+            self.is_away(&failure);
+        }
+        Ok(())
     }
 
     /// Lets the group's client speak: of rebalances, which wait in its context, and of what went wrong.
     pub(super) fn hear_group(&mut self) -> Result<(), KafkaFailure> {
-        let error = self.group.poll();
-        if self.group.is_fenced() {
-            return self.fenced();
+        let mut away = None;
+        for _ in 0..ERRORS_AT_ONCE {
+            let error = self.group.poll();
+            if self.group.is_fenced() {
+                return self.fenced();
+            }
+            let Some(error) = error else { break };
+            // The partitions are lost, which the next poll tells; then the group is joined again.
+            if error.kind == ErrorKind::PollExceeded {
+                continue;
+            }
+            let failure = KafkaFailure::of("as a member of the group", error);
+            if !failure.is_passing() {
+                return Err(failure);
+            }
+            away = Some(failure);
         }
-        let Some(error) = error else { return Ok(()) };
-        // The partitions are lost, which the next poll tells; then the group is joined again.
-        if error.kind == ErrorKind::PollExceeded {
-            return Ok(());
+        if let Some(failure) = away {
+            self.is_away(&failure);
         }
-        let failure = KafkaFailure::of("as a member of the group", error);
-        if !failure.is_passing() {
-            return Err(failure);
-        }
-        self.is_away(&failure);
         Ok(())
     }
 

@@ -11,14 +11,14 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use super::super::log::LogRecord;
-use crate::{COMMANDS, DEAD_LETTERS, RECEIVED};
+use crate::{COMMANDS, DEAD_LETTERS, PRIVACY, RECEIVED};
 
 const MAGIC: [u8; 4] = *b"VSF1";
 const HEAD_BYTES: usize = 12;
 /// No call is larger: its body unpacked, as Avro, with a copy of what its events share.
 const MAX_PAYLOAD_BYTES: usize = 64 << 20;
 /// Those that the door writes to.
-const DATASETS: [&str; 3] = [RECEIVED, DEAD_LETTERS, COMMANDS];
+const DATASETS: [&str; 4] = [RECEIVED, DEAD_LETTERS, COMMANDS, PRIVACY];
 
 /// A record, as it lies in a frame.
 #[derive(Serialize, Deserialize)]
