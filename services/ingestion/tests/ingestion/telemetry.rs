@@ -8,6 +8,7 @@ use opentelemetry_sdk::trace::{InMemorySpanExporter, SdkTracerProvider};
 use tracing_subscriber::layer::SubscriberExt;
 
 use crate::support::{Fixture, header_of, post};
+use crate::webhooks;
 
 const CALLER: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
 
@@ -47,7 +48,10 @@ async fn requests_and_events_are_counted_under_the_names_of_the_conventions() {
     let exporter = InMemoryMetricExporter::default();
     let provider = SdkMeterProvider::builder().with_reader(PeriodicReader::builder(exporter.clone()).build()).build();
     opentelemetry::global::set_meter_provider(provider.clone());
-    let door = Fixture::new();
+    let door = webhooks::door();
+    let cart = webhooks::fixture("shopify_carts_update").to_string();
+    webhooks::shopify(&door, "carts/update", "w1", cart).await.is_accepted();
+    webhooks::shopify(&door, "ana-7/unheard-of", "w2", "{}").await.is_accepted();
     door.post("/v1/track", r#"{"event":"X","userId":"ana-7"}"#).await.is_accepted();
     door.post("/v1/track", "{}").await.is_accepted();
     provider.force_flush().unwrap();
@@ -64,8 +68,10 @@ async fn requests_and_events_are_counted_under_the_names_of_the_conventions() {
         "messaging.client.operation.duration",
         "vuelve.ingestion.events.accepted",
         "vuelve.ingestion.events.dead_lettered",
+        "vuelve.ingestion.webhooks",
     ];
     assert_eq!(names, expected.iter().map(ToString::to_string).collect());
     let all = format!("{metrics:?}");
+    assert!(all.contains("carts/update") && all.contains("unknown_topic") && all.contains("/webhooks/{id}"), "{all}");
     assert!(all.contains("no_id") && all.contains("/v1/track") && !all.contains("ana-7"), "{all}");
 }

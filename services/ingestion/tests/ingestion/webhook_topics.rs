@@ -425,3 +425,56 @@ async fn products_and_coupons_of_woocommerce_are_answered_and_left() {
     woocommerce(&door, "action.of_a_plugin", "d2", &json!({ "id": 5 })).await.is_accepted();
     assert_eq!(header_of(&door.records()[0], "__connect.errors.exception.class.name"), "unknown_topic");
 }
+
+/// The texts and numbers of a payload, with the way to each.
+fn leaves(value: &Value, path: &str, found: &mut Vec<(String, String)>) {
+    match value {
+        Value::Object(members) => {
+            members.iter().for_each(|(name, member)| leaves(member, &format!("{path}.{name}"), found));
+        }
+        Value::Array(elements) => elements.iter().for_each(|element| leaves(element, path, found)),
+        Value::String(text) => found.push((path.to_owned(), text.clone())),
+        Value::Number(number) => found.push((path.to_owned(), number.to_string())),
+        Value::Bool(_) | Value::Null => {}
+    }
+}
+
+#[tokio::test]
+async fn nothing_that_a_payload_says_is_lost() {
+    let door = door();
+    for (topic, name) in [
+        ("carts/update", "shopify_carts_update"),
+        ("checkouts/create", "shopify_checkouts_create"),
+        ("orders/create", "shopify_orders_create"),
+        ("refunds/create", "shopify_refunds_create"),
+        ("customers/update", "shopify_customers_update"),
+        ("order.created", "woocommerce_order"),
+        ("customer.updated", "woocommerce_customer"),
+    ] {
+        let payload = fixture(name);
+        if topic.contains('/') {
+            shopify(&door, topic, "w1", payload.to_string()).await.is_accepted();
+        } else {
+            woocommerce(&door, topic, "d1", &payload).await.is_accepted();
+        }
+        let event = door.events().remove(0);
+        let kept: Vec<Value> = [&event.properties_json, &event.traits_json, &event.context_json]
+            .into_iter()
+            .flatten()
+            .map(|json| serde_json::from_str(json).unwrap())
+            .chain([serde_json::to_value(&event).unwrap()])
+            .collect();
+        let mut known = Vec::new();
+        for value in &kept {
+            leaves(value, "", &mut known);
+        }
+        let is_known = |text: &str| known.iter().any(|(_, value)| value == text);
+        let mut said = Vec::new();
+        leaves(&payload, "", &mut said);
+        for (path, text) in said {
+            let in_cents = text.replace('.', "");
+            let in_cents = in_cents.trim_start_matches('0');
+            assert!(is_known(&text) || is_known(in_cents), "{name}{path}: {text}");
+        }
+    }
+}

@@ -6,11 +6,14 @@ use base64::Engine as _;
 use hmac::{Hmac, KeyInit, Mac};
 use ingestion::mapping::webhooks::Platform;
 use ingestion::shell::{DoorOptions, LogError, WebhookOptions, WebhookProblem, Webhooks};
+use ingestion::{RECEIVED, Resolved, Resolver, ResolverPolicy};
 use proptest::prelude::*;
+use schemas::{EventKind, StorefrontEvent};
 use serde_json::{Value, json};
 use sha2::Sha256;
+use stream::TestDriver;
 
-use crate::support::{Answer, Fixture, Mood, header_of, request, variable};
+use crate::support::{Answer, Fixture, Mood, NOW, header_of, request, variable};
 
 /// [`variable`] holds it.
 pub(crate) const SECRET: &str = "a secret of the platform";
@@ -216,7 +219,7 @@ async fn an_order_of_many_lines_is_taken_whole_and_one_that_no_event_can_hold_lo
     assert!(large.len() > 600_000 && large.len() < 1 << 20, "{}", large.len());
     shopify(&door, "orders/create", "w2", large.clone()).await.is_accepted();
     let records = door.records();
-    let event: schemas::StorefrontEvent = door.schemas.decode(&records[0].value).unwrap();
+    let event: StorefrontEvent = door.schemas.decode(&records[0].value).unwrap();
     assert_eq!((event.products.len(), event.properties_json), (1_300, None));
     assert_eq!(event.order.unwrap().total_minor, Some(4_075));
     let letter = records.last().unwrap();
@@ -285,6 +288,44 @@ fn a_kind_that_nobody_knows_is_refused() {
     };
     assert_eq!(of("woocommerce").unwrap().kind, Platform::WooCommerce);
     assert!(of("magento").is_err());
+}
+
+/// What the resolver lets through of what the door stored.
+fn resolved(door: &Fixture) -> Vec<StorefrontEvent> {
+    let mut resolver = TestDriver::<Resolver>::new(ResolverPolicy::default());
+    for record in door.records() {
+        resolver.input(RECEIVED, &record.key.unwrap(), &record.value, NOW);
+    }
+    let event = |output| match output {
+        Resolved::Event(event) => *event,
+        Resolved::Forward { .. } => panic!("nothing is forwarded here"),
+    };
+    resolver.outputs().into_iter().map(event).collect()
+}
+
+#[tokio::test]
+async fn a_webhook_that_is_replayed_goes_through_once() {
+    let door = door();
+    let order = fixture("shopify_orders_create").to_string();
+    for id in ["w1", "w1", "w1"] {
+        shopify(&door, "orders/create", id, order.clone()).await.is_accepted();
+    }
+    let events = resolved(&door);
+    assert_eq!(events.iter().map(|event| event.kind).collect::<Vec<_>>(), [EventKind::Track, EventKind::Alias]);
+    assert!(events.iter().all(|event| event.customer_id.as_deref() == Some("115310627314723954")));
+}
+
+#[tokio::test]
+async fn an_order_that_changes_its_status_is_completed_once_and_each_other_change_is_told() {
+    let door = door();
+    let statuses = ["pending", "processing", "processing", "completed", "failed", "refunded", "refunded"];
+    for (delivery, status) in statuses.into_iter().enumerate() {
+        let mut order = fixture("woocommerce_order");
+        order["status"] = status.into();
+        woocommerce(&door, "order.updated", &format!("d{delivery}"), &order).await.is_accepted();
+    }
+    let names: Vec<_> = resolved(&door).into_iter().map(|event| event.name).collect();
+    assert_eq!(names, ["Checkout Started", "Order Completed", "Order Updated", "Order Refunded"]);
 }
 
 /// Values under the names that mean something in payloads.
