@@ -79,7 +79,7 @@ fn every_topic_is_read(installation: &Installation) {
         };
         let records = records.unwrap_or_else(|error| panic!("{topic}: {error}"));
         println!("{topic}: {} records", records.len());
-        let is_empty_here = topic.contains("suppressions") || topic.contains("commands");
+        let is_empty_here = ["suppressions", "commands", "privacy"].iter().any(|name| topic.contains(name));
         assert!(is_empty_here || !records.is_empty(), "{topic} has no records");
     }
 }
