@@ -12,7 +12,6 @@ use kafka::{Appender, Header, KafkaFailure, NewRecord};
 use runtime::config::Config;
 use runtime::host::Host;
 use runtime::readiness::Condition;
-use rustix::process::Signal;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -21,6 +20,8 @@ use super::{Installation, Sections};
 
 /// How long a call waits for room in the producer before it is told to come again: long enough for a burst.
 const ROOM_TIMEOUT: Duration = Duration::from_millis(250);
+/// Linux's number for it, on x86-64 and ARM.
+const SIGXFSZ: i32 = 25;
 /// How often the broker is asked whether it answers.
 const ASK_EVERY: Duration = Duration::from_secs(2);
 
@@ -126,7 +127,7 @@ pub async fn add_door(
     let open = |directory: &PathBuf| Spool::open(directory, spool.max_bytes).context("ingestion.door.spool");
     let files = spool.directory.as_ref().map(open).transpose()?;
     // A file that may not grow is an error of that file, as on a full disk, and not the end of the process.
-    let too_large = files.as_ref().map(|_| signal(SignalKind::from_raw(Signal::XFSZ.as_raw()))).transpose()?;
+    let too_large = files.as_ref().map(|_| signal(SignalKind::from_raw(SIGXFSZ))).transpose()?;
     let spooled = files.map(|files| SpooledLog::new(log.clone(), files, spool.after.as_std()));
     let schemas = installation.schemas.clone();
     let keys_reload_interval = options.keys_reload_interval.as_std().max(Duration::from_millis(100));
