@@ -53,7 +53,7 @@ const KINDS: [Kind; 7] = [
     Kind { name: "network faults", faults: faults::network, per_hundred_kills: 5, shape: Shape::Both },
     Kind { name: "joins and leaves", faults: faults::joins_and_leaves, per_hundred_kills: 5, shape: Shape::Both },
 ];
-/// Goes on until there were enough events: with fewer kills, of which there were enough, a replay takes a third of the time.
+/// Goes on until there were enough events, with fewer kills, of which there were enough.
 const REST: Kind = Kind { shape: Shape::Plain, faults: faults::kills_now_and_then, ..KINDS[0] };
 
 /// The sums of a log.
