@@ -27,7 +27,7 @@ impl Shop {
         let spool = tempfile::tempdir().unwrap();
         let admin = free_port().unwrap();
         let settings = [
-            format!("ingestion.door.spool.directory=\"{}\"", spool.path().display()),
+            format!("ingestion.door.spool.directory={}", spool.path().display()),
             "ingestion.door.spool.after=200ms".to_owned(),
             format!("admin.listen=127.0.0.1:{admin}"),
         ];
