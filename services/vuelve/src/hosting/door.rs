@@ -103,14 +103,9 @@ pub async fn add_door(
     installation: &Installation,
 ) -> anyhow::Result<std::net::SocketAddr> {
     let options = config.get::<IngestionOptions>().door.clone();
-    let write_keys = WriteKeys::load(&options.write_keys, |name| std::env::var(name).ok()).map_err(|problems| {
-        let lines: Vec<String> = problems.iter().map(|problem| format!("ingestion.door.{problem}")).collect();
-        anyhow::anyhow!(lines.join("\n"))
-    })?;
-    let webhooks = Webhooks::load(&options.webhooks, |name| std::env::var(name).ok()).map_err(|problems| {
-        let lines: Vec<String> = problems.iter().map(|problem| format!("ingestion.door.{problem}")).collect();
-        anyhow::anyhow!(lines.join("\n"))
-    })?;
+    let variable = |name: &str| std::env::var(name).ok();
+    let write_keys = WriteKeys::load(&options.write_keys, variable).map_err(all)?;
+    let webhooks = Webhooks::load(&options.webhooks, variable).map_err(all)?;
     let (addresses, links) = (Sections::address_secret(config)?, Sections::keys(config)?);
     let secrets = DoorSecrets { write_keys, webhooks, addresses, links };
     let listener = TcpListener::bind(&options.listen)
@@ -152,6 +147,12 @@ pub async fn add_door(
         failed.map_or(Ok(()), |failure| Err(failure.into()))
     });
     Ok(address)
+}
+
+/// Everything that is wrong with the door's keys, a line each.
+fn all<P: std::fmt::Display>(problems: Vec<P>) -> anyhow::Error {
+    let lines: Vec<String> = problems.into_iter().map(|problem| format!("ingestion.door.{problem}")).collect();
+    anyhow::anyhow!(lines.join("\n"))
 }
 
 /// Brings what was spooled to the log; waits for ever where there is no spool.

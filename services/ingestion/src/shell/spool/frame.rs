@@ -31,24 +31,19 @@ struct Stored<'a> {
     headers: Vec<(&'a str, &'a [u8])>,
 }
 
-/// Appends a call's records as a frame. Returns whether they fit into one.
-pub(super) fn write(records: &[LogRecord], out: &mut Vec<u8>) -> bool {
+/// A call's records as a frame; none where they are too large for one.
+pub(super) fn write(records: &[LogRecord]) -> Option<Vec<u8>> {
     let stored: Vec<Stored<'_>> = records.iter().map(Stored::of).collect();
-    let begin = out.len();
-    out.extend_from_slice(&MAGIC);
-    out.extend_from_slice(&[0; HEAD_BYTES - MAGIC.len()]);
-    // It fails only where the sink does.
-    let Ok(mut written) = postcard::to_extend(&stored, std::mem::take(out)) else { return false };
-    let payload = &written[begin + HEAD_BYTES..];
-    let fits = payload.len() <= MAX_PAYLOAD_BYTES;
-    let (length, sum) = (payload.len() as u32, crc32c::crc32c(payload));
-    written[begin + 4..begin + 8].copy_from_slice(&length.to_le_bytes());
-    written[begin + 8..begin + 12].copy_from_slice(&sum.to_le_bytes());
-    if !fits {
-        written.truncate(begin);
+    let head = [MAGIC.as_slice(), &[0; HEAD_BYTES - MAGIC.len()]].concat();
+    let mut frame = postcard::to_extend(&stored, head).ok()?;
+    let payload = &frame[HEAD_BYTES..];
+    if payload.len() > MAX_PAYLOAD_BYTES {
+        return None;
     }
-    *out = written;
-    fits
+    let (length, sum) = (payload.len() as u32, crc32c::crc32c(payload));
+    frame[4..8].copy_from_slice(&length.to_le_bytes());
+    frame[8..HEAD_BYTES].copy_from_slice(&sum.to_le_bytes());
+    Some(frame)
 }
 
 /// The records of a frame; none where this version does not know what they are.

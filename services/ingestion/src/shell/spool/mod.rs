@@ -65,7 +65,8 @@ struct Portion {
 }
 
 enum Ask {
-    Append(Vec<u8>, oneshot::Sender<Result<(), SpoolError>>),
+    /// A frame, and whom to tell whether it is on the disk.
+    Append(Vec<u8>, oneshot::Sender<bool>),
     Next(oneshot::Sender<Result<Portion, SpoolError>>),
     Drained(Place),
 }
@@ -113,18 +114,15 @@ impl Spool {
         self.bytes.load(Ordering::Acquire)
     }
 
-    /// Keeps the records of a call; returns once they are on the disk.
-    async fn append(&self, records: &[LogRecord]) -> Result<(), SpoolError> {
-        let mut frame = Vec::new();
-        if !frame::write(records, &mut frame) {
-            return Err(SpoolError::Full { max_bytes: frame.len() as u64 });
-        }
-        self.ask(|answer| Ask::Append(frame, answer)).await
+    /// Keeps the records of a call; returns whether they are on the disk. Where they are not, the log says why.
+    async fn append(&self, records: &[LogRecord]) -> bool {
+        let Some(frame) = frame::write(records) else { return false };
+        self.ask(|answer| Ask::Append(frame, answer)).await.unwrap_or(false)
     }
 
     /// What was kept first; without a place where nothing is left.
     async fn next(&self) -> Result<Portion, SpoolError> {
-        self.ask(Ask::Next).await
+        self.ask(Ask::Next).await.unwrap_or(Err(SpoolError::Closed))
     }
 
     /// All up to this place is stored elsewhere.
@@ -132,10 +130,10 @@ impl Spool {
         self.send(Ask::Drained(until))
     }
 
-    async fn ask<T>(&self, ask: impl FnOnce(oneshot::Sender<Result<T, SpoolError>>) -> Ask) -> Result<T, SpoolError> {
+    async fn ask<T>(&self, ask: impl FnOnce(oneshot::Sender<T>) -> Ask) -> Result<T, SpoolError> {
         let (answer, answered) = oneshot::channel();
         self.send(ask(answer))?;
-        answered.await.unwrap_or(Err(SpoolError::Closed))
+        answered.await.map_err(|_| SpoolError::Closed)
     }
 
     fn send(&self, ask: Ask) -> Result<(), SpoolError> {
@@ -165,9 +163,8 @@ fn serve(files: &mut Files, ask: Ask, asked: &mpsc::Receiver<Ask>) -> Option<Ask
                 tracing::warn!(%error, calls = answers.len(), "calls could not be spooled");
             }
             for answer in answers {
-                let told = result.as_ref().copied().map_err(SpoolError::told_again);
                 // Whoever has gone away sends again.
-                let _ = answer.send(told);
+                let _ = answer.send(result.is_ok());
             }
             next
         }
@@ -189,19 +186,4 @@ fn read(portion: files::Portion) -> Result<Portion, SpoolError> {
         records.extend(frame::read(&payload).ok_or(SpoolError::Unknown)?);
     }
     Ok(Portion { records, until })
-}
-
-impl SpoolError {
-    /// For each of those whose records were written together.
-    fn told_again(&self) -> Self {
-        match self {
-            Self::Failed { path, error } => {
-                Self::Failed { path: path.clone(), error: io::Error::new(error.kind(), error.to_string()) }
-            }
-            Self::Full { max_bytes } => Self::Full { max_bytes: *max_bytes },
-            Self::InUse(path) => Self::InUse(path.clone()),
-            Self::Unknown => Self::Unknown,
-            Self::Closed => Self::Closed,
-        }
-    }
 }

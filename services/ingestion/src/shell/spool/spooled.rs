@@ -179,12 +179,12 @@ impl<L: EventLog> SpooledLog<L> {
 
     async fn keep(&self, records: &[LogRecord]) -> Result<(), LogError> {
         let Shared { spool, refuses, metrics, .. } = &*self.0;
-        let result = spool.append(records).await;
-        refuses.store(result.is_err(), Ordering::Release);
-        let outcome = if result.is_ok() { "kept" } else { "refused" };
+        let kept = spool.append(records).await;
+        refuses.store(!kept, Ordering::Release);
+        let outcome = if kept { "kept" } else { "refused" };
         metrics.calls.add(1, &[KeyValue::new("outcome", outcome)]);
         metrics.bytes.record(spool.bytes(), &[]);
-        result.map_err(|_| LogError::Unavailable)
+        if kept { Ok(()) } else { Err(LogError::Unavailable) }
     }
 }
 
