@@ -7,8 +7,9 @@ use testkit::{Process, SmtpSink, wait_until};
 use tests::installation::Installation;
 
 const LIMIT: Duration = Duration::from_mins(2);
-/// Longer than the sessions (3 s) and transactions (8 s) of a test's installation.
-const STANDSTILL: Duration = Duration::from_secs(12);
+/// Longer than the sessions (3 s) and transactions (8 s) of a test's installation, and than the controller waits for its broker
+/// (12 s): it then says for a moment that the cluster has no brokers, and whoever asks in that moment knows none any more.
+const STANDSTILL: Duration = Duration::from_secs(16);
 
 fn added(user: &str) -> String {
     format!(

@@ -9,8 +9,9 @@ use serde_json::Value;
 use crate::Breach;
 
 /// A library, and the only packages that may depend on it (apart from dev-dependencies).
-const ONLY_IN: [(&str, &[&str]); 9] = [
-    ("rdkafka", &["vuelve-kafka"]),
+const ONLY_IN: [(&str, &[&str]); 10] = [
+    ("rdkafka", &["vuelve-kafka", "vuelve-rebootstrap"]),
+    ("vuelve-rebootstrap", &["vuelve-kafka"]),
     ("redis", &["vuelve-store"]),
     ("tonic", &["vuelve-proto", "vuelve-runtime"]),
     ("kafka-protocol", &["vuelve-devbroker"]),

@@ -67,7 +67,7 @@ impl std::fmt::Debug for Follower {
 impl Follower {
     /// Of the committed records of these topics.
     pub fn new(cluster: &Cluster, topics: &[String], timeout: Duration) -> Result<Self, KafkaFailure> {
-        let reader: BaseConsumer<Logged> = create(&cluster.reader("vuelve-follow", true), Logged, "a reader")?;
+        let reader: BaseConsumer<Logged> = create(&cluster.reader("vuelve-follow", true), "a reader")?;
         let mut assignment = TopicPartitionList::new();
         let mut partitions = Vec::new();
         for topic in topics {
@@ -79,7 +79,7 @@ impl Follower {
             }
         }
         reader.assign(&assignment).map_err(|source| KafkaFailure::of("following topics", source))?;
-        let asker = create(&cluster.reader("vuelve-ask", true), Logged, "a reader")?;
+        let asker = create(&cluster.reader("vuelve-ask", true), "a reader")?;
         Ok(Self { reader, asker, partitions, timeout })
     }
 

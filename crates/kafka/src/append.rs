@@ -1,5 +1,6 @@
 //! Appending records from outside the engine: the door, commands, definitions.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use rdkafka::error::KafkaError;
@@ -9,7 +10,8 @@ use rdkafka::types::RDKafkaErrorCode;
 use rdkafka::util::Timeout;
 
 use crate::KafkaFailure;
-use crate::clients::{Cluster, Logged, create};
+use crate::bearings::Bearings;
+use crate::clients::{Cluster, Logged, create_with};
 
 /// A record's header.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,6 +41,7 @@ pub struct NewRecord {
 #[derive(Clone)]
 pub struct Appender {
     producer: FutureProducer<Logged>,
+    bearings: Arc<Bearings>,
     timeout: Duration,
     room_timeout: Duration,
 }
@@ -53,7 +56,9 @@ impl Appender {
     /// An appender that gives a record up after `timeout`.
     pub fn new(cluster: &Cluster, client_id: &str, timeout: Duration) -> Result<Self, KafkaFailure> {
         let config = cluster.idempotent_producer(client_id, timeout);
-        Ok(Self { producer: create(&config, Logged, "the producer")?, timeout, room_timeout: timeout })
+        let logged = Logged::of(&config);
+        let bearings = Arc::clone(&logged.bearings);
+        Ok(Self { producer: create_with(&config, logged, "the producer")?, bearings, timeout, room_timeout: timeout })
     }
 
     /// Where the client's buffer is full, waits for room only so long before it says [`KafkaFailure::Overloaded`]; by
@@ -71,7 +76,10 @@ impl Appender {
             return Err(KafkaFailure::ProducerFailed(format!("{reason} ({code})")));
         }
         let failed = |source| KafkaFailure::of(format!("asking for the leaders of {topic}"), source);
-        let metadata = self.producer.client().fetch_metadata(Some(topic), timeout).map_err(failed)?;
+        let metadata = self.producer.client().fetch_metadata(Some(topic), timeout).map_err(|source| {
+            self.bearings.tell(self.producer.client());
+            failed(source)
+        })?;
         match metadata.topics().first().and_then(rdkafka::metadata::MetadataTopic::error) {
             Some(error) => Err(failed(KafkaError::MetadataFetch(error.into()))),
             None => Ok(()),
@@ -98,6 +106,7 @@ impl Appender {
     }
 
     async fn enqueue(&self, record: &NewRecord) -> Result<rdkafka::producer::DeliveryFuture, KafkaFailure> {
+        self.bearings.find_again(self.producer.client());
         let deadline = tokio::time::Instant::now() + self.room_timeout;
         loop {
             let mut future = FutureRecord::<[u8], [u8]>::to(&record.topic);

@@ -1,6 +1,7 @@
 //! How clients are made: one place for every setting.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use domain::Timestamp;
@@ -13,6 +14,7 @@ use rdkafka::topic_partition_list::TopicPartitionListElem;
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 
 use crate::KafkaFailure;
+use crate::bearings::{Bearings, STATISTICS_INTERVAL};
 use crate::port::Polled;
 
 /// After a question that was not answered.
@@ -62,6 +64,7 @@ impl Cluster {
             .set("reconnect.backoff.ms", "50")
             .set("reconnect.backoff.max.ms", "1000")
             .set("topic.metadata.propagation.max.ms", "10000")
+            .set("statistics.interval.ms", STATISTICS_INTERVAL.as_millis().to_string())
             .set_log_level(RDKafkaLogLevel::Warning);
         for (key, value) in &self.security {
             config.set(key, value);
@@ -154,7 +157,15 @@ impl Cluster {
 }
 
 /// Makes a client, or says which one could not be made.
-pub(crate) fn create<C: ClientContext, T: FromClientConfigAndContext<C>>(
+pub(crate) fn create<T: FromClientConfigAndContext<Logged>>(
+    config: &ClientConfig,
+    what: &str,
+) -> Result<T, KafkaFailure> {
+    create_with(config, Logged::of(config), what)
+}
+
+/// The same with a context that does more.
+pub(crate) fn create_with<C: ClientContext, T: FromClientConfigAndContext<C>>(
     config: &ClientConfig,
     context: C,
     what: &str,
@@ -180,8 +191,8 @@ pub(crate) fn ask<T>(
 }
 
 /// Where a partition begins and ends, as this reader sees it.
-pub(crate) fn watermarks<C: ConsumerContext>(
-    reader: &BaseConsumer<C>,
+pub(crate) fn watermarks(
+    reader: &BaseConsumer<Logged>,
     topic: &str,
     partition: i32,
     timeout: Duration,
@@ -190,8 +201,8 @@ pub(crate) fn watermarks<C: ConsumerContext>(
 }
 
 /// The first offset of a partition whose record is of this time or later; none where there is no such record.
-pub(crate) fn offset_at<C: ConsumerContext>(
-    reader: &BaseConsumer<C>,
+pub(crate) fn offset_at(
+    reader: &BaseConsumer<Logged>,
     topic: &str,
     partition: i32,
     time: Timestamp,
@@ -210,19 +221,19 @@ pub(crate) fn offset_at<C: ConsumerContext>(
 
 /// Asks the leader of a partition. A broker that starts says of its partitions that nobody leads them, and the client goes by
 /// that for as long as it keeps metadata, which is minutes, without asking again: so where it knows no leader, it is told to.
-fn ask_leader<C: ConsumerContext, T>(
-    reader: &BaseConsumer<C>,
+fn ask_leader<T>(
+    reader: &BaseConsumer<Logged>,
     topic: &str,
     timeout: Duration,
     question: impl Fn() -> KafkaResult<T>,
 ) -> KafkaResult<T> {
-    match question() {
+    let answer = match question() {
         Err(error) if error.rdkafka_error_code().is_some_and(is_about_leaders) => {
-            reader.fetch_metadata(Some(topic), timeout)?;
-            question()
+            reader.fetch_metadata(Some(topic), timeout).and_then(|_| question())
         }
         answer => answer,
-    }
+    };
+    answer.inspect_err(|_| reader.context().bearings.tell(reader.client()))
 }
 
 fn is_about_leaders(code: RDKafkaErrorCode) -> bool {
@@ -241,6 +252,7 @@ fn is_about_leaders(code: RDKafkaErrorCode) -> bool {
 /// What a reader hears within `wait`. A broker that is away is no failure of the reader's, which goes on by itself: what
 /// does not come is for the caller's deadline.
 pub(crate) fn poll(reader: &BaseConsumer<Logged>, wait: Duration) -> KafkaResult<Polled<BorrowedMessage<'_>>> {
+    reader.context().bearings.find_again(reader.client());
     match reader.poll(wait) {
         None => Ok(Polled::Nothing),
         Some(Ok(message)) => Ok(Polled::Record(message)),
@@ -277,11 +289,24 @@ pub(crate) fn settle(reader: &BaseConsumer<Logged>) {
     }
 }
 
-/// Passes librdkafka's own log to ours.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Logged;
+/// Passes librdkafka's own log to ours, and finds the cluster again.
+#[derive(Debug)]
+pub(crate) struct Logged {
+    pub(crate) bearings: Arc<Bearings>,
+}
+
+impl Logged {
+    /// For a client with this configuration.
+    pub(crate) fn of(config: &ClientConfig) -> Self {
+        Self { bearings: Arc::new(Bearings::of(config)) }
+    }
+}
 
 impl ClientContext for Logged {
+    fn stats_raw(&self, statistics: &[u8]) {
+        self.bearings.heard(statistics);
+    }
+
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
         log(level, facility, message);
     }
@@ -323,7 +348,7 @@ mod tests {
             transaction_timeout: timeout,
             session_timeout: timeout,
         };
-        let reader: BaseConsumer<Logged> = create(&cluster.reader("test", false), Logged, "a reader").unwrap();
+        let reader: BaseConsumer<Logged> = create(&cluster.reader("test", false), "a reader").unwrap();
         brokers.partition_leader(topic, 0, None).unwrap();
         watermarks(&reader, topic, 0, timeout).unwrap_err();
         brokers.partition_leader(topic, 0, Some(1)).unwrap();

@@ -7,6 +7,7 @@
 
 mod admin;
 mod append;
+mod bearings;
 mod clients;
 mod dead_letters;
 mod error;

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use domain::BootTime;
 
-use crate::clients::{Cluster, Logged, create};
+use crate::clients::{Cluster, create};
 use crate::port::{Clients, Reading};
 use crate::{KafkaFailure, time};
 
@@ -49,7 +49,7 @@ impl Clients for Librdkafka {
                 (self.cluster.section_reader(client_id, committed_only), "the changelog reader")
             }
         };
-        Ok(LogReader(create(&config, Logged, what)?))
+        Ok(LogReader(create(&config, what)?))
     }
 
     fn producer(&self, transactional_id: &str) -> Result<TransactionalProducer, KafkaFailure> {

@@ -60,7 +60,7 @@ pub fn read_section(
     timeout: Duration,
     mut each: impl FnMut(ReadRecord, Progress) -> bool,
 ) -> Result<(), KafkaFailure> {
-    let reader: BaseConsumer<Logged> = create(&cluster.reader("vuelve-read", true), Logged, "a reader")?;
+    let reader: BaseConsumer<Logged> = create(&cluster.reader("vuelve-read", true), "a reader")?;
     let failed = |source| KafkaFailure::of(format!("reading {topic}"), source);
     let mut open = ask(timeout, || spans(&reader, topic, section, timeout))?;
     let mut assignment = TopicPartitionList::new();

@@ -34,7 +34,7 @@ impl Topics {
 
     /// All topics, in the order of the file.
     pub fn list(&self) -> Result<Vec<TopicState>, KafkaFailure> {
-        let reader: BaseConsumer<Logged> = create(&self.cluster.reader("vuelve-topics", true), Logged, "a reader")?;
+        let reader: BaseConsumer<Logged> = create(&self.cluster.reader("vuelve-topics", true), "a reader")?;
         let metadata = reader
             .fetch_metadata(None, self.timeout)
             .map_err(|source| KafkaFailure::of("reading the cluster's topics", source))?;
@@ -55,7 +55,7 @@ impl Topics {
         if missing.is_empty() {
             return Ok(Vec::new());
         }
-        let admin: AdminClient<Logged> = create(&self.cluster.admin("vuelve-topics"), Logged, "the admin client")?;
+        let admin: AdminClient<Logged> = create(&self.cluster.admin("vuelve-topics"), "the admin client")?;
         let new: Vec<NewTopic<'_>> = missing
             .iter()
             .map(|spec| {

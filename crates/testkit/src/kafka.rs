@@ -42,7 +42,8 @@ const PROPERTIES: &[(&str, &str)] = &[
     ("log.cleaner.dedupe.buffer.size", "16777216"),
     // After a kill the controller remembers the broker's old life, and refuses the new one, until this has passed. A lone
     // broker that is suspended for longer answers with a cluster without brokers, and librdkafka then gives up all that it
-    // knew (2.12, issues 5456 and 5511): so it is longer than a test suspends one, or than a busy machine does.
+    // knew (2.12, issues 5301, 5456 and 5511): so it is longer than a busy machine suspends one, or a test that is not about
+    // this.
     ("broker.session.timeout.ms", "12000"),
     ("broker.heartbeat.interval.ms", "200"),
 ];

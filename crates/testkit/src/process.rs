@@ -320,8 +320,14 @@ impl Process {
     }
 }
 
+/// A test that fails shows which of its processes had ended by themselves, and how.
 impl Drop for Process {
     fn drop(&mut self) {
+        if std::thread::panicking()
+            && let Ok(Some(status)) = self.poll(&mut self.state())
+        {
+            eprintln!("{} had ended: {status}", self.spec.name);
+        }
         // Nothing to be done about a failure here: the watchdog still knows it.
         let _ended = self.kill9();
     }

@@ -15,7 +15,7 @@ use rdkafka::{ClientConfig, ClientContext, Offset, TopicPartitionList};
 use stream::Partition;
 
 use crate::KafkaFailure;
-use crate::clients::{create, log};
+use crate::clients::{Logged, create_with};
 use crate::port::{ClientError, Member, Rebalance};
 
 /// A member of a group, under a stable slot.
@@ -38,8 +38,13 @@ impl GroupMember {
         slot_id: &str,
         primary: &str,
     ) -> Result<Self, KafkaFailure> {
-        let context = Context { primary: primary.to_owned(), ..Context::default() };
-        let client = create(config, context, "the group's consumer")?;
+        let context = Context {
+            logged: Logged::of(config),
+            primary: primary.to_owned(),
+            told: Mutex::default(),
+            closing: AtomicBool::new(false),
+        };
+        let client = create_with(config, context, "the group's consumer")?;
         Ok(Self { client, group_id: group_id.to_owned(), slot_id: slot_id.to_owned() })
     }
 }
@@ -52,6 +57,7 @@ impl Member for GroupMember {
     }
 
     fn poll(&self) -> Option<ClientError> {
+        self.client.context().logged.bearings.find_again(self.client.client());
         self.client.poll(Duration::ZERO)?.err().map(ClientError::from)
     }
 
@@ -107,8 +113,9 @@ fn answer(client: &BaseConsumer<Context>, assigned: bool) -> KafkaResult<()> {
     if assigned { client.incremental_assign(&nothing) } else { client.incremental_unassign(&nothing) }
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Context {
+    logged: Logged,
     primary: String,
     told: Mutex<Told>,
     closing: AtomicBool,
@@ -136,11 +143,15 @@ impl Context {
 
 impl ClientContext for Context {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
-        log(level, facility, message);
+        self.logged.log(level, facility, message);
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
-        tracing::debug!(%error, reason, "kafka client error");
+        self.logged.error(error, reason);
+    }
+
+    fn stats_raw(&self, statistics: &[u8]) {
+        self.logged.stats_raw(statistics);
     }
 }
 

@@ -13,7 +13,7 @@ use rdkafka::{ClientConfig, ClientContext, Offset, TopicPartitionList};
 use stream::Partition;
 
 use crate::KafkaFailure;
-use crate::clients::{create, log};
+use crate::clients::{Logged, create_with};
 use crate::port::{ClientError, Deliveries, ErrorKind, Outgoing, Producer};
 
 /// After its time-out a call has so long to return.
@@ -35,7 +35,7 @@ impl std::fmt::Debug for TransactionalProducer {
 
 impl TransactionalProducer {
     pub(super) fn new(config: &ClientConfig) -> Result<Self, KafkaFailure> {
-        let producer = Arc::new(create(config, DeliveryContext::default(), "the producer")?);
+        let producer = Arc::new(create_with(config, DeliveryContext::new(Logged::of(config)), "the producer")?);
         let calls = Calls::begin().map_err(|error| {
             KafkaFailure::of("starting a thread of the producer", ClientError::passing(error.to_string()))
         })?;
@@ -71,6 +71,7 @@ impl Producer for TransactionalProducer {
     }
 
     fn poll(&self, wait: Duration) {
+        self.producer.context().logged.bearings.find_again(self.producer.client());
         self.producer.poll(wait);
     }
 
@@ -152,22 +153,33 @@ impl Calls {
     }
 }
 
-#[derive(Debug, Default)]
-struct DeliveryContext(Mutex<Deliveries>);
+#[derive(Debug)]
+struct DeliveryContext {
+    logged: Logged,
+    deliveries: Mutex<Deliveries>,
+}
 
 impl DeliveryContext {
+    fn new(logged: Logged) -> Self {
+        Self { logged, deliveries: Mutex::default() }
+    }
+
     fn deliveries(&self) -> MutexGuard<'_, Deliveries> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.deliveries.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl ClientContext for DeliveryContext {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
-        log(level, facility, message);
+        self.logged.log(level, facility, message);
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
-        tracing::debug!(%error, reason, "kafka producer error");
+        self.logged.error(error, reason);
+    }
+
+    fn stats_raw(&self, statistics: &[u8]) {
+        self.logged.stats_raw(statistics);
     }
 }
 

@@ -49,6 +49,7 @@ impl Reader for LogReader {
     }
 
     fn poll(&self, wait: Duration) -> Result<Polled<BorrowedMessage<'_>>, ClientError> {
+        self.0.context().bearings.find_again(self.0.client());
         match self.0.poll(wait) {
             None => Ok(Polled::Nothing),
             Some(Ok(message)) => Ok(Polled::Record(message)),
