@@ -6,7 +6,7 @@ use std::{env, fs};
 
 use prost::Message;
 
-const FILES: [&str; 1] = ["vuelve/journeys/v1/journeys.proto"];
+const FILES: [&str; 2] = ["vuelve/ingestion/v1/ingestion.proto", "vuelve/journeys/v1/journeys.proto"];
 
 fn main() -> Result<(), Box<dyn Error>> {
     for file in FILES {

@@ -2,12 +2,21 @@
 
 use std::fmt;
 use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
 
-use tonic::{Request, Response, Status};
+use futures_util::stream::{self, BoxStream, StreamExt as _};
+use http::HeaderMap;
+use tonic::{Request, Response, Status, Streaming};
 
+use crate::ingestion::v1::ingestion_service_server::{IngestionService, IngestionServiceServer};
+use crate::ingestion::v1::{RecordRequest, RecordResponse, RecordStreamRequest, RecordStreamResponse};
 use crate::journeys::v1::journeys_service_server::{JourneysService, JourneysServiceServer};
 use crate::journeys::v1::{ExplainRequest, ExplainResponse, GetJourneysRequest, GetJourneysResponse};
 use crate::{Deadline, Extensions, Refusal};
+
+/// After so long another server has most likely taken the place of one that stops.
+const DRAINED_AFTER: Duration = Duration::from_secs(1);
 
 /// Answers the calls of `vuelve.journeys.v1`. What the server knows of a call (its [`Deadline`], its request id) is in
 /// the extensions.
@@ -59,6 +68,96 @@ impl<A: JourneysAnswers> JourneysService for JourneysServer<A> {
     async fn explain(&self, request: Request<ExplainRequest>) -> Result<Response<ExplainResponse>, Status> {
         let (_, call, request) = request.into_parts();
         respond(self.0.explain(request, call).await)
+    }
+}
+
+/// Answers the calls of `vuelve.ingestion.v1`.
+pub trait IngestionAnswers: Send + Sync + 'static {
+    /// Stores a batch; `headers` are the call's metadata.
+    fn record(
+        &self,
+        request: RecordRequest,
+        headers: &HeaderMap,
+    ) -> impl Future<Output = Result<RecordResponse, Refusal>> + Send;
+
+    /// Returns once no batch is to be begun any more.
+    fn draining(&self) -> impl Future<Output = ()> + Send;
+}
+
+/// The service of whoever answers, for a server that takes and gives messages of at most `max_message_bytes`.
+pub fn ingestion_server<A: IngestionAnswers>(
+    answers: A,
+    max_message_bytes: usize,
+) -> IngestionServiceServer<IngestionServer<A>> {
+    IngestionServiceServer::new(IngestionServer(Arc::new(answers)))
+        .max_decoding_message_size(max_message_bytes)
+        .max_encoding_message_size(max_message_bytes)
+}
+
+/// Turns answers into responses and streams of them, and refusals into statuses.
+pub struct IngestionServer<A>(Arc<A>);
+
+impl<A> fmt::Debug for IngestionServer<A> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("IngestionServer").finish_non_exhaustive()
+    }
+}
+
+#[tonic::async_trait]
+impl<A: IngestionAnswers> IngestionService for IngestionServer<A> {
+    async fn record(&self, request: Request<RecordRequest>) -> Result<Response<RecordResponse>, Status> {
+        let (metadata, _, request) = request.into_parts();
+        respond(self.0.record(request, &metadata.into_headers()).await)
+    }
+
+    type RecordStreamStream = BoxStream<'static, Result<RecordStreamResponse, Status>>;
+
+    async fn record_stream(
+        &self,
+        request: Request<Streaming<RecordStreamRequest>>,
+    ) -> Result<Response<Self::RecordStreamStream>, Status> {
+        let (metadata, _, batches) = request.into_parts();
+        let stream = Batches { answers: Arc::clone(&self.0), headers: metadata.into_headers(), requests: batches };
+        let acknowledgements = stream::unfold(Some(stream), |stream| async {
+            let mut stream = stream?;
+            let acknowledgement = stream.next().await?;
+            // After a failure nothing more is begun.
+            let stream = acknowledgement.is_ok().then_some(stream);
+            Some((acknowledgement, stream))
+        });
+        Ok(Response::new(acknowledgements.boxed()))
+    }
+}
+
+/// The batches of a stream, one at a time: so they are stored in their order.
+struct Batches<A> {
+    answers: Arc<A>,
+    headers: HeaderMap,
+    requests: Streaming<RecordStreamRequest>,
+}
+
+impl<A: IngestionAnswers> Batches<A> {
+    /// The next acknowledgement; none where the caller has sent its last batch.
+    async fn next(&mut self) -> Option<Result<RecordStreamResponse, Status>> {
+        let batch = tokio::select! {
+            biased;
+            () = self.answers.draining() => Err(Refusal::Unavailable {
+                reason: "DRAINING",
+                problem: "this server is about to stop; go on with another".to_owned(),
+                retry_after: DRAINED_AFTER,
+            }.into()),
+            batch = self.requests.message() => batch,
+        };
+        match batch {
+            Ok(None) => None,
+            Ok(Some(RecordStreamRequest { sequence, events })) => {
+                let answer = self.answers.record(RecordRequest { events }, &self.headers).await;
+                let acknowledged =
+                    |RecordResponse { accepted, rejected }| RecordStreamResponse { sequence, accepted, rejected };
+                Some(answer.map(acknowledged).map_err(Status::from))
+            }
+            Err(status) => Some(Err(status)),
+        }
     }
 }
 

@@ -9,11 +9,27 @@ mod deadline;
 mod refusal;
 mod time;
 
-pub use answers::{JourneysAnswers, JourneysServer, has_time, journeys_server};
+pub use answers::{
+    IngestionAnswers, IngestionServer, JourneysAnswers, JourneysServer, has_time, ingestion_server, journeys_server,
+};
 pub use deadline::{Deadline, DeadlineLayer, DeadlineService};
 pub use http::Extensions;
 pub use refusal::{Refusal, describe};
 pub use time::{WireTime, timestamp, to_timestamp};
+
+/// Ingestion: storefront events from servers.
+pub mod ingestion {
+    /// Version 1.
+    pub mod v1 {
+        #![allow(
+            missing_docs,
+            unreachable_pub,
+            clippy::pedantic,
+            reason = "generated; the contract's words are in the .proto"
+        )]
+        tonic::include_proto!("vuelve.ingestion.v1");
+    }
+}
 
 /// Journeys: where customers are, and why.
 pub mod journeys {

@@ -45,6 +45,8 @@ fn our_own_fault_tells_nothing_but_where_to_look() {
 fn every_service_and_enum_is_in_the_descriptors() {
     let text = String::from_utf8_lossy(proto::DESCRIPTORS);
     for name in [
+        "vuelve.ingestion.v1",
+        "IngestionService",
         "vuelve.journeys.v1",
         "JourneysService",
         "GetJourneysResponse",

@@ -69,7 +69,7 @@ pub fn layout_of_all(services: &[ServiceName]) -> Layout {
 }
 
 /// Adds services to a host. Messages leave by `channel`, or else as the configuration says. Returns where the door
-/// listens, if there is one.
+/// listens over HTTP, if there is one.
 pub async fn add(
     host: &mut Host,
     config: &Config,
@@ -80,7 +80,7 @@ pub async fn add(
     let wants = |names: &[ServiceName]| names.iter().any(|name| services.contains(name));
     let mut door = None;
     if wants(&[ServiceName::Door, ServiceName::Ingestion]) {
-        door = Some(hosting::add_door(host, config, installation).await?);
+        door = Some(hosting::add_door(host, config, installation).await?.http);
     }
     if wants(&[ServiceName::Resolver, ServiceName::Ingestion]) {
         hosting::add_resolver(host, config, installation).await?;

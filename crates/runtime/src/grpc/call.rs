@@ -96,6 +96,11 @@ pub(super) async fn observe(State(metrics): State<Arc<Rpc>>, mut request: Reques
         vuelve.request_id = id,
     );
     continue_from_headers(&span, request.headers());
+    let header = HeaderValue::from_str(&id).ok();
+    // For those who are shown the metadata alone.
+    if let Some(header) = header.clone() {
+        request.headers_mut().insert(REQUEST_ID, header);
+    }
     request.extensions_mut().insert(RequestId(id.clone()));
 
     let mut response = next.run(request).instrument(span.clone()).await;
@@ -110,8 +115,8 @@ pub(super) async fn observe(State(metrics): State<Arc<Rpc>>, mut request: Reques
     // Methods that nobody implements would be labels without bound.
     let method = if code == Code::Unimplemented { "_OTHER" } else { path.as_str() };
     metrics.record(method, status, began.elapsed());
-    if let Ok(id) = HeaderValue::from_str(&id) {
-        response.headers_mut().insert(REQUEST_ID, id);
+    if let Some(header) = header {
+        response.headers_mut().insert(REQUEST_ID, header);
     }
     response
 }

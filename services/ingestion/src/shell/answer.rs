@@ -1,8 +1,11 @@
 //! What the door answers: Segment's errors, in one place.
 
+use std::time::Duration;
+
 use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use proto::Refusal;
 use serde_json::json;
 
 use super::limits::Reached;
@@ -96,6 +99,29 @@ impl Refused {
             Self::Unavailable => Some(2),
             Self::Limited(reached) => Some(reached.retry_after_seconds()),
             _ => None,
+        }
+    }
+}
+
+impl Refused {
+    /// The same over gRPC, for the request of this id.
+    pub(crate) fn over_grpc(&self, request_id: &str) -> Refusal {
+        let retry_after = Duration::from_secs(self.retry_after_seconds().unwrap_or(1).into());
+        let problem = self.to_string();
+        match self {
+            Self::WrongKey | Self::WrongSignature => Refusal::Unauthenticated("the write key is missing or unknown"),
+            Self::Shed => Refusal::Exhausted { limit: "ingestion.door.max_calls", retry_after },
+            Self::Overloaded => Refusal::Exhausted { limit: "the producer's buffer", retry_after },
+            Self::Limited(reached) => Refusal::Exhausted { limit: reached.option(), retry_after },
+            Self::Unavailable | Self::Slow | Self::Interrupted => {
+                Refusal::Unavailable { reason: "LOG_AWAY", problem, retry_after }
+            }
+            Self::Unreadable(_) | Self::Empty | Self::NotText | Self::Damaged | Self::TooLarge { .. } => {
+                Refusal::Invalid { field: "events", problem }
+            }
+            Self::Unstorable | Self::Broken | Self::NoSuchPath | Self::WrongMethod => {
+                Refusal::Internal { request_id: request_id.to_owned() }
+            }
         }
     }
 }

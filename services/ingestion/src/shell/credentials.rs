@@ -1,5 +1,5 @@
 //! Where a call says its write key: as the user name of HTTP Basic, in the query, in the body, or in the first event of a batch.
-//! The first place that has one decides.
+//! The first place that has one decides. Over gRPC: in the metadata.
 
 use axum::http::{HeaderMap, Uri, header};
 use base64::Engine as _;
@@ -8,6 +8,16 @@ use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
 /// The write key in the head of a request.
 pub(crate) fn in_head(headers: &HeaderMap, uri: &Uri) -> Option<String> {
     basic(headers).or_else(|| query(uri))
+}
+
+/// The write key in the metadata of a gRPC call: as a bearer's token, or as the user name of Basic.
+pub(crate) fn in_metadata(headers: &HeaderMap) -> Option<String> {
+    bearer(headers).or_else(|| basic(headers))
+}
+
+fn bearer(headers: &HeaderMap) -> Option<String> {
+    let (scheme, token) = headers.get(header::AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim().to_owned())
 }
 
 fn basic(headers: &HeaderMap) -> Option<String> {

@@ -27,7 +27,7 @@ use super::webhook_secrets::Webhooks;
 use super::write_keys::{WriteKey, WriteKeys};
 use super::{body, dead_letter};
 use crate::mapping::webhooks::MAX_WEBHOOK_BYTES;
-use crate::mapping::{self, CallKind, Envelope, MAX_CALL_BYTES, Source};
+use crate::mapping::{self, CallKind, Envelope, MAX_CALL_BYTES, Refusal, Source};
 use crate::{RECEIVED, ids};
 
 /// What the door must keep to itself.
@@ -70,6 +70,15 @@ pub(crate) struct Head<'a> {
     pub(crate) key: Option<&'a WriteKey>,
     /// How often its events were sent again from the dead letters.
     pub(crate) redrives: u32,
+}
+
+/// What a call came to: all of it is stored.
+#[derive(Debug)]
+pub(crate) struct Taken {
+    /// How many events were taken.
+    pub(crate) accepted: usize,
+    /// Those that are among the dead letters, by their places in the call.
+    pub(crate) refused: Vec<(usize, Refusal)>,
 }
 
 impl<L: EventLog> Door<L> {
@@ -148,7 +157,7 @@ impl<L: EventLog> Door<L> {
         head: Head<'_>,
         body: Bytes,
         trace: impl FnOnce(&tracing::Span) -> Trace + Send,
-    ) -> Result<(), Refused> {
+    ) -> Result<Taken, Refused> {
         let received_at = self.host.now();
         let text = body::text(&body, MAX_CALL_BYTES)?;
         drop(body);
@@ -188,18 +197,19 @@ impl<L: EventLog> Door<L> {
                     records.push(LogRecord { dataset: RECEIVED, key, value: value.into(), headers: trace.headers() });
                 }
                 Err(refusal) => {
-                    refused.push(refusal.reason());
                     records.push(dead_letter::record(json, head, index, &refusal, key));
+                    refused.push((index, refusal));
                 }
             }
         }
-        let accepted = (records.len() - refused.len()) as u64;
+        let accepted = records.len() - refused.len();
         self.append(RECEIVED, records).instrument(span).await?;
-        self.metrics.events(&key.id, accepted, &refused);
-        if !refused.is_empty() {
-            tracing::warn!(source = %key.id, count = refused.len(), reason = refused[0], "events went to the dead letters");
+        let reasons: Vec<&str> = refused.iter().map(|(_, refusal)| refusal.reason()).collect();
+        self.metrics.events(&key.id, accepted as u64, &reasons);
+        if let Some(reason) = reasons.first() {
+            tracing::warn!(source = %key.id, count = reasons.len(), reason, "events went to the dead letters");
         }
-        Ok(())
+        Ok(Taken { accepted, refused })
     }
 
     /// Appends records, all or an error, within the deadline.

@@ -83,7 +83,7 @@ async fn try_take<L: EventLog>(door: &Door<L>, kind: CallKind, route: &str, requ
     let caller = trace::caller(&parts.headers);
     let trace = |span: &tracing::Span| trace::carried_on(span, caller.as_ref(), &parts.headers, door.host.as_ref());
     let redrives = parts.headers.get(REDRIVES_HEADER).and_then(|count| count.to_str().ok()?.parse().ok()).unwrap_or(0);
-    door.take(Head { kind, route, key, redrives }, body, trace).await
+    door.take(Head { kind, route, key, redrives }, body, trace).await.map(drop)
 }
 
 /// What the browser library asks for first: that everything goes to Segment's own integration, which is this door.

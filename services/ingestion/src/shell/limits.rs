@@ -35,6 +35,11 @@ pub(crate) struct Reached {
 }
 
 impl Reached {
+    /// The limit, as the options of the write key spell it.
+    pub(crate) fn option(&self) -> &'static str {
+        if self.limit.1 == "day" { "events_per_day" } else { "events_per_second" }
+    }
+
     /// Whole seconds, at least one.
     pub(crate) fn retry_after_seconds(self) -> u32 {
         u32::try_from(self.retry_after.as_millis().div_ceil(1_000)).unwrap_or(u32::MAX).max(1)

@@ -1,6 +1,6 @@
-//! The door's own I/O: HTTP in, the event log out.
+//! The door's own I/O: HTTP and gRPC in, the event log out.
 //!
-//! [`Door`] takes calls, [`router`] gives them their paths, [`serve`] the connections. What it needs of its surroundings are
+//! [`Door`] takes calls, [`router`] gives them their paths, [`serve`] the connections; [`Recorder`] takes them over gRPC. What it needs of its surroundings are
 //! two ports: [`EventLog`] (a producer) and [`Host`] (time and chance).
 
 mod answer;
@@ -16,6 +16,7 @@ mod log;
 mod metrics;
 mod options;
 mod page;
+mod rpc;
 mod serve;
 mod spool;
 mod trace;
@@ -29,6 +30,7 @@ pub use host::Host;
 pub use http::router;
 pub use log::{EventLog, LogError, LogRecord};
 pub use options::{DoorOptions, ServerOptions, SpoolOptions, WebhookOptions, WriteKeyOptions};
+pub use rpc::Recorder;
 pub use serve::serve;
 pub use spool::{Spool, SpoolError, SpoolState, SpooledLog};
 pub use webhook_secrets::{WebhookProblem, Webhooks};

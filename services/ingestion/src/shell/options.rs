@@ -1,3 +1,4 @@
+use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::path::PathBuf;
 
@@ -13,6 +14,9 @@ use crate::mapping::webhooks::Platform;
 pub struct DoorOptions {
     /// Where it listens (default `127.0.0.1:8080`).
     pub listen: String,
+    /// Where servers send events over gRPC; without it, they don't. The other settings are those of `[grpc]`, but for its
+    /// token: callers say a write key.
+    pub grpc_listen: Option<SocketAddr>,
     /// The write keys that storefronts use; at least one.
     pub write_keys: Vec<WriteKeyOptions>,
     /// The platforms that send webhooks.
@@ -123,6 +127,7 @@ impl Default for DoorOptions {
     fn default() -> Self {
         Self {
             listen: "127.0.0.1:8080".to_owned(),
+            grpc_listen: None,
             write_keys: Vec::new(),
             webhooks: Vec::new(),
             keys_reload_interval: HumanDuration::from_millis(10_000),

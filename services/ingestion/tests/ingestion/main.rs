@@ -6,6 +6,7 @@ mod door;
 mod mapping;
 mod mapping_properties;
 mod resolver;
+mod rpc;
 mod sdk_shapes;
 mod server;
 mod spool;

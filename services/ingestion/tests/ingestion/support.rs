@@ -140,6 +140,10 @@ impl Fixture {
         Self { router: router(door.clone()), log, schemas, door, host }
     }
 
+    pub(crate) fn door(&self) -> Arc<Door<RecordingLog>> {
+        Arc::clone(&self.door)
+    }
+
     pub(crate) fn calls_under_way(&self) -> usize {
         self.door.calls_under_way()
     }

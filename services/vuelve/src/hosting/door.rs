@@ -1,3 +1,4 @@
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -5,11 +6,12 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 use domain::Timestamp;
 use ingestion::shell::{
-    Door, DoorSecrets, EventLog, Host as DoorHost, LogError, LogRecord, Spool, SpoolState, SpooledLog, Webhooks,
-    WriteKeys, router, serve,
+    Door, DoorSecrets, EventLog, Host as DoorHost, LogError, LogRecord, Recorder, Spool, SpoolState, SpooledLog,
+    Webhooks, WriteKeys, router, serve,
 };
 use kafka::{Appender, Header, KafkaFailure, NewRecord};
-use runtime::config::Config;
+use runtime::config::{Config, GrpcOptions};
+use runtime::grpc::GrpcServer;
 use runtime::host::Host;
 use runtime::readiness::Condition;
 use tokio::net::TcpListener;
@@ -96,12 +98,17 @@ impl DoorHost for SystemHost {
     }
 }
 
-/// Adds the door; returns the address at which it listens.
-pub async fn add_door(
-    host: &mut Host,
-    config: &Config,
-    installation: &Installation,
-) -> anyhow::Result<std::net::SocketAddr> {
+/// Where a door listens.
+#[derive(Clone, Copy, Debug)]
+pub struct DoorAddresses {
+    /// Over HTTP.
+    pub http: SocketAddr,
+    /// Over gRPC, if it does.
+    pub grpc: Option<SocketAddr>,
+}
+
+/// Adds the door; returns the addresses at which it listens.
+pub async fn add_door(host: &mut Host, config: &Config, installation: &Installation) -> anyhow::Result<DoorAddresses> {
     let options = config.get::<IngestionOptions>().door.clone();
     let variable = |name: &str| std::env::var(name).ok();
     let write_keys = WriteKeys::load(&options.write_keys, variable).map_err(all)?;
@@ -112,6 +119,11 @@ pub async fn add_door(
         .await
         .with_context(|| format!("ingestion.door.listen: {} can't be opened", options.listen))?;
     let address = listener.local_addr()?;
+    let grpc_listener = match options.grpc_listen {
+        Some(listen) => Some(runtime::admin::bind("ingestion.door.grpc_listen", listen).await?),
+        None => None,
+    };
+    let grpc = grpc_listener.as_ref().map(TcpListener::local_addr).transpose()?;
     let patience = options.append_deadline.as_std();
     let appender = Appender::new(&installation.cluster, "vuelve-door", patience)?.waiting_for_room(ROOM_TIMEOUT);
     let (asking, topic) = (appender.clone(), installation.cluster.topic(ingestion::RECEIVED));
@@ -129,6 +141,20 @@ pub async fn add_door(
     let watched = spooled.clone();
     let log = spooled.clone().map_or_else(|| DoorLog::Direct(Box::new(log)), DoorLog::Spooled);
     let door = Arc::new(Door::new(&options, secrets, schemas, log, Box::new(SystemHost { began: Instant::now() })));
+    if let Some(listener) = grpc_listener {
+        // Callers say a write key instead.
+        let options = GrpcOptions { token: None, ..config.get::<GrpcOptions>().clone() };
+        let (server, door) = (GrpcServer::new(&options, host.readiness().clone()), Arc::clone(&door));
+        host.door("the door over gRPC", move |stop| {
+            let stopping = stop.clone();
+            let draining = move || {
+                let stopping = stopping.clone();
+                async move { stopping.stopped().await }
+            };
+            let recorder = Recorder::new(door, draining);
+            server.service(|limit| proto::ingestion_server(recorder, limit)).serve(listener, stop)
+        });
+    }
     host.door("the door", move |stop| async move {
         tracing::info!(%address, "the door is open");
         let _ignored = too_large;
@@ -146,7 +172,7 @@ pub async fn add_door(
         }
         failed.map_or(Ok(()), |failure| Err(failure.into()))
     });
-    Ok(address)
+    Ok(DoorAddresses { http: address, grpc })
 }
 
 /// Everything that is wrong with the door's keys, a line each.

@@ -23,7 +23,7 @@ use runtime::config::{Config, InstallationOptions, KafkaOptions, Mode};
 use schemas::Schemas;
 
 pub use channels::{channel, messaging_settings};
-pub use door::add_door;
+pub use door::{DoorAddresses, add_door};
 pub use lookups::add_lookups;
 pub use needs::Need;
 pub use sections::{Fault, LinkOptions, Sections, layout};

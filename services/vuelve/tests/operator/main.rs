@@ -6,5 +6,6 @@ mod headers;
 mod letters;
 mod lookups;
 mod panics;
+mod recording;
 mod shop;
 mod why;

@@ -26,6 +26,7 @@ pub(crate) struct Shop {
     pub(crate) embedded: Embedded,
     pub(crate) door: String,
     pub(crate) grpc: SocketAddr,
+    pub(crate) door_grpc: SocketAddr,
     signals: mpsc::Sender<Signal>,
     running: JoinHandle<Exit>,
 }
@@ -50,7 +51,10 @@ impl Shop {
 
     /// Opens a shop with one journey, whose messages leave by `channel`.
     pub(crate) async fn open_with(journey: &str, channel: Arc<dyn Channel>) -> Self {
-        let embedded = Embedded::start(256 << 20, PARTITIONS, Vec::new()).await.unwrap();
+        let embedded =
+            Embedded::start(256 << 20, PARTITIONS, vec!["ingestion.door.grpc_listen=127.0.0.1:0".to_owned()])
+                .await
+                .unwrap();
         let config = &embedded.config;
         let installation = Installation::of(config, "0");
         installation.create(1, Duration::from_secs(10)).await.unwrap();
@@ -72,7 +76,8 @@ impl Shop {
         let place = installation.clone();
         let in_force = move || definition_topic::wait_until_in_force(&place, offset, SOON);
         tokio::task::spawn_blocking(in_force).await.unwrap().unwrap();
-        Self { installation, embedded, door: format!("http://{door}"), grpc, signals, running }
+        let (door, door_grpc) = (format!("http://{}", door.http), door.grpc.unwrap());
+        Self { installation, embedded, door, grpc, door_grpc, signals, running }
     }
 
     /// Posts a call to the door.
