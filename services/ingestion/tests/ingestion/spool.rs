@@ -171,7 +171,7 @@ async fn the_last_record_torn_at_any_byte_costs_nothing_but_itself() {
 }
 
 #[tokio::test]
-async fn a_byte_that_is_damaged_costs_nothing_but_its_record() {
+async fn a_byte_that_is_damaged_costs_nothing_but_its_record_whose_bytes_are_set_aside() {
     let whole = filled(3).await;
     let segment = segments(whole.path()).remove(0);
     let bytes = fs::read(&segment).unwrap();
@@ -179,8 +179,11 @@ async fn a_byte_that_is_damaged_costs_nothing_but_its_record() {
     for at in starts[1]..starts[2] {
         let mut damaged = bytes.clone();
         damaged[at] ^= 0x5a;
-        fs::write(&segment, damaged).unwrap();
+        fs::write(&segment, &damaged).unwrap();
         assert_eq!(drained(whole.path()).await, records([0, 2]), "damaged at {at}");
+        let aside = whole.path().join(format!("{:020}-{}.damaged", 1, starts[1]));
+        assert_eq!(fs::read(&aside).unwrap(), damaged[starts[1]..starts[2]], "damaged at {at}");
+        fs::remove_file(aside).unwrap();
         let _stale = fs::remove_file(whole.path().join("drained"));
     }
 }

@@ -3,6 +3,7 @@
 //! Wanted properties:
 //! - what [`Files::append`] has returned for is on the disk, whatever crashes afterwards;
 //! - what it failed to write is not there, and the next append goes on behind what was written before;
+//! - bytes that were on the disk once and are damaged now are set aside, never dropped;
 //! - all files together have at most so many bytes.
 
 use std::collections::VecDeque;
@@ -20,6 +21,8 @@ const SUFFIX: &str = "spool";
 /// Says how far the first segment is drained.
 const DRAINED: &str = "drained";
 const LOCK: &str = "lock";
+/// Ends the names of files of bytes that were damaged.
+const DAMAGED: &str = "damaged";
 
 /// The files of one directory.
 #[derive(Debug)]
@@ -104,7 +107,7 @@ impl Files {
             match frame::next(&bytes[end..]) {
                 Next::Whole { end: next, .. } => end += next,
                 Next::Damaged { until } => {
-                    tracing::error!(path = %path.display(), from = end, until = end + until, "a part of the spool is damaged; it is left out");
+                    tracing::error!(path = %path.display(), from = end, until = end + until, "a part of the spool is damaged; it will be set aside");
                     end += until;
                 }
                 Next::Nothing => break,
@@ -208,14 +211,14 @@ impl Files {
                     at += end;
                 }
                 Next::Damaged { until } => {
-                    tracing::error!(path = %path.display(), from = from + at as u64, bytes = until, "a part of the spool is damaged; it is left out");
+                    self.set_aside(segment.number, from + at as u64, &bytes[at..at + until])?;
                     at += until;
                 }
                 Next::Whole { .. } => break,
                 Next::Nothing => {
                     // The rest is the beginning of a frame, or, where all was read, damage.
                     if bytes.len() == left && at < left {
-                        tracing::error!(path = %path.display(), from = from + at as u64, bytes = left - at, "the end of a segment is damaged; it is left out");
+                        self.set_aside(segment.number, from + at as u64, &bytes[at..])?;
                         at = left;
                     }
                     break;
@@ -224,6 +227,16 @@ impl Files {
         }
         portion.until = Some(Place { segment: segment.number, offset: from + at as u64 });
         Ok(portion)
+    }
+
+    /// Keeps bytes that mean nothing any more for people to look at: somebody was told that they are stored.
+    fn set_aside(&self, number: u64, from: u64, bytes: &[u8]) -> Result<(), SpoolError> {
+        let path = self.directory.join(format!("{number:020}-{from}.{DAMAGED}"));
+        let failed = |error| SpoolError::failed(&path, error);
+        let file = private().create(true).truncate(true).open(&path).map_err(failed)?;
+        file.write_all_at(bytes, 0).and_then(|()| file.sync_all()).map_err(failed)?;
+        tracing::error!(path = %path.display(), bytes = bytes.len(), "a part of the spool is damaged; it is set aside");
+        Ok(())
     }
 
     /// All up to this place is stored elsewhere.
