@@ -18,6 +18,7 @@ mod names;
 mod person;
 mod refusal;
 mod time;
+mod urgency;
 pub mod webhooks;
 
 pub use call::{Call, CallKind, Unreadable, read_call};
@@ -25,6 +26,7 @@ pub(crate) use event::id_of_address;
 pub use event::{Envelope, Scope, Source, map};
 pub use json::mend_surrogates;
 pub use refusal::Refusal;
+pub(crate) use urgency::{Urgency, of_call as urgency_of};
 
 /// No event is larger (bytes of JSON).
 pub const MAX_EVENT_BYTES: usize = 32 * 1024;

@@ -27,7 +27,7 @@ use super::webhook_secrets::Webhooks;
 use super::write_keys::{WriteKey, WriteKeys};
 use super::{body, dead_letter};
 use crate::mapping::webhooks::MAX_WEBHOOK_BYTES;
-use crate::mapping::{self, CallKind, Envelope, MAX_CALL_BYTES, Refusal, Source};
+use crate::mapping::{self, Call, CallKind, Envelope, MAX_CALL_BYTES, Refusal, Source, Urgency};
 use crate::{RECEIVED, ids};
 
 /// What the door must keep to itself.
@@ -131,6 +131,17 @@ impl<L: EventLog> Door<L> {
         self.calls.try_acquire().map_err(|_| Refused::Shed)
     }
 
+    /// Of a call that has its place: sends it away again where the last places are for what is more urgent.
+    fn make_way(&self, call: &Call<'_>) -> Result<(), Refused> {
+        let under_way = self.calls_under_way();
+        // There is room for anything: no need to look what it is.
+        if under_way <= Urgency::View.share_of(self.max_calls) {
+            return Ok(());
+        }
+        let share = mapping::urgency_of(call).share_of(self.max_calls);
+        if under_way > share { Err(Refused::Shed) } else { Ok(()) }
+    }
+
     /// The same for people who unsubscribe.
     pub(crate) fn admit_unsubscribe(&self) -> Result<SemaphorePermit<'_>, Refused> {
         self.unsubscribes.try_acquire().map_err(|_| Refused::Shed)
@@ -165,6 +176,7 @@ impl<L: EventLog> Door<L> {
         let call = mapping::read_call(head.kind, &json)?;
         let in_body = || call.write_key.as_deref().and_then(|key| self.secrets.write_keys.find(key));
         let key = head.key.or_else(in_body).ok_or(Refused::WrongKey)?;
+        self.make_way(&call)?;
         key.limits.admit(call.events.len(), self.host.elapsed()).inspect_err(|reached| {
             self.metrics.limited(&key.id, call.events.len(), reached.limit.1);
         })?;

@@ -5,11 +5,12 @@ use std::num::NonZeroU32;
 use axum::body::Body;
 use axum::http::{Method, header};
 use domain::HumanDuration;
+use futures_util::future::{BoxFuture, FutureExt as _, join_all};
 use ingestion::mapping::Scope;
 use ingestion::shell::{DoorOptions, LogError, WriteKeyOptions};
 use serde_json::json;
 
-use crate::support::{Fixture, KEY, Mood, basic, gzip, header_of, post, request, write_key};
+use crate::support::{Answer, Fixture, KEY, Mood, basic, gzip, header_of, post, request, write_key};
 
 fn track(id: u32) -> String {
     json!({ "type": "track", "event": "Cart Viewed", "anonymousId": "a1", "messageId": format!("m{id}") }).to_string()
@@ -261,6 +262,37 @@ async fn more_calls_than_may_be_worked_on_at_once_are_shed_with_503() {
     assert_eq!(second.header("retry-after"), "1");
     door.log_is(Mood::Stores);
     door.post("/v1/track", track(3)).await.is_accepted();
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_more_is_under_way_the_more_urgent_a_call_has_to_be() {
+    let door = Fixture::with(&DoorOptions { max_calls: 8, ..DoorOptions::default() });
+    door.log_is(Mood::NeverAnswers);
+    let view = |number: usize| {
+        if number.is_multiple_of(2) {
+            door.post("/v1/page", r#"{"userId":"u"}"#)
+        } else {
+            door.post("/v1/track", r#"{"userId":"u","event":"Product Viewed"}"#)
+        }
+    };
+    let cart = || door.post("/v1/track", r#"{"userId":"u","event":"Product Added"}"#);
+    let order = || {
+        door.post(
+            "/v1/b",
+            r#"{"batch":[{"type":"page","userId":"u"},{"type":"track","userId":"u","event":"Order Completed"}]}"#,
+        )
+    };
+    // They come in this order, and none of those that are taken ends before its deadline.
+    let mut calls: Vec<BoxFuture<'_, Answer>> = Vec::new();
+    calls.extend((0..5).map(|number| view(number).boxed()));
+    calls.extend((0..3).map(|_| cart().boxed()));
+    calls.extend((0..3).map(|_| order().boxed()));
+    let answers = join_all(calls).await;
+    let codes: Vec<String> = answers.iter().map(|answer| answer.json()["code"].as_str().unwrap().to_owned()).collect();
+    let (taken, shed) = ("unavailable", "overloaded");
+    assert_eq!(codes, [taken, taken, taken, taken, shed, taken, taken, shed, taken, taken, shed]);
+    door.log_is(Mood::Stores);
+    view(0).await.is_accepted();
 }
 
 #[tokio::test(start_paused = true)]
