@@ -44,7 +44,7 @@ impl ServiceName {
 fn needs(services: &[ServiceName]) -> BTreeSet<Need> {
     let of_one = |service: &ServiceName| match service {
         ServiceName::Door | ServiceName::Ingestion => {
-            &[Need::WriteKeys, Need::Webhooks, Need::LinkKeys, Need::AddressSecret][..]
+            &[Need::WriteKeys, Need::Webhooks, Need::Certificate, Need::LinkKeys, Need::AddressSecret][..]
         }
         ServiceName::Messaging => &[Need::LinkKeys, Need::AddressSecret, Need::Mail][..],
         ServiceName::Resolver | ServiceName::Journeys => &[],

@@ -21,7 +21,7 @@ pub struct DoorOptions {
     pub write_keys: Vec<WriteKeyOptions>,
     /// The platforms that send webhooks.
     pub webhooks: Vec<WebhookOptions>,
-    /// How often the files of the write keys and of the webhooks' secrets are looked at (default `10s`).
+    /// How often the files of the write keys, of the webhooks' secrets and of the certificate are looked at (default `10s`).
     pub keys_reload_interval: HumanDuration,
     /// How long a call waits for the broker before it is answered 503 (default `5s`).
     pub append_deadline: HumanDuration,
@@ -39,8 +39,20 @@ pub struct DoorOptions {
     pub max_unsubscribes: usize,
     /// Where calls are kept on disk while the broker is away; without a directory they are answered 503.
     pub spool: SpoolOptions,
+    /// The certificate that it shows; without one it speaks plain HTTP, for a proxy before it.
+    pub tls: TlsOptions,
     /// The server under it.
     pub server: ServerOptions,
+}
+
+/// The certificate of a door. Both files are PEM, and are looked at every `keys_reload_interval`.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct TlsOptions {
+    /// The certificate, and behind it those that lead to one that clients know.
+    pub certificate_file: Option<PathBuf>,
+    /// Its private key.
+    pub key_file: Option<PathBuf>,
 }
 
 /// The spool of a door.
@@ -138,6 +150,7 @@ impl Default for DoorOptions {
             max_body_bytes: 128 << 20,
             max_unsubscribes: 64,
             spool: SpoolOptions::default(),
+            tls: TlsOptions::default(),
             server: ServerOptions::default(),
         }
     }

@@ -1,9 +1,11 @@
 //! The server, on a socket.
 
+use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use domain::HumanDuration;
-use ingestion::shell::{ServerOptions, serve};
+use ingestion::shell::{ServerOptions, Tls, TlsOptions, serve};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
@@ -21,6 +23,10 @@ struct Server {
 }
 
 async fn start(door: &Fixture, options: ServerOptions) -> Server {
+    start_with(door, options, None).await
+}
+
+async fn start_with(door: &Fixture, options: ServerOptions, tls: Option<Arc<Tls>>) -> Server {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let (stop, stopped) = oneshot::channel::<()>();
@@ -29,7 +35,7 @@ async fn start(door: &Fixture, options: ServerOptions) -> Server {
         let shutdown = async move {
             let _ = stopped.await;
         };
-        serve(listener, router, &options, shutdown).await
+        serve(listener, router, tls.as_deref(), &options, shutdown).await
     });
     Server { address, stop, ended }
 }
@@ -146,4 +152,101 @@ async fn wait_until(condition: impl Fn() -> bool) {
     })
     .await
     .expect("the condition comes true");
+}
+
+/// A new certificate for `localhost`, in these files. Returns what a client has to know to trust it.
+fn certify(directory: &Path) -> rustls::RootCertStore {
+    let rcgen::CertifiedKey { cert, signing_key } =
+        rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
+    std::fs::write(directory.join("certificate.pem"), cert.pem()).unwrap();
+    std::fs::write(directory.join("key.pem"), signing_key.serialize_pem()).unwrap();
+    let mut roots = rustls::RootCertStore::empty();
+    roots.add(cert.der().clone()).unwrap();
+    roots
+}
+
+/// Calls over TLS as somebody who trusts these; the answer, or why there is no connection.
+async fn call_over_tls(server: &Server, roots: rustls::RootCertStore) -> std::io::Result<String> {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = rustls::ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
+    let config = config.with_root_certificates(roots).with_no_client_auth();
+    let name = rustls::pki_types::ServerName::try_from("localhost").unwrap();
+    let connector = tokio_rustls::TlsConnector::from(Arc::new(config));
+    let mut stream = connector.connect(name, server.connect().await).await?;
+    stream.write_all(call(true).as_bytes()).await?;
+    let mut answer = String::new();
+    tokio::time::timeout(PATIENCE, stream.read_to_string(&mut answer)).await.expect("the connection ends")?;
+    Ok(answer)
+}
+
+#[tokio::test]
+async fn over_tls_a_new_certificate_is_shown_without_a_restart_and_a_wrong_one_changes_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = |name: &str| directory.path().join(name);
+    let options = TlsOptions { certificate_file: Some(file("certificate.pem")), key_file: Some(file("key.pem")) };
+    let old = certify(directory.path());
+    let tls = Arc::new(Tls::load(&options).unwrap().unwrap());
+    let door = Fixture::new();
+    let server = start_with(&door, ServerOptions::default(), Some(Arc::clone(&tls))).await;
+    let answer = call_over_tls(&server, old.clone()).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200 OK"), "{answer}");
+    assert_eq!(door.events().len(), 1);
+    assert!(!tls.reload().unwrap(), "nothing has changed");
+
+    // A key that is another certificate's, no PEM, and no file: what was in force stays.
+    let key = std::fs::read(file("key.pem")).unwrap();
+    let new = certify(directory.path());
+    let new_key = std::fs::read(file("key.pem")).unwrap();
+    for (wrong, says) in
+        [(Some(&key[..]), "can't be used"), (Some(b"no key"), "no private key"), (None, "can't be read")]
+    {
+        match wrong {
+            Some(bytes) => std::fs::write(file("key.pem"), bytes).unwrap(),
+            None => std::fs::remove_file(file("key.pem")).unwrap(),
+        }
+        let problem = tls.reload().unwrap_err();
+        assert!(problem.to_string().contains(says), "{problem}");
+        assert!(call_over_tls(&server, old.clone()).await.is_ok());
+    }
+    std::fs::write(file("key.pem"), new_key).unwrap();
+    assert!(tls.reload().unwrap());
+    assert!(call_over_tls(&server, old).await.is_err());
+    assert!(call_over_tls(&server, new).await.unwrap().starts_with("HTTP/1.1 200 OK"));
+}
+
+#[tokio::test]
+async fn who_does_not_speak_tls_or_does_not_finish_its_handshake_keeps_nobody_from_ending() {
+    let directory = tempfile::tempdir().unwrap();
+    certify(directory.path());
+    let file = |name: &str| Some(directory.path().join(name));
+    let options = TlsOptions { certificate_file: file("certificate.pem"), key_file: file("key.pem") };
+    let tls = Tls::load(&options).unwrap().map(Arc::new);
+    let door = Fixture::new();
+    let server = start_with(&door, ServerOptions::default(), tls).await;
+    let mut plain = server.connect().await;
+    plain.write_all(call(true).as_bytes()).await.unwrap();
+    let mut told = Vec::new();
+    tokio::time::timeout(PATIENCE, plain.read_to_end(&mut told)).await.expect("the connection ends").ok();
+    assert!(!String::from_utf8_lossy(&told).contains("HTTP"), "{told:?}");
+    let _silent = server.connect().await;
+    server.stop.send(()).unwrap();
+    assert!(tokio::time::timeout(PATIENCE, server.ended).await.expect("the server ends").unwrap());
+    assert!(door.records().is_empty());
+}
+
+#[test]
+fn a_certificate_without_its_key_is_refused_and_neither_is_plain_http() {
+    assert!(Tls::load(&TlsOptions::default()).unwrap().is_none());
+    let directory = tempfile::tempdir().unwrap();
+    certify(directory.path());
+    let file = |name: &str| Some(directory.path().join(name));
+    for (options, option) in [
+        (TlsOptions { certificate_file: file("certificate.pem"), key_file: None }, "key_file"),
+        (TlsOptions { certificate_file: None, key_file: file("key.pem") }, "certificate_file"),
+        (TlsOptions { certificate_file: file("key.pem"), key_file: file("key.pem") }, "certificate_file"),
+        (TlsOptions { certificate_file: file("certificate.pem"), key_file: file("certificate.pem") }, "key_file"),
+        (TlsOptions { certificate_file: file("nowhere"), key_file: file("key.pem") }, "certificate_file"),
+    ] {
+        assert_eq!(Tls::load(&options).unwrap_err().option, option, "{options:?}");
+    }
 }

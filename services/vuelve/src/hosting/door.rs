@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 use domain::Timestamp;
 use ingestion::shell::{
-    Door, DoorSecrets, EventLog, Host as DoorHost, LogError, LogRecord, Recorder, Spool, SpoolState, SpooledLog,
+    Door, DoorSecrets, EventLog, Host as DoorHost, LogError, LogRecord, Recorder, Spool, SpoolState, SpooledLog, Tls,
     Webhooks, WriteKeys, router, serve,
 };
 use kafka::{Appender, Header, KafkaFailure, NewRecord};
@@ -113,6 +113,7 @@ pub async fn add_door(host: &mut Host, config: &Config, installation: &Installat
     let variable = |name: &str| std::env::var(name).ok();
     let write_keys = WriteKeys::load(&options.write_keys, variable).map_err(all)?;
     let webhooks = Webhooks::load(&options.webhooks, variable).map_err(all)?;
+    let tls = Tls::load(&options.tls).map_err(|problem| anyhow::anyhow!("ingestion.door.tls.{problem}"))?.map(Arc::new);
     let (addresses, links) = (Sections::address_secret(config)?, Sections::keys(config)?);
     let secrets = DoorSecrets { write_keys, webhooks, addresses, links };
     let listener = TcpListener::bind(&options.listen)
@@ -162,12 +163,12 @@ pub async fn add_door(host: &mut Host, config: &Config, installation: &Installat
         let shutdown = async {
             tokio::select! {
                 () = stop.stopped() => {}
-                () = reload_keys(&door, keys_reload_interval) => {}
+                () = reload(&door, tls.as_ref(), keys_reload_interval) => {}
                 () = drain(spooled.as_ref()) => {}
                 failure = watch(ask, || tell(watched.as_ref()), &condition, ASK_EVERY) => failed = Some(failure),
             }
         };
-        if !serve(listener, router(Arc::clone(&door)), &options.server, shutdown).await {
+        if !serve(listener, router(Arc::clone(&door)), tls.as_deref(), &options.server, shutdown).await {
             tracing::warn!("some calls did not end in time");
         }
         failed.map_or(Ok(()), |failure| Err(failure.into()))
@@ -199,15 +200,19 @@ fn tell(spooled: Option<&SpooledLog<KafkaLog>>) -> (bool, Option<String>) {
     }
 }
 
-/// Looks at the files of the write keys and of the webhooks' secrets again and again: they are replaced without a restart.
-async fn reload_keys<L: EventLog>(door: &Arc<Door<L>>, every: Duration) {
+/// Looks at the files of the write keys, of the webhooks' secrets and of the certificate again and again: they are replaced
+/// without a restart.
+async fn reload<L: EventLog>(door: &Arc<Door<L>>, tls: Option<&Arc<Tls>>, every: Duration) {
     loop {
         tokio::time::sleep(every).await;
-        let door = Arc::clone(door);
+        let (door, tls) = (Arc::clone(door), tls.cloned());
         let read = tokio::task::spawn_blocking(move || {
             let variable = |name: &str| std::env::var(name).ok();
             told("write keys", door.write_keys().reload(variable));
             told("webhooks' secrets", door.webhooks().reload(variable));
+            if let Some(tls) = tls {
+                told("certificate and its key", tls.reload().map_err(|problem| vec![problem]));
+            }
         });
         // An error is a runtime that ends.
         let _ = read.await;

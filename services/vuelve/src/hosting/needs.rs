@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use ingestion::shell::{WebhookProblem, Webhooks, WriteKeyProblem, WriteKeys};
+use ingestion::shell::{Tls, TlsProblem, WebhookProblem, Webhooks, WriteKeyProblem, WriteKeys};
 use links::KeyRing;
 use messaging::shell::{MessagingOptions, SmtpChannel};
 use runtime::config::{Config, Findings, InstallationOptions, Mode};
@@ -22,6 +22,8 @@ pub enum Need {
     WriteKeys,
     /// The secrets of platforms that send webhooks, if any do.
     Webhooks,
+    /// The certificate of the door, if it has one.
+    Certificate,
     /// The keys that sign links.
     LinkKeys,
     /// The secret of address hashes.
@@ -37,6 +39,7 @@ impl Need {
         let given = [
             (Self::WriteKeys, !config.get::<IngestionOptions>().door.write_keys.is_empty()),
             (Self::Webhooks, !config.get::<IngestionOptions>().door.webhooks.is_empty()),
+            (Self::Certificate, config.get::<IngestionOptions>().door.tls.certificate_file.is_some()),
             (Self::LinkKeys, links.keys_file.is_some()),
             (Self::AddressSecret, links.address_secret_file.is_some()),
             (Self::Mail, !config.get::<MessagingOptions>().smtp.from.is_empty()),
@@ -49,6 +52,11 @@ impl Need {
         match self {
             Self::WriteKeys => write_keys(config, findings),
             Self::Webhooks => webhooks(config, findings),
+            Self::Certificate => {
+                if let Err(TlsProblem { option, problem }) = Tls::load(&config.get::<IngestionOptions>().door.tls) {
+                    findings.add(&format!("ingestion.door.tls.{option}"), problem);
+                }
+            }
             Self::LinkKeys => {
                 if let Err(fault) = Sections::keys(config) {
                     findings.add(&fault.key, fault.problem);

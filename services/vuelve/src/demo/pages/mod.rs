@@ -42,7 +42,7 @@ pub(super) struct Pages {
 /// Serves them until the process ends.
 pub(super) async fn serve(listener: TcpListener, pages: Pages, stop: StopToken) -> anyhow::Result<()> {
     let options = ServerOptions { max_connections: 256, ..ServerOptions::default() };
-    serve_http(listener, router(pages), &options, async move { stop.stopped().await }).await;
+    serve_http(listener, router(pages), None, &options, async move { stop.stopped().await }).await;
     Ok(())
 }
 
