@@ -3,7 +3,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 CARGO ?= cargo
 
-.PHONY: help demo check test format lint tidy fast-tests tests parts bench soak simulate
+.PHONY: help demo check test format lint tidy fast-tests tests parts bench soak soak-door simulate
 
 help: ## What can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -45,3 +45,7 @@ soak: parts ## Faults until there were KILLS kills, the others in proportion, an
 	$(CARGO) build -p vuelve
 	KILLS=$(or $(KILLS),1000) $(if $(SOAK_MINUTES),SOAK_MINUTES=$(SOAK_MINUTES)) \
 		$(CARGO) test -p vuelve-tests --test exactly_once -- --ignored --exact soak --nocapture
+
+soak-door: parts ## 100,000 events sent with retries while ingestion is killed 30 times and the broker twice
+	$(CARGO) build -p vuelve
+	$(CARGO) test -p vuelve-tests --test door -- --ignored --nocapture
