@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use futures_util::stream::{self, BoxStream, StreamExt as _};
 use http::HeaderMap;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tonic::{Request, Response, Status, Streaming};
 
 use crate::ingestion::v1::ingestion_service_server::{IngestionService, IngestionServiceServer};
@@ -17,6 +18,8 @@ use crate::{Deadline, Extensions, Refusal};
 
 /// After so long another server has most likely taken the place of one that stops.
 const DRAINED_AFTER: Duration = Duration::from_secs(1);
+/// A stream on which nothing came for so long is ended.
+const IDLE_AFTER: Duration = Duration::from_mins(10);
 
 /// Answers the calls of `vuelve.journeys.v1`. What the server knows of a call (its [`Deadline`], its request id) is in
 /// the extensions.
@@ -85,17 +88,23 @@ pub trait IngestionAnswers: Send + Sync + 'static {
 }
 
 /// The service of whoever answers, for a server that takes and gives messages of at most `max_message_bytes`.
+/// At most so many streams are open at once.
 pub fn ingestion_server<A: IngestionAnswers>(
     answers: A,
+    max_streams: usize,
     max_message_bytes: usize,
 ) -> IngestionServiceServer<IngestionServer<A>> {
-    IngestionServiceServer::new(IngestionServer(Arc::new(answers)))
+    let streams = Arc::new(Semaphore::new(max_streams.min(Semaphore::MAX_PERMITS)));
+    IngestionServiceServer::new(IngestionServer { answers: Arc::new(answers), streams })
         .max_decoding_message_size(max_message_bytes)
         .max_encoding_message_size(max_message_bytes)
 }
 
 /// Turns answers into responses and streams of them, and refusals into statuses.
-pub struct IngestionServer<A>(Arc<A>);
+pub struct IngestionServer<A> {
+    answers: Arc<A>,
+    streams: Arc<Semaphore>,
+}
 
 impl<A> fmt::Debug for IngestionServer<A> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -107,7 +116,7 @@ impl<A> fmt::Debug for IngestionServer<A> {
 impl<A: IngestionAnswers> IngestionService for IngestionServer<A> {
     async fn record(&self, request: Request<RecordRequest>) -> Result<Response<RecordResponse>, Status> {
         let (metadata, _, request) = request.into_parts();
-        respond(self.0.record(request, &metadata.into_headers()).await)
+        respond(self.answers.record(request, &metadata.into_headers()).await)
     }
 
     type RecordStreamStream = BoxStream<'static, Result<RecordStreamResponse, Status>>;
@@ -116,8 +125,12 @@ impl<A: IngestionAnswers> IngestionService for IngestionServer<A> {
         &self,
         request: Request<Streaming<RecordStreamRequest>>,
     ) -> Result<Response<Self::RecordStreamStream>, Status> {
-        let (metadata, _, batches) = request.into_parts();
-        let stream = Batches { answers: Arc::clone(&self.0), headers: metadata.into_headers(), requests: batches };
+        let place = Arc::clone(&self.streams)
+            .try_acquire_owned()
+            .map_err(|_| Refusal::Exhausted { limit: "grpc.max_concurrent_calls", retry_after: DRAINED_AFTER })?;
+        let (metadata, _, requests) = request.into_parts();
+        let (answers, headers) = (Arc::clone(&self.answers), metadata.into_headers());
+        let stream = Batches { answers, headers, requests, _place: place };
         let acknowledgements = stream::unfold(Some(stream), |stream| async {
             let mut stream = stream?;
             let acknowledgement = stream.next().await?;
@@ -134,6 +147,7 @@ struct Batches<A> {
     answers: Arc<A>,
     headers: HeaderMap,
     requests: Streaming<RecordStreamRequest>,
+    _place: OwnedSemaphorePermit,
 }
 
 impl<A: IngestionAnswers> Batches<A> {
@@ -146,12 +160,19 @@ impl<A: IngestionAnswers> Batches<A> {
                 problem: "this server is about to stop; go on with another".to_owned(),
                 retry_after: DRAINED_AFTER,
             }.into()),
-            batch = self.requests.message() => batch,
+            batch = tokio::time::timeout(IDLE_AFTER, self.requests.message()) => batch.unwrap_or_else(|_| {
+                Err(Refusal::Unavailable {
+                    reason: "IDLE",
+                    problem: "nothing has come on this stream for ten minutes; open another".to_owned(),
+                    retry_after: Duration::ZERO,
+                }
+                .into())
+            }),
         };
         match batch {
             Ok(None) => None,
-            Ok(Some(RecordStreamRequest { sequence, events })) => {
-                let answer = self.answers.record(RecordRequest { events }, &self.headers).await;
+            Ok(Some(RecordStreamRequest { sequence, events, sent_at })) => {
+                let answer = self.answers.record(RecordRequest { events, sent_at }, &self.headers).await;
                 let acknowledged =
                     |RecordResponse { accepted, rejected }| RecordStreamResponse { sequence, accepted, rejected };
                 Some(answer.map(acknowledged).map_err(Status::from))

@@ -5,7 +5,7 @@
 //! - when it passes, the caller reads `DEADLINE_EXCEEDED` (tonic's own timer says `CANCELLED`);
 //! - a handler can see how much time it has left ([`Deadline`] in the request's extensions).
 //!
-//! It covers the time until the response begins, which is all of it for the unary calls that the contract has.
+//! It covers the time until the response begins, which is all of it for unary calls; streams have limits of their own.
 
 use std::error::Error;
 use std::future::Future;

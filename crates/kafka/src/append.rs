@@ -10,8 +10,8 @@ use rdkafka::types::RDKafkaErrorCode;
 use rdkafka::util::Timeout;
 
 use crate::KafkaFailure;
-use crate::bearings::Bearings;
-use crate::clients::{Cluster, Logged, create_with};
+use crate::bearings::{Bearings, STATISTICS_INTERVAL_MS};
+use crate::clients::{Cluster, Logged, create_with, is_about_the_network};
 
 /// A record's header.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,7 +55,9 @@ impl std::fmt::Debug for Appender {
 impl Appender {
     /// An appender that gives a record up after `timeout`.
     pub fn new(cluster: &Cluster, client_id: &str, timeout: Duration) -> Result<Self, KafkaFailure> {
-        let config = cluster.idempotent_producer(client_id, timeout);
+        let mut config = cluster.idempotent_producer(client_id, timeout);
+        // A thread of its own polls it.
+        config.set("statistics.interval.ms", STATISTICS_INTERVAL_MS);
         let logged = Logged::of(&config);
         let bearings = Arc::clone(&logged.bearings);
         Ok(Self { producer: create_with(&config, logged, "the producer")?, bearings, timeout, room_timeout: timeout })
@@ -77,9 +79,12 @@ impl Appender {
         }
         let failed = |source| KafkaFailure::of(format!("asking for the leaders of {topic}"), source);
         let metadata = self.producer.client().fetch_metadata(Some(topic), timeout).map_err(|source| {
-            self.bearings.tell(self.producer.client());
+            if is_about_the_network(&source) {
+                self.bearings.tell(self.producer.client());
+            }
             failed(source)
         })?;
+        self.bearings.answered();
         match metadata.topics().first().and_then(rdkafka::metadata::MetadataTopic::error) {
             Some(error) => Err(failed(KafkaError::MetadataFetch(error.into()))),
             None => Ok(()),

@@ -12,32 +12,38 @@ use rdkafka::client::Client;
 use rdkafka::{ClientConfig, ClientContext};
 use serde::Deserialize;
 
-/// How often a client says in what state its brokers are.
-pub(crate) const STATISTICS_INTERVAL: Duration = Duration::from_secs(2);
+/// How often a client says in what state its brokers are. Only one that is polled all the time: what it says waits for that
+/// in memory, without bound.
+pub(crate) const STATISTICS_INTERVAL_MS: &str = "5000";
 /// So often in a row it says that it turns to no broker, until it is told where they are.
 const LOST_AFTER: u32 = 2;
-/// It is told at most so often: each time it remembers the list once more.
-const TOLD_EVERY: Duration = Duration::from_secs(10);
+/// First and longest pause between two times that it is told: each time it remembers the list once more.
+const PAUSE: (Duration, Duration) = (Duration::from_secs(10), Duration::from_mins(5));
 
 /// Where a client's cluster is, and whether it has lost sight of it.
 #[derive(Debug)]
 pub(crate) struct Bearings {
     bootstrap_servers: String,
     lost: AtomicU32,
-    told_at: Mutex<Option<Instant>>,
+    /// When it was told last, and how long from then on it is not.
+    told: Mutex<Option<(Instant, Duration)>>,
 }
 
 impl Bearings {
     /// Of a client with this configuration.
     pub(crate) fn of(config: &ClientConfig) -> Self {
         let bootstrap_servers = config.get("bootstrap.servers").unwrap_or_default().to_owned();
-        Self { bootstrap_servers, lost: AtomicU32::new(0), told_at: Mutex::new(None) }
+        Self { bootstrap_servers, lost: AtomicU32::new(0), told: Mutex::new(None) }
     }
 
     /// What the client says of itself.
     pub(crate) fn heard(&self, statistics: &[u8]) {
         match turns_to_a_broker(statistics) {
-            Ok(true) => self.lost.store(0, Ordering::Relaxed),
+            Ok(true) => {
+                if self.lost.swap(0, Ordering::Relaxed) >= LOST_AFTER {
+                    self.answered();
+                }
+            }
             Ok(false) => drop(self.lost.fetch_add(1, Ordering::Relaxed)),
             Err(error) => tracing::debug!(%error, "a client's statistics can't be read"),
         }
@@ -49,16 +55,23 @@ impl Bearings {
 
     /// Whether it is time to tell it; the next time is a while away then.
     fn is_to_be_told(&self) -> bool {
-        let mut told_at = self.told_at.lock().unwrap_or_else(PoisonError::into_inner);
-        let due = told_at.is_none_or(|at| at.elapsed() > TOLD_EVERY);
-        if due {
-            *told_at = Some(Instant::now());
-        }
-        due
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        let pause = match *told {
+            None => PAUSE.0,
+            Some((at, pause)) if at.elapsed() > pause => (pause * 2).min(PAUSE.1),
+            Some(_) => return false,
+        };
+        *told = Some((Instant::now(), pause));
+        true
     }
 
-    /// Tells the client, if it has lost sight of its cluster, where that is. To be called where a client is polled: costs
-    /// nothing while all is well.
+    /// The broker has answered.
+    pub(crate) fn answered(&self) {
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        *told = None;
+    }
+
+    /// Tells the client, if it has lost sight of its cluster, where that is. To be called where a client is polled.
     pub(crate) fn find_again<C: ClientContext>(&self, client: &Client<C>) {
         if self.is_lost() {
             self.tell(client);

@@ -14,7 +14,7 @@ use rdkafka::topic_partition_list::TopicPartitionListElem;
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 
 use crate::KafkaFailure;
-use crate::bearings::{Bearings, STATISTICS_INTERVAL};
+use crate::bearings::{Bearings, STATISTICS_INTERVAL_MS};
 use crate::port::Polled;
 
 /// After a question that was not answered.
@@ -64,11 +64,12 @@ impl Cluster {
             .set("reconnect.backoff.ms", "50")
             .set("reconnect.backoff.max.ms", "1000")
             .set("topic.metadata.propagation.max.ms", "10000")
-            .set("statistics.interval.ms", STATISTICS_INTERVAL.as_millis().to_string())
             .set_log_level(RDKafkaLogLevel::Warning);
         for (key, value) in &self.security {
             config.set(key, value);
         }
+        // Only who is polled all the time is asked for them.
+        config.set("statistics.interval.ms", "0");
         config
     }
 
@@ -107,6 +108,7 @@ impl Cluster {
             .set("group.id", group_id)
             .set("group.instance.id", slot_id)
             .set("partition.assignment.strategy", "cooperative-sticky")
+            .set("statistics.interval.ms", STATISTICS_INTERVAL_MS)
             .set("session.timeout.ms", self.session_timeout.as_millis().to_string())
             .set("heartbeat.interval.ms", (self.session_timeout.as_millis() / 4).to_string())
             .set("isolation.level", "read_committed")
@@ -121,12 +123,20 @@ impl Cluster {
         let mut config = self.reader(client_id, true);
         config
             .set("auto.offset.reset", "error")
+            .set("statistics.interval.ms", STATISTICS_INTERVAL_MS)
             .set("fetch.wait.max.ms", "100")
             .set("queued.min.messages", "20000")
             // With a full queue it looks again so soon, instead of after a second.
             .set("fetch.queue.backoff.ms", "20")
             .set("fetch.max.bytes", "8388608")
             .set("queued.max.messages.kbytes", "16384");
+        config
+    }
+
+    /// A reader of tables and marks, which follows them.
+    pub(crate) fn table_reader(&self, client_id: &str) -> ClientConfig {
+        let mut config = self.reader(client_id, true);
+        config.set("statistics.interval.ms", STATISTICS_INTERVAL_MS);
         config
     }
 
@@ -233,7 +243,20 @@ fn ask_leader<T>(
         }
         answer => answer,
     };
-    answer.inspect_err(|_| reader.context().bearings.tell(reader.client()))
+    let bearings = &reader.context().bearings;
+    match &answer {
+        Ok(_) => bearings.answered(),
+        Err(error) if is_about_the_network(error) => bearings.tell(reader.client()),
+        Err(_) => {}
+    }
+    answer
+}
+
+/// Whether nobody has answered.
+pub(crate) fn is_about_the_network(error: &KafkaError) -> bool {
+    use RDKafkaErrorCode as Code;
+    let code = error.rdkafka_error_code();
+    matches!(code, Some(Code::BrokerTransportFailure | Code::OperationTimedOut | Code::AllBrokersDown))
 }
 
 fn is_about_leaders(code: RDKafkaErrorCode) -> bool {

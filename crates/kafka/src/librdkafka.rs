@@ -44,7 +44,7 @@ impl Clients for Librdkafka {
     fn reader(&self, client_id: &str, reading: Reading) -> Result<LogReader, KafkaFailure> {
         let (config, what) = match reading {
             Reading::Inputs => (self.cluster.input_reader(client_id), "the inputs' reader"),
-            Reading::Followed => (self.cluster.reader(client_id, true), "the table reader"),
+            Reading::Followed => (self.cluster.table_reader(client_id), "the table reader"),
             Reading::Section { committed_only } => {
                 (self.cluster.section_reader(client_id, committed_only), "the changelog reader")
             }

@@ -13,7 +13,7 @@ use rdkafka::{ClientConfig, ClientContext, Offset, TopicPartitionList};
 use stream::Partition;
 
 use crate::KafkaFailure;
-use crate::clients::{Logged, create_with};
+use crate::clients::{create_with, log};
 use crate::port::{ClientError, Deliveries, ErrorKind, Outgoing, Producer};
 
 /// After its time-out a call has so long to return.
@@ -35,7 +35,7 @@ impl std::fmt::Debug for TransactionalProducer {
 
 impl TransactionalProducer {
     pub(super) fn new(config: &ClientConfig) -> Result<Self, KafkaFailure> {
-        let producer = Arc::new(create_with(config, DeliveryContext::new(Logged::of(config)), "the producer")?);
+        let producer = Arc::new(create_with(config, DeliveryContext::default(), "the producer")?);
         let calls = Calls::begin().map_err(|error| {
             KafkaFailure::of("starting a thread of the producer", ClientError::passing(error.to_string()))
         })?;
@@ -71,7 +71,6 @@ impl Producer for TransactionalProducer {
     }
 
     fn poll(&self, wait: Duration) {
-        self.producer.context().logged.bearings.find_again(self.producer.client());
         self.producer.poll(wait);
     }
 
@@ -153,33 +152,22 @@ impl Calls {
     }
 }
 
-#[derive(Debug)]
-struct DeliveryContext {
-    logged: Logged,
-    deliveries: Mutex<Deliveries>,
-}
+#[derive(Debug, Default)]
+struct DeliveryContext(Mutex<Deliveries>);
 
 impl DeliveryContext {
-    fn new(logged: Logged) -> Self {
-        Self { logged, deliveries: Mutex::default() }
-    }
-
     fn deliveries(&self) -> MutexGuard<'_, Deliveries> {
-        self.deliveries.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl ClientContext for DeliveryContext {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
-        self.logged.log(level, facility, message);
+        log(level, facility, message);
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
-        self.logged.error(error, reason);
-    }
-
-    fn stats_raw(&self, statistics: &[u8]) {
-        self.logged.stats_raw(statistics);
+        tracing::debug!(%error, reason, "kafka producer error");
     }
 }
 

@@ -31,19 +31,37 @@ pub struct RequestId(pub String);
 
 /// Who may call, and how many at once.
 pub(super) struct Guard {
-    token: Option<[u8; 32]>,
+    admission: Admission,
     calls: Semaphore,
 }
 
+/// Who may call, by the metadata of the call.
+pub(super) enum Admission {
+    /// Anybody.
+    Open,
+    /// Whoever has the token with this digest.
+    Token([u8; 32]),
+    /// Whoever the service knows.
+    Known(Box<dyn Fn(&HeaderMap) -> bool + Send + Sync>),
+}
+
 impl Guard {
-    pub(super) fn new(options: &GrpcOptions) -> Self {
+    pub(super) fn new(options: &GrpcOptions, admission: Option<Admission>) -> Self {
         let calls = Semaphore::new(usize::try_from(options.max_concurrent_calls).unwrap_or(usize::MAX));
-        Self { token: options.token.as_ref().map(|token| digest(token.expose().as_bytes())), calls }
+        let token = options.token.as_ref().map(|token| Admission::Token(digest(token.expose().as_bytes())));
+        Self { admission: admission.or(token).unwrap_or(Admission::Open), calls }
     }
 
     /// Digests are compared, in constant time: neither the token's bytes nor its length show in how long it takes.
     fn admits(&self, headers: &HeaderMap) -> Result<(), Refusal> {
-        let Some(expected) = &self.token else { return Ok(()) };
+        let expected = match &self.admission {
+            Admission::Open => return Ok(()),
+            Admission::Known(knows) if knows(headers) => return Ok(()),
+            Admission::Known(_) => {
+                return Err(Refusal::Unauthenticated("no key that is in force here: send `authorization: Bearer …`"));
+            }
+            Admission::Token(expected) => expected,
+        };
         let Some(given) = headers.get(header::AUTHORIZATION) else {
             return Err(Refusal::Unauthenticated("no token: send `authorization: Bearer …`"));
         };

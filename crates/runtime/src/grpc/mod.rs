@@ -1,8 +1,9 @@
 //! The gRPC server of a process: lookups for other services and for people.
 //!
 //! Wanted properties:
-//! - without the token nobody gets anything but health; comparing it takes the same time whatever was sent;
-//! - every call has a deadline, a request id (given or made, and sent back) and a span; every message a largest size;
+//! - without the token, or a key that the service knows, nobody gets anything but health, and nothing else that they send is
+//!   read; comparing takes the same time whatever was sent;
+//! - every call has a deadline until its answer begins, a request id (given or made, and sent back) and a span; every message a largest size;
 //! - connections and calls are bounded; calls above the bound are refused at once, not queued;
 //! - health follows readiness; reflection (v1 and v1alpha) shows the whole contract;
 //! - when it is asked to end, no call is accepted any more, and those in flight end.
@@ -17,7 +18,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::middleware::from_fn_with_state;
-use http::{Request, Response};
+use http::{HeaderMap, Request, Response};
 use proto::DeadlineLayer;
 use tokio::net::TcpListener;
 use tonic::body::Body;
@@ -30,7 +31,7 @@ pub use call::RequestId;
 use crate::config::GrpcOptions;
 use crate::host::StopToken;
 use crate::readiness::Readiness;
-use call::Guard;
+use call::{Admission, Guard};
 
 /// A gRPC server, to which services are added before it serves.
 pub struct GrpcServer {
@@ -38,6 +39,7 @@ pub struct GrpcServer {
     readiness: Readiness,
     routes: RoutesBuilder,
     health: health::Health,
+    admission: Option<Admission>,
 }
 
 impl GrpcServer {
@@ -46,7 +48,14 @@ impl GrpcServer {
         let mut routes = Routes::builder();
         let (health, service) = health::Health::new();
         routes.add_service(service);
-        Self { options: options.clone(), readiness, routes, health }
+        Self { options: options.clone(), readiness, routes, health, admission: None }
+    }
+
+    /// Lets in whoever the service knows by the metadata of the call, instead of whoever has the token.
+    #[must_use]
+    pub fn admitting(mut self, knows: impl Fn(&HeaderMap) -> bool + Send + Sync + 'static) -> Self {
+        self.admission = Some(Admission::Known(Box::new(knows)));
+        self
     }
 
     /// Adds a service. `build` is given the largest message that is taken or given, in bytes:
@@ -72,7 +81,7 @@ impl GrpcServer {
         let address: SocketAddr = listener.local_addr()?;
         self.add_reflection()?;
         let deadline = DeadlineLayer::new(self.options.default_deadline.as_std(), self.options.max_deadline.as_std());
-        let guard = Arc::new(Guard::new(&self.options));
+        let guard = Arc::new(Guard::new(&self.options, self.admission));
         let router: Router = self
             .routes
             .routes()

@@ -25,7 +25,7 @@ use super::options::DoorOptions;
 use super::trace::Trace;
 use super::webhook_secrets::Webhooks;
 use super::write_keys::{WriteKey, WriteKeys};
-use super::{body, dead_letter};
+use super::{body, credentials, dead_letter};
 use crate::mapping::webhooks::MAX_WEBHOOK_BYTES;
 use crate::mapping::{self, Call, CallKind, Envelope, MAX_CALL_BYTES, Refusal, Source, Urgency};
 use crate::{RECEIVED, ids};
@@ -104,6 +104,11 @@ impl<L: EventLog> Door<L> {
     /// The keys in force.
     pub fn write_keys(&self) -> &WriteKeys {
         &self.secrets.write_keys
+    }
+
+    /// Whether these are the metadata of a gRPC call with a write key that is in force.
+    pub fn admits(&self, metadata: &axum::http::HeaderMap) -> bool {
+        credentials::in_metadata(metadata).is_some_and(|key| self.secrets.write_keys.find(&key).is_some())
     }
 
     /// The webhooks, with the secrets in force.

@@ -55,6 +55,13 @@ pub struct TlsOptions {
     pub key_file: Option<PathBuf>,
 }
 
+impl TlsOptions {
+    /// Whether either file is named.
+    pub fn is_given(&self) -> bool {
+        self.certificate_file.is_some() || self.key_file.is_some()
+    }
+}
+
 /// The spool of a door.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]

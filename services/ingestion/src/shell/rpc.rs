@@ -16,10 +16,10 @@ use super::answer::Refused;
 use super::door::{Door, Head, Taken};
 use super::log::EventLog;
 use super::{credentials, trace};
-use crate::mapping::{CallKind, MAX_CALL_BYTES};
+use crate::mapping::{CallKind, MAX_BATCH_EVENTS, MAX_CALL_BYTES};
 
-/// In a dead letter: where its event came in.
-const ROUTE: &str = "/vuelve.ingestion.v1.IngestionService/Record";
+/// In a dead letter: where its event goes back in.
+const ROUTE: &str = "/v1/batch";
 
 /// Answers for a door, until it is told to stop.
 #[derive(Debug)]
@@ -48,10 +48,18 @@ where
         if request.events.is_empty() {
             return Ok(RecordResponse::default());
         }
-        let body = json_of(&request)?;
+        if request.events.len() > MAX_BATCH_EVENTS {
+            let problem =
+                format!("there are {}; at most {MAX_BATCH_EVENTS} are taken in one batch", request.events.len());
+            return Err(Refusal::Invalid { field: "events", problem });
+        }
         let id = headers.get("x-request-id").and_then(|id| id.to_str().ok()).unwrap_or_default();
-        let refused = |refused: Refused| refused.over_grpc(id);
+        let refused = |refused: Refused| {
+            tracing::warn!(request_id = id, %refused, "a batch was not taken");
+            refused.over_grpc(id)
+        };
         let _place = self.door.admit().map_err(refused)?;
+        let body = json_of(&request)?;
         let caller = trace::caller(headers);
         let trace = |span: &tracing::Span| trace::carried_on(span, caller.as_ref(), headers, self.door.host.as_ref());
         let head = Head { kind: CallKind::Batch, route: ROUTE, key: Some(key), redrives: 0 };
@@ -71,28 +79,32 @@ where
 
 /// The batch as the body of a call.
 fn json_of(request: &RecordRequest) -> Result<Vec<u8>, Refusal> {
-    let mut batch = Vec::with_capacity(request.events.len());
-    for (index, event) in request.events.iter().enumerate() {
-        batch.push(Call::of(index, event)?);
-    }
-    let body = serde_json::to_vec(&Batch { batch }).map_err(|error| invalid("events", 0, &error.to_string()))?;
+    let invalid = |problem| Refusal::Invalid { field: "events", problem };
+    let batch =
+        Batch { batch: request.events.iter().map(Words::of).collect(), sent_at: request.sent_at.as_ref().map(time) };
+    let body = serde_json::to_vec(&batch).map_err(|error| invalid(error.to_string()))?;
     if body.len() > MAX_CALL_BYTES {
-        let problem =
-            format!("they have {} bytes as JSON; at most {MAX_CALL_BYTES} are taken in one batch", body.len());
-        return Err(Refusal::Invalid { field: "events", problem });
+        let bytes = body.len();
+        return Err(invalid(format!(
+            "they have {bytes} bytes as JSON; at most {MAX_CALL_BYTES} are taken in one batch"
+        )));
     }
     Ok(body)
 }
 
 #[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
 struct Batch<'a> {
-    batch: Vec<Call<'a>>,
+    batch: Vec<Words<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sent_at: Option<String>,
 }
 
-/// An event in the words of the Segment specification.
+/// An event in the words of the Segment specification. Their order counts: an event without a message id is recognised by its
+/// JSON.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Call<'a> {
+struct Words<'a> {
     #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
     kind: Option<&'static str>,
     #[serde(skip_serializing_if = "is_empty")]
@@ -112,17 +124,30 @@ struct Call<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     timestamp: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    sent_at: Option<String>,
+    properties: Option<Json<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    properties: Option<&'a RawValue>,
+    traits: Option<Json<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    traits: Option<&'a RawValue>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    context: Option<&'a RawValue>,
+    context: Option<Json<'a>>,
 }
 
-impl<'a> Call<'a> {
-    fn of(index: usize, event: &'a Event) -> Result<Self, Refusal> {
+/// JSON of a request, to the letter; what is none is text, for the mapping to say what becomes of it.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Json<'a> {
+    Raw(&'a RawValue),
+    Text(&'a str),
+}
+
+impl<'a> Json<'a> {
+    fn of(text: &'a str) -> Option<Self> {
+        let read = || serde_json::from_str(text).map_or(Self::Text(text), Self::Raw);
+        (!text.is_empty()).then(read)
+    }
+}
+
+impl<'a> Words<'a> {
+    fn of(event: &'a Event) -> Self {
         let kind = match event.kind() {
             EventKind::Unspecified => None,
             EventKind::Identify => Some("identify"),
@@ -133,7 +158,7 @@ impl<'a> Call<'a> {
             EventKind::Alias => Some("alias"),
         };
         let is_track = event.kind() == EventKind::Track;
-        Ok(Self {
+        Self {
             kind,
             event: if is_track { &event.name } else { "" },
             name: if is_track { "" } else { &event.name },
@@ -142,12 +167,11 @@ impl<'a> Call<'a> {
             anonymous_id: &event.anonymous_id,
             previous_id: &event.previous_id,
             group_id: &event.group_id,
-            timestamp: time("events.timestamp", index, event.timestamp.as_ref())?,
-            sent_at: time("events.sent_at", index, event.sent_at.as_ref())?,
-            properties: object("events.properties_json", index, &event.properties_json)?,
-            traits: object("events.traits_json", index, &event.traits_json)?,
-            context: object("events.context_json", index, &event.context_json)?,
-        })
+            timestamp: event.timestamp.as_ref().map(time),
+            properties: Json::of(&event.properties_json),
+            traits: Json::of(&event.traits_json),
+            context: Json::of(&event.context_json),
+        }
     }
 }
 
@@ -155,24 +179,8 @@ fn is_empty(text: &&str) -> bool {
     text.is_empty()
 }
 
-/// In RFC 3339.
-fn time(field: &'static str, index: usize, time: Option<&WireTime>) -> Result<Option<String>, Refusal> {
-    let text = |time| jiff::Timestamp::from_millisecond(to_timestamp(time)).map(|time| time.to_string());
-    time.map(text).transpose().map_err(|error| invalid(field, index, &error.to_string()))
-}
-
-/// JSON of a request, to the letter.
-fn object<'a>(field: &'static str, index: usize, json: &'a str) -> Result<Option<&'a RawValue>, Refusal> {
-    if json.is_empty() {
-        return Ok(None);
-    }
-    let value: &RawValue = serde_json::from_str(json).map_err(|error| invalid(field, index, &error.to_string()))?;
-    if !value.get().starts_with('{') {
-        return Err(invalid(field, index, "it is JSON, but not an object"));
-    }
-    Ok(Some(value))
-}
-
-fn invalid(field: &'static str, index: usize, problem: &str) -> Refusal {
-    Refusal::Invalid { field, problem: format!("of event {index}: {problem}") }
+/// In RFC 3339; a time that is none is text all the same.
+fn time(time: &WireTime) -> String {
+    let known = jiff::Timestamp::from_millisecond(to_timestamp(time));
+    known.map_or_else(|_| format!("{}.{:09}", time.seconds, time.nanos), |known| known.to_string())
 }

@@ -42,7 +42,7 @@ pub struct TlsProblem {
 impl Tls {
     /// Reads the certificate and its key; nothing where the options name neither.
     pub fn load(options: &TlsOptions) -> Result<Option<Self>, TlsProblem> {
-        if options.certificate_file.is_none() && options.key_file.is_none() {
+        if !options.is_given() {
             return Ok(None);
         }
         let in_force = RwLock::new(accept(read(options)?)?);
@@ -83,6 +83,9 @@ fn read(options: &TlsOptions) -> Result<(Vec<u8>, Vec<u8>), TlsProblem> {
         File::open(file)
             .and_then(|opened| opened.take(MAX_FILE_BYTES).read_to_end(&mut bytes))
             .map_err(|error| failed(format!("{} can't be read: {error}", file.display())))?;
+        if bytes.len() as u64 == MAX_FILE_BYTES {
+            return Err(failed(format!("{} has a MiB or more: it is no certificate or key", file.display())));
+        }
         Ok(bytes)
     };
     let certificates = read("certificate_file", options.certificate_file.as_deref())?;

@@ -4,13 +4,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use domain::Timestamp;
+use domain::{HumanDuration, Timestamp};
+use ingestion::mapping::MAX_CALL_BYTES;
 use ingestion::shell::{
     Door, DoorSecrets, EventLog, Host as DoorHost, LogError, LogRecord, Recorder, Spool, SpoolState, SpooledLog, Tls,
     Webhooks, WriteKeys, router, serve,
 };
 use kafka::{Appender, Header, KafkaFailure, NewRecord};
-use runtime::config::{Config, GrpcOptions};
+use runtime::config::{ByteSize, Config, GrpcOptions};
 use runtime::grpc::GrpcServer;
 use runtime::host::Host;
 use runtime::readiness::Condition;
@@ -143,9 +144,15 @@ pub async fn add_door(host: &mut Host, config: &Config, installation: &Installat
     let log = spooled.clone().map_or_else(|| DoorLog::Direct(Box::new(log)), DoorLog::Spooled);
     let door = Arc::new(Door::new(&options, secrets, schemas, log, Box::new(SystemHost { began: Instant::now() })));
     if let Some(listener) = grpc_listener {
-        // Callers say a write key instead.
-        let options = GrpcOptions { token: None, ..config.get::<GrpcOptions>().clone() };
-        let (server, door) = (GrpcServer::new(&options, host.readiness().clone()), Arc::clone(&door));
+        let mut grpc = config.get::<GrpcOptions>().clone();
+        // A deadline that nobody asked for does not pass before the log has said why it does not answer.
+        let answered = HumanDuration::from_millis(options.append_deadline.as_millis().saturating_add(1_000));
+        grpc.default_deadline = grpc.default_deadline.max(answered);
+        grpc.max_deadline = grpc.max_deadline.max(answered);
+        grpc.max_message_bytes = grpc.max_message_bytes.min(ByteSize::from_bytes(MAX_CALL_BYTES as u64));
+        let (known, door) = (Arc::clone(&door), Arc::clone(&door));
+        let server = GrpcServer::new(&grpc, host.readiness().clone()).admitting(move |metadata| known.admits(metadata));
+        let streams = grpc.max_concurrent_calls as usize;
         host.door("the door over gRPC", move |stop| {
             let stopping = stop.clone();
             let draining = move || {
@@ -153,7 +160,7 @@ pub async fn add_door(host: &mut Host, config: &Config, installation: &Installat
                 async move { stopping.stopped().await }
             };
             let recorder = Recorder::new(door, draining);
-            server.service(|limit| proto::ingestion_server(recorder, limit)).serve(listener, stop)
+            server.service(|limit| proto::ingestion_server(recorder, streams, limit)).serve(listener, stop)
         });
     }
     host.door("the door", move |stop| async move {

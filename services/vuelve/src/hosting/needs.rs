@@ -39,7 +39,7 @@ impl Need {
         let given = [
             (Self::WriteKeys, !config.get::<IngestionOptions>().door.write_keys.is_empty()),
             (Self::Webhooks, !config.get::<IngestionOptions>().door.webhooks.is_empty()),
-            (Self::Certificate, config.get::<IngestionOptions>().door.tls.certificate_file.is_some()),
+            (Self::Certificate, config.get::<IngestionOptions>().door.tls.is_given()),
             (Self::LinkKeys, links.keys_file.is_some()),
             (Self::AddressSecret, links.address_secret_file.is_some()),
             (Self::Mail, !config.get::<MessagingOptions>().smtp.from.is_empty()),

@@ -31,13 +31,14 @@ async fn a_server_streams_batches_each_is_acknowledged_in_order_and_stored_once(
     };
     let mut client = IngestionServiceClient::with_interceptor(channel.clone(), with_key);
 
-    let taken = client.record(RecordRequest { events: vec![page("ana", "m-0")] }).await.unwrap().into_inner();
+    let taken =
+        client.record(RecordRequest { events: vec![page("ana", "m-0")], sent_at: None }).await.unwrap().into_inner();
     assert_eq!((taken.accepted, taken.rejected.len()), (1, 0));
 
     // A hundred batches, the first of which came before, and one that is bad.
     let batch = |sequence: i64| {
         let events = (0..5).map(|index| page("ana", &format!("m-{}", sequence * 5 + index))).collect();
-        RecordStreamRequest { sequence, events }
+        RecordStreamRequest { sequence, events, sent_at: None }
     };
     let batches: Vec<RecordStreamRequest> = (0..100).map(batch).collect();
     let mut answers = client.record_stream(tokio_stream::iter(batches)).await.unwrap().into_inner();
@@ -48,13 +49,14 @@ async fn a_server_streams_batches_each_is_acknowledged_in_order_and_stored_once(
     assert!(answers.message().await.unwrap().is_none());
 
     // A failure ends the stream with its status, and what came before it is acknowledged.
-    let mut unreadable = batch(1);
-    unreadable.events[0].properties_json = "no".to_owned();
+    let too_many = RecordStreamRequest { events: vec![Event::default(); 2_501], ..batch(1) };
     let mut answers =
-        client.record_stream(tokio_stream::iter([batch(0), unreadable, batch(2)])).await.unwrap().into_inner();
+        client.record_stream(tokio_stream::iter([batch(0), too_many, batch(2)])).await.unwrap().into_inner();
     assert_eq!(answers.message().await.unwrap().unwrap().sequence, 0);
     assert_eq!(answers.message().await.unwrap_err().code(), Code::InvalidArgument);
-    let unknown = IngestionServiceClient::new(channel).record(RecordRequest { events: vec![page("ana", "m")] }).await;
+    let unknown = IngestionServiceClient::new(channel)
+        .record(RecordRequest { events: vec![page("ana", "m")], sent_at: None })
+        .await;
     assert_eq!(unknown.unwrap_err().code(), Code::Unauthenticated);
 
     // Each message once, in the order in which they were sent.

@@ -3,7 +3,7 @@
 //! Wanted properties:
 //! - what [`Files::append`] has returned for is on the disk, whatever crashes afterwards;
 //! - what it failed to write is not there, and the next append goes on behind what was written before;
-//! - bytes that were on the disk once and are damaged now are set aside, never dropped;
+//! - a segment with bytes that were on the disk once and are damaged now is set aside, never dropped;
 //! - all files together have at most so many bytes.
 
 use std::collections::VecDeque;
@@ -21,7 +21,7 @@ const SUFFIX: &str = "spool";
 /// Says how far the first segment is drained.
 const DRAINED: &str = "drained";
 const LOCK: &str = "lock";
-/// Ends the names of files of bytes that were damaged.
+/// Ends the name of a segment of which something could not be read.
 const DAMAGED: &str = "damaged";
 
 /// The files of one directory.
@@ -34,6 +34,8 @@ pub(super) struct Files {
     open: Option<File>,
     /// How far the first one is drained.
     drained: u64,
+    /// The highest number that was used.
+    last: u64,
     /// Held as long as this process uses the directory.
     _lock: File,
 }
@@ -43,6 +45,8 @@ struct Segment {
     number: u64,
     /// All below was written and synced.
     bytes: u64,
+    /// Something in it that was on the disk once can't be read any more.
+    damaged: bool,
 }
 
 /// A place behind all that was read.
@@ -87,38 +91,45 @@ impl Files {
             segments: VecDeque::new(),
             open: None,
             drained: 0,
+            last: 0,
             _lock: lock,
         };
+        files.last = numbers.last().copied().unwrap_or_default().max(files.noted().map_or(0, |(number, _)| number));
         for number in numbers {
-            let bytes = files.recover(number)?;
-            files.segments.push_back(Segment { number, bytes });
+            let segment = files.recover(number)?;
+            files.segments.push_back(segment);
         }
         files.drained = files.read_drained();
         Ok(files)
     }
 
-    /// Cuts off what a crash left of a frame at the end of a segment. Nobody was told that it is stored.
-    fn recover(&self, number: u64) -> Result<u64, SpoolError> {
+    /// Looks through a segment, and cuts off what a crash left of a frame at its end. Nobody was told that it is stored.
+    fn recover(&self, number: u64) -> Result<Segment, SpoolError> {
         let path = self.path(number);
         let failed = |error| SpoolError::failed(&path, error);
         let bytes = fs::read(&path).map_err(failed)?;
-        let mut end = 0;
+        let (mut end, mut damaged) = (0, false);
         loop {
             match frame::next(&bytes[end..]) {
                 Next::Whole { end: next, .. } => end += next,
                 Next::Damaged { until } => {
-                    tracing::error!(path = %path.display(), from = end, until = end + until, "a part of the spool is damaged; it will be set aside");
+                    damaged = true;
                     end += until;
                 }
                 Next::Nothing => break,
             }
         }
-        if end < bytes.len() {
+        let torn = frame::is_torn(&bytes[end..]);
+        damaged |= end < bytes.len() && !torn;
+        if damaged {
+            tracing::error!(path = %path.display(), "a segment of the spool is damaged; it is set aside once the rest of it is drained");
+        }
+        if torn {
             tracing::warn!(path = %path.display(), at = end, bytes = bytes.len() - end, "the end of the spool was torn; it is cut off");
             let file = OpenOptions::new().write(true).open(&path).map_err(failed)?;
             file.set_len(end as u64).and_then(|()| file.sync_all()).map_err(failed)?;
         }
-        Ok(end as u64)
+        Ok(Segment { number, bytes: end as u64, damaged })
     }
 
     /// How many bytes wait.
@@ -164,27 +175,35 @@ impl Files {
         // One that a failed write has left empty is no use.
         if let Some(last) = self.segments.back().copied().filter(|last| last.bytes == 0) {
             self.segments.pop_back();
-            self.remove(last.number);
+            self.remove(last);
         }
-        let number = self.segments.back().map_or_else(|| self.drained_number(), |last| last.number + 1);
+        let number = self.last + 1;
         let path = self.path(number);
         let failed = |error| SpoolError::failed(&path, error);
         let file = private().create(true).truncate(true).open(&path).map_err(failed)?;
         // Its name is on the disk, too.
         File::open(&self.directory).and_then(|directory| directory.sync_all()).map_err(failed)?;
         self.open = Some(file);
-        self.segments.push_back(Segment { number, bytes: 0 });
+        self.last = number;
+        self.segments.push_back(Segment { number, bytes: 0, damaged: false });
         Ok(())
     }
 
     /// The next frames, of up to so many bytes; at least one where there is one.
-    pub(super) fn next(&self, max_bytes: usize) -> Result<Portion, SpoolError> {
+    pub(super) fn next(&mut self, max_bytes: usize) -> Result<Portion, SpoolError> {
         let mut portion = Portion::default();
         let mut from = self.drained;
-        for segment in &self.segments {
+        for index in 0..self.segments.len() {
+            let segment = self.segments[index];
             let left = usize::try_from(segment.bytes.saturating_sub(from)).unwrap_or(usize::MAX);
             if left > 0 {
-                return self.read(*segment, from, left, max_bytes);
+                let (portion, damaged) = self.read(segment, from, left, max_bytes)?;
+                if damaged && !segment.damaged {
+                    let path = self.path(segment.number);
+                    tracing::error!(path = %path.display(), "a segment of the spool is damaged; it is set aside once the rest of it is drained");
+                    self.segments[index].damaged = true;
+                }
+                return Ok(portion);
             }
             portion.until = Some(Place { segment: segment.number, offset: segment.bytes });
             from = 0;
@@ -192,7 +211,8 @@ impl Files {
         Ok(portion)
     }
 
-    fn read(&self, segment: Segment, from: u64, left: usize, max_bytes: usize) -> Result<Portion, SpoolError> {
+    /// A portion of a segment, and whether something in it can't be read.
+    fn read(&self, segment: Segment, from: u64, left: usize, max_bytes: usize) -> Result<(Portion, bool), SpoolError> {
         let path = self.path(segment.number);
         let failed = |error| SpoolError::failed(&path, error);
         let file = File::open(&path).map_err(failed)?;
@@ -203,7 +223,7 @@ impl Files {
             bytes.resize(left, 0);
             file.read_exact_at(&mut bytes, from).map_err(failed)?;
         }
-        let (mut portion, mut at) = (Portion::default(), 0);
+        let (mut portion, mut at, mut damaged) = (Portion::default(), 0, false);
         loop {
             match frame::next(&bytes[at..]) {
                 Next::Whole { payload, end } if at == 0 || at + end <= max_bytes => {
@@ -211,14 +231,14 @@ impl Files {
                     at += end;
                 }
                 Next::Damaged { until } => {
-                    self.set_aside(segment.number, from + at as u64, &bytes[at..at + until])?;
+                    damaged = true;
                     at += until;
                 }
                 Next::Whole { .. } => break,
                 Next::Nothing => {
                     // The rest is the beginning of a frame, or, where all was read, damage.
                     if bytes.len() == left && at < left {
-                        self.set_aside(segment.number, from + at as u64, &bytes[at..])?;
+                        damaged = true;
                         at = left;
                     }
                     break;
@@ -226,17 +246,7 @@ impl Files {
             }
         }
         portion.until = Some(Place { segment: segment.number, offset: from + at as u64 });
-        Ok(portion)
-    }
-
-    /// Keeps bytes that mean nothing any more for people to look at: somebody was told that they are stored.
-    fn set_aside(&self, number: u64, from: u64, bytes: &[u8]) -> Result<(), SpoolError> {
-        let path = self.directory.join(format!("{number:020}-{from}.{DAMAGED}"));
-        let failed = |error| SpoolError::failed(&path, error);
-        let file = private().create(true).truncate(true).open(&path).map_err(failed)?;
-        file.write_all_at(bytes, 0).and_then(|()| file.sync_all()).map_err(failed)?;
-        tracing::error!(path = %path.display(), bytes = bytes.len(), "a part of the spool is damaged; it is set aside");
-        Ok(())
+        Ok((portion, damaged))
     }
 
     /// All up to this place is stored elsewhere.
@@ -258,7 +268,7 @@ impl Files {
                 self.open = None;
             }
             self.drained = 0;
-            self.remove(first.number);
+            self.remove(first);
         }
         if let Err(error) = self.write_drained() {
             // Then more is sent once more after a crash than would have to.
@@ -266,35 +276,41 @@ impl Files {
         }
     }
 
-    fn remove(&self, number: u64) {
-        if let Err(error) = fs::remove_file(self.path(number)) {
-            tracing::warn!(%error, number, "a drained segment could not be removed");
+    /// A drained segment goes; one of which something could not be read is kept for people to look at, under another name:
+    /// that takes no room on a disk that may be full.
+    fn remove(&self, Segment { number, damaged, .. }: Segment) {
+        let path = self.path(number);
+        let aside = path.with_extension(DAMAGED);
+        let gone = if damaged { fs::rename(&path, &aside) } else { fs::remove_file(&path) };
+        match gone {
+            Ok(()) if damaged => {
+                tracing::error!(path = %aside.display(), "a damaged segment is set aside; look at it, and delete it");
+            }
+            Ok(()) => {}
+            Err(error) => tracing::warn!(%error, number, "a drained segment could not be removed"),
         }
     }
 
     fn write_drained(&self) -> io::Result<()> {
-        let Some(first) = self.segments.front() else { return Ok(()) };
+        // Where none is left its number is kept, so that no other segment ever has it.
+        let number = self.segments.front().map_or(self.last, |first| first.number);
         let (path, new) = (self.directory.join(DRAINED), self.directory.join("drained.new"));
-        fs::write(&new, format!("{} {}\n", first.number, self.drained))?;
+        fs::write(&new, format!("{number} {}\n", self.drained))?;
         fs::rename(new, path)
     }
 
     /// How far the first segment is drained, as it was written down; where that is not to be known, nothing of it is.
     fn read_drained(&self) -> u64 {
         let Some(first) = self.segments.front() else { return 0 };
-        let read = || {
-            let text = fs::read_to_string(self.directory.join(DRAINED)).ok()?;
-            let (number, offset) = text.trim().split_once(' ')?;
-            let offset: u64 = offset.parse().ok()?;
-            (number.parse() == Ok(first.number) && offset <= first.bytes).then_some(offset)
-        };
-        read().unwrap_or_default()
+        let of_first = |(number, offset): &(u64, u64)| *number == first.number && *offset <= first.bytes;
+        self.noted().filter(of_first).map_or(0, |(_, offset)| offset)
     }
 
-    /// Numbers go on where they ended, so that a stale note of how far a segment is drained is of no other segment.
-    fn drained_number(&self) -> u64 {
-        let text = fs::read_to_string(self.directory.join(DRAINED)).unwrap_or_default();
-        text.split_whitespace().next().and_then(|number| number.parse::<u64>().ok()).map_or(1, |number| number + 1)
+    /// The number and the offset that were written down.
+    fn noted(&self) -> Option<(u64, u64)> {
+        let text = fs::read_to_string(self.directory.join(DRAINED)).ok()?;
+        let (number, offset) = text.trim().split_once(' ')?;
+        Some((number.parse().ok()?, offset.parse().ok()?))
     }
 
     fn path(&self, number: u64) -> PathBuf {

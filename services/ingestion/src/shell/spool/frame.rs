@@ -100,6 +100,16 @@ pub(super) fn next(bytes: &[u8]) -> Next {
     found.map_or(Next::Nothing, |(until, _)| Next::Damaged { until })
 }
 
+/// Whether these bytes, which are no whole frame, are the beginning of one: what a crash leaves of it.
+pub(super) fn is_torn(bytes: &[u8]) -> bool {
+    let Some((head, rest)) = bytes.split_first_chunk::<HEAD_BYTES>() else {
+        let magic = bytes.len().min(MAGIC.len());
+        return !bytes.is_empty() && bytes[..magic] == MAGIC[..magic];
+    };
+    let (words, _) = head.as_chunks::<4>();
+    matches!(words, [MAGIC, length, _] if u32::from_le_bytes(*length) as usize > rest.len())
+}
+
 fn whole(bytes: &[u8]) -> Option<Range<usize>> {
     let (head, rest) = bytes.split_first_chunk::<HEAD_BYTES>()?;
     let (words, _) = head.as_chunks::<4>();
