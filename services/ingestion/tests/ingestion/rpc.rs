@@ -8,6 +8,9 @@ use serde_json::{Value, json};
 
 use crate::support::{Fixture, KEY, Mood, basic, header_of, write_key};
 
+/// Makes an event another.
+type Change = fn(&mut Event);
+
 fn metadata(authorization: &str) -> HeaderMap {
     let mut headers = HeaderMap::new();
     headers.insert("authorization", HeaderValue::from_str(authorization).unwrap());
@@ -165,7 +168,6 @@ async fn who_says_no_write_key_that_is_in_force_is_refused_and_nothing_is_stored
 #[tokio::test]
 async fn a_part_that_is_no_json_or_no_time_costs_no_event_and_is_kept_as_text() {
     let fixture = Fixture::new();
-    type Change = fn(&mut Event);
     let changes: [(Change, &str); 4] = [
         (|event| event.properties_json = "{\"a\":".to_owned(), r#"{\"a\":"#),
         (|event| event.traits_json = "[7]".to_owned(), "[7]"),
