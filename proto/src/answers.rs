@@ -16,8 +16,8 @@ use crate::journeys::v1::journeys_service_server::{JourneysService, JourneysServ
 use crate::journeys::v1::{ExplainRequest, ExplainResponse, GetJourneysRequest, GetJourneysResponse};
 use crate::{Deadline, Extensions, Refusal};
 
-/// After so long another server has most likely taken the place of one that stops.
-const DRAINED_AFTER: Duration = Duration::from_secs(1);
+/// After so long there is most likely a server, or a place on it.
+const AGAIN_AFTER: Duration = Duration::from_secs(1);
 /// A stream on which nothing came for so long is ended.
 const IDLE_AFTER: Duration = Duration::from_mins(10);
 
@@ -127,7 +127,7 @@ impl<A: IngestionAnswers> IngestionService for IngestionServer<A> {
     ) -> Result<Response<Self::RecordStreamStream>, Status> {
         let place = Arc::clone(&self.streams)
             .try_acquire_owned()
-            .map_err(|_| Refusal::Exhausted { limit: "grpc.max_concurrent_calls", retry_after: DRAINED_AFTER })?;
+            .map_err(|_| Refusal::Exhausted { limit: "grpc.max_concurrent_calls", retry_after: AGAIN_AFTER })?;
         let (metadata, _, requests) = request.into_parts();
         let (answers, headers) = (Arc::clone(&self.answers), metadata.into_headers());
         let stream = Batches { answers, headers, requests, _place: place };
@@ -158,7 +158,7 @@ impl<A: IngestionAnswers> Batches<A> {
             () = self.answers.draining() => Err(Refusal::Unavailable {
                 reason: "DRAINING",
                 problem: "this server is about to stop; go on with another".to_owned(),
-                retry_after: DRAINED_AFTER,
+                retry_after: AGAIN_AFTER,
             }.into()),
             batch = tokio::time::timeout(IDLE_AFTER, self.requests.message()) => batch.unwrap_or_else(|_| {
                 Err(Refusal::Unavailable {

@@ -17,31 +17,24 @@ pub use http::Extensions;
 pub use refusal::{Refusal, describe};
 pub use time::{WireTime, timestamp, to_timestamp};
 
-/// Ingestion: storefront events from servers.
-pub mod ingestion {
-    /// Version 1.
-    pub mod v1 {
-        #![allow(
-            missing_docs,
-            unreachable_pub,
-            clippy::pedantic,
-            reason = "generated; the contract's words are in the .proto"
-        )]
-        tonic::include_proto!("vuelve.ingestion.v1");
-    }
-}
+pub use contract::{ingestion, journeys};
 
-/// Journeys: where customers are, and why.
-pub mod journeys {
-    /// Version 1.
-    pub mod v1 {
-        #![allow(
-            missing_docs,
-            unreachable_pub,
-            clippy::pedantic,
-            reason = "generated; the contract's words are in the .proto"
-        )]
-        tonic::include_proto!("vuelve.journeys.v1");
+#[allow(missing_docs, unreachable_pub, clippy::pedantic, reason = "generated; the contract's words are in the .proto")]
+mod contract {
+    /// Ingestion: storefront events from servers.
+    pub mod ingestion {
+        /// Version 1.
+        pub mod v1 {
+            tonic::include_proto!("vuelve.ingestion.v1");
+        }
+    }
+
+    /// Journeys: where customers are, and why.
+    pub mod journeys {
+        /// Version 1.
+        pub mod v1 {
+            tonic::include_proto!("vuelve.journeys.v1");
+        }
     }
 }
 

@@ -275,7 +275,6 @@ fn is_about_leaders(code: RDKafkaErrorCode) -> bool {
 /// What a reader hears within `wait`. A broker that is away is no failure of the reader's, which goes on by itself: what
 /// does not come is for the caller's deadline.
 pub(crate) fn poll(reader: &BaseConsumer<Logged>, wait: Duration) -> KafkaResult<Polled<BorrowedMessage<'_>>> {
-    reader.context().bearings.find_again(reader.client());
     match reader.poll(wait) {
         None => Ok(Polled::Nothing),
         Some(Ok(message)) => Ok(Polled::Record(message)),

@@ -3,7 +3,8 @@
 //! Wanted properties:
 //! - without the token, or a key that the service knows, nobody gets anything but health, and nothing else that they send is
 //!   read; comparing takes the same time whatever was sent;
-//! - every call has a deadline until its answer begins, a request id (given or made, and sent back) and a span; every message a largest size;
+//! - every call has a deadline until its answer begins, a request id (given or made, and sent back) and a span; every message
+//!   a largest size;
 //! - connections and calls are bounded; calls above the bound are refused at once, not queued;
 //! - health follows readiness; reflection (v1 and v1alpha) shows the whole contract;
 //! - when it is asked to end, no call is accepted any more, and those in flight end.

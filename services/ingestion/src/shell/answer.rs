@@ -101,9 +101,7 @@ impl Refused {
             _ => None,
         }
     }
-}
 
-impl Refused {
     /// The same over gRPC, for the request of this id.
     pub(crate) fn over_grpc(&self, request_id: &str) -> Refusal {
         let retry_after = Duration::from_secs(self.retry_after_seconds().unwrap_or(1).into());

@@ -1,8 +1,7 @@
 //! The door's own I/O: HTTP and gRPC in, the event log out.
 //!
-//! [`Door`] takes calls, [`router`] gives them their paths, [`serve`] the connections; [`Recorder`] is where calls over gRPC come
-//! in. What it needs of its surroundings are
-//! two ports: [`EventLog`] (a producer) and [`Host`] (time and chance).
+//! [`Door`] takes calls, [`router`] gives them their paths, [`serve`] the connections; [`Recorder`] is where calls over gRPC
+//! come in. What it needs of its surroundings are two ports: [`EventLog`] (a producer) and [`Host`] (time and chance).
 
 mod answer;
 mod body;

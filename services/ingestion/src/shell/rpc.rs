@@ -107,19 +107,19 @@ struct Batch<'a> {
 struct Words<'a> {
     #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
     kind: Option<&'static str>,
-    #[serde(skip_serializing_if = "is_empty")]
+    #[serde(skip_serializing_if = "str::is_empty")]
     event: &'a str,
-    #[serde(skip_serializing_if = "is_empty")]
+    #[serde(skip_serializing_if = "str::is_empty")]
     name: &'a str,
-    #[serde(skip_serializing_if = "is_empty")]
+    #[serde(skip_serializing_if = "str::is_empty")]
     message_id: &'a str,
-    #[serde(skip_serializing_if = "is_empty")]
+    #[serde(skip_serializing_if = "str::is_empty")]
     user_id: &'a str,
-    #[serde(skip_serializing_if = "is_empty")]
+    #[serde(skip_serializing_if = "str::is_empty")]
     anonymous_id: &'a str,
-    #[serde(skip_serializing_if = "is_empty")]
+    #[serde(skip_serializing_if = "str::is_empty")]
     previous_id: &'a str,
-    #[serde(skip_serializing_if = "is_empty")]
+    #[serde(skip_serializing_if = "str::is_empty")]
     group_id: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     timestamp: Option<String>,
@@ -173,10 +173,6 @@ impl<'a> Words<'a> {
             context: Json::of(&event.context_json),
         }
     }
-}
-
-fn is_empty(text: &&str) -> bool {
-    text.is_empty()
 }
 
 /// In RFC 3339; a time that is none is text all the same.

@@ -31,7 +31,7 @@ struct InForce {
 
 /// What is wrong with a certificate or its key.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{option}: {problem}")]
+#[error("tls.{option}: {problem}")]
 pub struct TlsProblem {
     /// The option that names it.
     pub option: &'static str,

@@ -114,7 +114,7 @@ pub async fn add_door(host: &mut Host, config: &Config, installation: &Installat
     let variable = |name: &str| std::env::var(name).ok();
     let write_keys = WriteKeys::load(&options.write_keys, variable).map_err(all)?;
     let webhooks = Webhooks::load(&options.webhooks, variable).map_err(all)?;
-    let tls = Tls::load(&options.tls).map_err(|problem| anyhow::anyhow!("ingestion.door.tls.{problem}"))?.map(Arc::new);
+    let tls = Tls::load(&options.tls).map_err(|problem| all(vec![problem]))?.map(Arc::new);
     let (addresses, links) = (Sections::address_secret(config)?, Sections::keys(config)?);
     let secrets = DoorSecrets { write_keys, webhooks, addresses, links };
     let listener = TcpListener::bind(&options.listen)

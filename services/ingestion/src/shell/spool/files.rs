@@ -122,7 +122,7 @@ impl Files {
         let torn = frame::is_torn(&bytes[end..]);
         damaged |= end < bytes.len() && !torn;
         if damaged {
-            tracing::error!(path = %path.display(), "a segment of the spool is damaged; it is set aside once the rest of it is drained");
+            tell_of_damage(&path);
         }
         if torn {
             tracing::warn!(path = %path.display(), at = end, bytes = bytes.len() - end, "the end of the spool was torn; it is cut off");
@@ -199,8 +199,7 @@ impl Files {
             if left > 0 {
                 let (portion, damaged) = self.read(segment, from, left, max_bytes)?;
                 if damaged && !segment.damaged {
-                    let path = self.path(segment.number);
-                    tracing::error!(path = %path.display(), "a segment of the spool is damaged; it is set aside once the rest of it is drained");
+                    tell_of_damage(&self.path(segment.number));
                     self.segments[index].damaged = true;
                 }
                 return Ok(portion);
@@ -316,6 +315,10 @@ impl Files {
     fn path(&self, number: u64) -> PathBuf {
         self.directory.join(format!("{number:020}.{SUFFIX}"))
     }
+}
+
+fn tell_of_damage(path: &Path) {
+    tracing::error!(path = %path.display(), "a segment of the spool is damaged; it is set aside once the rest of it is drained");
 }
 
 fn private() -> OpenOptions {
