@@ -41,17 +41,31 @@ impl Stream {
     pub fn plain(folder: &Path, one_in: u64) -> anyhow::Result<Self> {
         let mut clicks = clicks(&clickstream(folder)?)?;
         clicks.retain(|click| click.customer.bytes().map(u64::from).sum::<u64>().is_multiple_of(one_in));
+        Self::recorded(folder, &clicks)
+    }
+
+    /// The whole of it, and every click by so many customers instead of one.
+    pub fn many(folder: &Path, times: usize) -> anyhow::Result<Self> {
+        let clicks = clicks(&clickstream(folder)?)?;
+        let copies = |click: &Click| {
+            let click = click.clone();
+            (0..times).map(move |copy| Click { customer: format!("{}-{copy}", click.customer), ..click.clone() })
+        };
+        Self::recorded(folder, &clicks.iter().flat_map(copies).collect::<Vec<_>>())
+    }
+
+    fn recorded(folder: &Path, clicks: &[Click]) -> anyhow::Result<Self> {
         let file = folder.join("plain.csv.gz");
         let mut lines = GzEncoder::new(std::fs::File::create(&file)?, Compression::fast());
         writeln!(lines, "customer_id,product_id,unix_seconds,event")?;
-        for Click { customer, product, seconds, event } in &clicks {
+        for Click { customer, product, seconds, event } in clicks {
             writeln!(lines, "{customer},{product},{seconds},{event}")?;
         }
         lines.finish()?;
         // The replay names an event by its line; the first has the names of the fields.
         let named = clicks.iter().enumerate();
         let named = named.map(|(index, click)| (click.customer.as_str(), format!("replay-{}", index + 2)));
-        let (sent, expected) = (by_customer(named), cart_recovery_of(&clicks));
+        let (sent, expected) = (by_customer(named), cart_recovery_of(clicks));
         Ok(Self { file, format: "retailrocket", events: clicks.len(), sent, expected })
     }
 
