@@ -15,9 +15,11 @@ mod expression;
 mod fields;
 mod journey;
 mod load;
+mod mapping;
 mod messaging;
 mod parse_event;
 mod parse_journey;
+mod parse_mapping;
 mod parse_step;
 mod shape;
 mod suggest;
@@ -28,12 +30,14 @@ mod yaml;
 pub use apply::{Change, changes};
 pub use diagnostic::{Diagnostic, Origin, Position, Severity};
 pub use document::{Definition, Document, Kind, digest, parse_document, record_key};
-pub use expression::{EvaluationError, Expression, Reads, Scope};
+pub use expression::{EvaluationError, Expression, Reads, Scope, serialize_json};
 pub use journey::{
     Action, Awaited, Channel, EventPattern, Field, Goal, Journey, MessageStep, Step, Wait, WaitStep, WhenStep,
 };
 pub use load::{Definitions, Folder, PRESET_FILE, SourceFile, load};
+pub use mapping::{Delivered, Encoding, Mapping, MappingError, Otherwise, SecretForm, Signature};
 pub use messaging::{Category, Consent, Messaging};
+pub use parse_mapping::{MAX_MAPPING_BYTES, parse_mapping};
 pub use parse_step::{DEFAULT_CATEGORY, DEFAULT_EXPIRY};
 pub use suggest::help as suggestion;
 pub use template::{Template, TemplateText};

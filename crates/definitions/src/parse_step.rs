@@ -5,7 +5,7 @@ use std::sync::Arc;
 use domain::HumanDuration;
 
 use crate::diagnostic::{Origin, Report};
-use crate::expression::Expression;
+use crate::expression::{Expression, Vocabulary};
 use crate::fields::{Fields, LATER};
 use crate::journey::{Action, Awaited, Channel, EventPattern, MessageStep, Step, Wait, WaitStep, WhenStep};
 use crate::parse_event::{event_name, field, patterns};
@@ -319,7 +319,7 @@ impl Steps {
         report: &mut Report<'_>,
     ) -> (Option<Arc<str>>, Option<Action>) {
         let condition = if let Some(node) = fields.take("when") {
-            Expression::parse(node, &self.names, report)
+            Expression::parse(node, Vocabulary::Journey(&self.names), report)
         } else {
             report.error(fields.at, "`when` says nothing: it needs a condition");
             None

@@ -1,10 +1,9 @@
-//! What conditions may name: the fields of `customer`, `event` and `run`, and the functions; and the walk that checks it.
-
-use std::sync::Arc;
+//! What conditions may name (the fields of `customer`, `event` and `run`, and the functions), and what mappings may; and the
+//! walk that checks it.
 
 use cel::common::ast::{CallExpr, ComprehensionExpr, EntryExpr, Expr, IdedExpr, LiteralValue, SelectExpr};
 
-use crate::expression::Reads;
+use crate::expression::{Reads, Vocabulary};
 use crate::fields::LATER;
 use crate::suggest;
 
@@ -80,6 +79,14 @@ static STEP: Shape = Shape::Map(&[
 
 static NUMBER: Shape = Shape::Number;
 
+/// What a mapping sees: the element at hand, which there may not be, and what there always is.
+static MAPPING_VARIABLES: [(&str, Known<'static>); 4] = [
+    ("item", Known::Shape(&Shape::Free)),
+    ("payload", Known::Shape(&Shape::Free)),
+    ("headers", Known::Shape(&Shape::Free)),
+    ("now", Known::Shape(&NUMBER)),
+];
+
 /// Fields that the design names and a later version has.
 const LATER_FIELDS: &[(&str, &[&str])] =
     &[("customer", &["segments", "traits", "rfm", "churn", "tier", "points", "email", "phone"])];
@@ -129,8 +136,10 @@ enum Known<'e> {
 }
 
 /// What the expression reads, and what is wrong with it.
-pub(crate) fn check(expression: &IdedExpr, steps: &[Arc<str>]) -> (Reads, Vec<Complaint>) {
-    let mut walk = Walk { steps, reads: Reads::default(), complaints: Vec::new(), locals: Vec::new(), loops: 0 };
+pub(crate) fn check(expression: &IdedExpr, vocabulary: Vocabulary<'_>) -> (Reads, Vec<Complaint>) {
+    // What is computed for each element of a list is in a loop already.
+    let loops = usize::from(matches!(vocabulary, Vocabulary::Mapping { item: true, .. }));
+    let mut walk = Walk { vocabulary, reads: Reads::default(), complaints: Vec::new(), locals: Vec::new(), loops };
     let answer = walk.expression(expression);
     let not_boolean = match (&expression.expr, answer) {
         (Expr::Literal(literal), _) => !matches!(literal, LiteralValue::Boolean(_)),
@@ -139,7 +148,7 @@ pub(crate) fn check(expression: &IdedExpr, steps: &[Arc<str>]) -> (Reads, Vec<Co
         (_, Known::Shape(Shape::Boolean | Shape::Free) | Known::Nothing) => false,
         (_, Known::Shape(_) | Known::Run | Known::Step(_) | Known::Properties) => true,
     };
-    if not_boolean && walk.complaints.is_empty() {
+    if vocabulary.is_condition() && not_boolean && walk.complaints.is_empty() {
         walk.complain(expression.id, "a condition is true or false; this is neither".to_owned(), None);
     }
     (walk.reads, walk.complaints)
@@ -155,7 +164,7 @@ fn path(expression: &Expr) -> String {
 }
 
 struct Walk<'e> {
-    steps: &'e [Arc<str>],
+    vocabulary: Vocabulary<'e>,
     reads: Reads,
     complaints: Vec<Complaint>,
     locals: Vec<(&'e str, Known<'e>)>,
@@ -200,19 +209,22 @@ impl<'e> Walk<'e> {
         if let Some((_, known)) = self.locals.iter().rev().find(|(local, _)| *local == name) {
             return *known;
         }
-        let (variable, known) = match name {
-            "customer" => ("customer", Known::Shape(&CUSTOMER)),
-            "event" => ("event", Known::Shape(&EVENT)),
-            "run" => ("run", Known::Run),
-            "now" => ("now", Known::Shape(&NUMBER)),
-            _ => {
-                let help = suggest::help(name, ["customer", "event", "run", "now"]);
-                self.complain(id, format!("`{name}` is unknown"), help);
-                return Known::Nothing;
-            }
+        let variables: &[(&'static str, Known<'e>)] = match self.vocabulary {
+            Vocabulary::Journey(_) => &[
+                ("customer", Known::Shape(&CUSTOMER)),
+                ("event", Known::Shape(&EVENT)),
+                ("run", Known::Run),
+                ("now", Known::Shape(&NUMBER)),
+            ],
+            Vocabulary::Mapping { item, .. } => &MAPPING_VARIABLES[usize::from(!item)..],
+        };
+        let Some((variable, known)) = variables.iter().find(|(variable, _)| *variable == name) else {
+            let help = suggest::help(name, variables.iter().map(|(variable, _)| *variable));
+            self.complain(id, format!("`{name}` is unknown"), help);
+            return Known::Nothing;
         };
         self.reads.variables.insert(variable);
-        known
+        *known
     }
 
     fn select(&mut self, id: u64, select: &'e SelectExpr) -> Known<'e> {
@@ -232,7 +244,8 @@ impl<'e> Walk<'e> {
     }
 
     fn run_field(&mut self, id: u64, field: &'e str) -> Known<'e> {
-        if self.steps.iter().any(|step| &**step == field) {
+        let Vocabulary::Journey(steps) = self.vocabulary else { return Known::Nothing };
+        if steps.iter().any(|step| &**step == field) {
             self.reads.steps.insert(field.into());
             return Known::Step(field);
         }
@@ -240,7 +253,7 @@ impl<'e> Walk<'e> {
         if let Some((_, shape)) = fields.iter().find(|(name, _)| *name == field) {
             return Known::Shape(shape);
         }
-        let names = fields.iter().map(|(name, _)| *name).chain(self.steps.iter().map(|step| &**step));
+        let names = fields.iter().map(|(name, _)| *name).chain(steps.iter().map(|step| &**step));
         let help = suggest::help(field, names);
         self.complain(id, format!("no step before this one is named `{field}` by `as`"), help);
         Known::Nothing
@@ -298,6 +311,18 @@ impl<'e> Walk<'e> {
         let complaints = self.complaints.len();
         let target = call.target.as_deref().map(|target| self.expression(target));
         let arguments: Vec<_> = call.args.iter().map(|argument| self.expression(argument)).collect();
+        let is_null = |argument: &IdedExpr| matches!(argument.expr, Expr::Literal(LiteralValue::Null));
+        if matches!(self.vocabulary, Vocabulary::Mapping { .. })
+            && matches!(name, "_==_" | "_!=_")
+            && call.args.iter().any(is_null)
+        {
+            let help = "ask `has(payload.x)` whether it is there, and so that it is not null";
+            self.complain(
+                id,
+                "what is null is as what is not there, and equal to nothing".to_owned(),
+                Some(help.to_owned()),
+            );
+        }
         // What is called on something unknown can't be known either.
         if !OPERATORS.contains(&name) && !FUNCTIONS.contains(&name) && self.complaints.len() == complaints {
             let known = FUNCTIONS.iter().chain(MACROS).copied().filter(|known| *known != name);
@@ -345,8 +370,9 @@ impl<'e> Walk<'e> {
             _ => Known::Nothing,
         };
         self.loops += 1;
+        self.reads.in_a_loop = true;
         if self.loops > MAX_NESTED_LOOPS {
-            self.complain(id, format!("loops are nested more than {MAX_NESTED_LOOPS} deep"), None);
+            self.complain(id, format!("loops are nested more than {MAX_NESTED_LOOPS} deep, `each` counted"), None);
         }
         self.expression(&comprehension.accu_init);
         let outer = self.locals.len();

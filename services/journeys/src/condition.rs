@@ -1,8 +1,8 @@
 //! What conditions see: `customer`, `event`, `run`, `now`; built only as far as the condition looks.
 
 use definitions::{EvaluationError, Expression, Scope};
-use serde::ser::{Serialize, SerializeMap, SerializeSeq, Serializer};
-use serde_json::{Map, Value};
+use serde::ser::{Serialize, SerializeMap, Serializer};
+use serde_json::Value;
 
 use crate::event::{item, object};
 use crate::scene::Scene;
@@ -59,7 +59,8 @@ struct EventFacts {
     product: Item,
     products: Vec<Item>,
     order: TriggerOrder,
-    properties: Properties,
+    #[serde(serialize_with = "definitions::serialize_json")]
+    properties: Value,
 }
 
 impl EventFacts {
@@ -78,7 +79,7 @@ impl EventFacts {
             product: product.or_else(|| trigger.products.first().cloned()).unwrap_or_default(),
             products: trigger.products,
             order: trigger.order.unwrap_or_default(),
-            properties: Properties(properties),
+            properties: Value::Object(properties),
         }
     }
 }
@@ -120,45 +121,4 @@ impl<'a> StepFacts<'a> {
             timed_out: step.timed_out,
         }
     }
-}
-
-/// What the shop sent, with whole numbers as CEL's `int` (JSON does not tell signed from unsigned).
-struct Properties(Map<String, Value>);
-
-struct Property<'a>(&'a Value);
-
-impl Serialize for Properties {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        map(&self.0, serializer)
-    }
-}
-
-impl Serialize for Property<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match self.0 {
-            Value::Null => serializer.serialize_unit(),
-            Value::Bool(value) => serializer.serialize_bool(*value),
-            Value::String(text) => serializer.serialize_str(text),
-            Value::Object(object) => map(object, serializer),
-            Value::Number(number) => match number.as_i64() {
-                Some(whole) => serializer.serialize_i64(whole),
-                None => serializer.serialize_f64(number.as_f64().unwrap_or(f64::NAN)),
-            },
-            Value::Array(items) => {
-                let mut list = serializer.serialize_seq(Some(items.len()))?;
-                for item in items {
-                    list.serialize_element(&Property(item))?;
-                }
-                list.end()
-            }
-        }
-    }
-}
-
-fn map<S: Serializer>(object: &Map<String, Value>, serializer: S) -> Result<S::Ok, S::Error> {
-    let mut map = serializer.serialize_map(Some(object.len()))?;
-    for (name, value) in object {
-        map.serialize_entry(name, &Property(value))?;
-    }
-    map.end()
 }

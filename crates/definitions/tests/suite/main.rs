@@ -3,4 +3,5 @@
 mod cases;
 mod folder;
 mod hostile;
+mod mapping;
 mod reading;

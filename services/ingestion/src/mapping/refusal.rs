@@ -1,3 +1,5 @@
+use definitions::MappingError;
+
 use crate::ids::MAX_ID_BYTES;
 
 /// Why an event is not taken: it goes to the dead letters with this, and the rest of its batch goes on.
@@ -41,6 +43,22 @@ pub enum Refusal {
     /// A webhook about something that is not known here.
     #[error("nothing is known here of the webhook's topic; what it says is here, as it came")]
     UnknownTopic,
+    /// A webhook that its mapping says nothing of.
+    #[error("no event of the webhook's mapping wants it; `otherwise: ignore` passes over such webhooks")]
+    NotWanted,
+    /// A webhook that its mapping can't be applied to.
+    #[error("the webhook's mapping can't be applied to it: {0}")]
+    NotComputed(MappingError),
+    /// A webhook through which a mapping would take too long to go.
+    #[error(
+        "the webhook has {count} elements in its lists, or members of an object; a mapping reads at most {}, and fewer of a \
+         large webhook",
+        super::webhooks::MAX_LINES
+    )]
+    TooManyElements {
+        /// So many.
+        count: usize,
+    },
     /// A webhook of which an event can't hold everything.
     #[error(
         "the webhook says more than an event can hold: what has a typed field was taken if it fits, and all of it is here"
@@ -64,7 +82,9 @@ impl Refusal {
     /// A short word for metrics and headers.
     pub const fn reason(&self) -> &'static str {
         match self {
-            Self::TooLarge { .. } | Self::RestTooLarge | Self::TooManyLines { .. } => "too_large",
+            Self::TooLarge { .. } | Self::RestTooLarge | Self::TooManyLines { .. } | Self::TooManyElements { .. } => {
+                "too_large"
+            }
             Self::TooDeep => "too_deep",
             Self::NumberOutOfRange => "number_out_of_range",
             Self::NotAnObject => "not_an_object",
@@ -75,6 +95,8 @@ impl Refusal {
             Self::AliasOfNobody => "alias_of_nobody",
             Self::OutOfScope => "out_of_scope",
             Self::UnknownTopic => "unknown_topic",
+            Self::NotWanted => "not_wanted",
+            Self::NotComputed(_) => "not_computed",
             Self::IdTooLong { .. } => "id_too_long",
         }
     }

@@ -23,7 +23,7 @@ use super::log::{EventLog, LogError, LogRecord};
 use super::metrics::Metrics;
 use super::options::DoorOptions;
 use super::trace::Trace;
-use super::webhook_secrets::Webhooks;
+use super::webhook_sources::Webhooks;
 use super::write_keys::{WriteKey, WriteKeys};
 use super::{body, credentials, dead_letter};
 use crate::mapping::webhooks::MAX_WEBHOOK_BYTES;
@@ -35,7 +35,7 @@ use crate::{RECEIVED, ids};
 pub struct DoorSecrets {
     /// The storefronts' write keys.
     pub write_keys: WriteKeys,
-    /// What platforms sign their webhooks with.
+    /// Who sends webhooks, and what they sign with.
     pub webhooks: Webhooks,
     /// The secret of address hashes; messaging has the same.
     pub addresses: Secret,

@@ -6,7 +6,6 @@ use domain::{Currency, HumanDuration};
 use serde::Deserialize;
 
 use crate::mapping::Scope;
-use crate::mapping::webhooks::Platform;
 
 /// The door's settings.
 #[derive(Clone, Debug, Deserialize)]
@@ -19,9 +18,9 @@ pub struct DoorOptions {
     pub grpc_listen: Option<SocketAddr>,
     /// The write keys that storefronts use; at least one.
     pub write_keys: Vec<WriteKeyOptions>,
-    /// The platforms that send webhooks.
+    /// Who sends webhooks.
     pub webhooks: Vec<WebhookOptions>,
-    /// How often the files of the write keys, of the webhooks' secrets and of the certificate are looked at (default `10s`).
+    /// How often the files of the write keys, of the webhooks' secrets and mappings and of the certificate are looked at (default `10s`).
     pub keys_reload_interval: HumanDuration,
     /// How long a call waits for the broker before it is answered 503 (default `5s`).
     pub append_deadline: HumanDuration,
@@ -120,14 +119,29 @@ pub struct WriteKeyOptions {
     pub events_per_day: Option<NonZeroU32>,
 }
 
-/// A shop platform that sends webhooks, to `/webhooks/{id}`. Exactly one of `secret_file` and `secret_env` is given.
+/// Who sends webhooks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum WebhookKind {
+    /// Shopify.
+    Shopify,
+    /// WooCommerce.
+    WooCommerce,
+    /// Anybody else: a mapping says how they are signed and what they become.
+    Mapping,
+}
+
+/// Somebody who sends webhooks, to `/webhooks/{id}`. Exactly one of `secret_file` and `secret_env` is given.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct WebhookOptions {
     /// A part of its path, and its name in events, logs and metrics.
     pub id: String,
-    /// Which platform it is: `shopify` or `woocommerce`.
-    pub kind: Platform,
+    /// Who it is: `shopify`, `woocommerce`, or `mapping` for anybody else.
+    pub kind: WebhookKind,
+    /// The file of the mapping (YAML), for that kind alone. It is looked at every `keys_reload_interval`.
+    #[serde(default)]
+    pub mapping_file: Option<PathBuf>,
     /// The shop whose events come by it.
     pub shop: String,
     /// The currency of amounts that name none (default `USD`).

@@ -1,4 +1,4 @@
-//! Webhooks of shop platforms.
+//! Webhooks of shop platforms, and of anybody whose webhooks a mapping reads.
 //!
 //! Wanted properties:
 //! - nothing of a webhook is looked at before its signature is known to be right;
@@ -6,6 +6,7 @@
 //! - the platform has its answer well before it gives up (Shopify: 5 s), so that it does not send again what is stored;
 //! - nothing is lost: what can't be taken, or not wholly, is a dead letter as it came.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,31 +22,22 @@ use super::body;
 use super::dead_letter::{self, WebhookHead};
 use super::door::{Door, send_span};
 use super::log::{EventLog, LogRecord};
+use super::signature::is_signed;
 use super::trace::{self, Trace};
-use super::webhook_secrets::WebhookSource;
+use super::webhook_sources::{SourceMeaning, WebhookSource};
 use crate::ids::{self, MAX_ID_BYTES};
-use crate::mapping::webhooks::{self, MAX_WEBHOOK_BYTES, Meaning, Payload, Platform, PrivacyWish, Webhook};
+use crate::mapping::webhooks::{self, MAX_WEBHOOK_BYTES, Meaning, Platform, PrivacyWish, Sender, Webhook};
 use crate::mapping::{self, Envelope, Refusal, Scope, Source};
 use crate::{PRIVACY, RECEIVED};
 
 /// The broker has at most so long: the platform is to have its answer within 5 s.
 const APPEND_DEADLINE: Duration = Duration::from_secs(3);
 
-/// The names of a platform's headers.
-struct Headers {
-    topic: &'static str,
-    id: &'static str,
-    signature: &'static str,
-}
-
-const fn headers_of(platform: Platform) -> Headers {
+/// The headers that name what a platform's webhook is about, and the delivery.
+const fn headers_of(platform: Platform) -> (&'static str, &'static str) {
     match platform {
-        Platform::Shopify => {
-            Headers { topic: "x-shopify-topic", id: "x-shopify-webhook-id", signature: "x-shopify-hmac-sha256" }
-        }
-        Platform::WooCommerce => {
-            Headers { topic: "x-wc-webhook-topic", id: "x-wc-webhook-delivery-id", signature: "x-wc-webhook-signature" }
-        }
+        Platform::Shopify => ("x-shopify-topic", "x-shopify-webhook-id"),
+        Platform::WooCommerce => ("x-wc-webhook-topic", "x-wc-webhook-delivery-id"),
     }
 }
 
@@ -59,8 +51,12 @@ pub(crate) async fn take<L: EventLog>(
     request: Request,
 ) -> Response {
     let Some(source) = door.secrets.webhooks.find(&id) else { return Refused::NoSuchPath.into_response() };
-    let topic = text(request.headers(), headers_of(source.platform).topic).unwrap_or_default();
-    let label = source.platform.topic_label(topic);
+    let label = match &source.terms().meaning {
+        SourceMeaning::Platform(platform) => {
+            platform.topic_label(text(request.headers(), headers_of(*platform).0).unwrap_or_default())
+        }
+        SourceMeaning::Mapping(_) => "mapping",
+    };
     let taken = try_take(&door, source, request).await;
     let (outcome, answer) = match taken {
         Ok(outcome) => (outcome, answer::accepted()),
@@ -72,29 +68,39 @@ pub(crate) async fn take<L: EventLog>(
 
 async fn try_take<L: EventLog>(door: &Door<L>, source: &WebhookSource, request: Request) -> Result<Outcome, Refused> {
     let (parts, body) = request.into_parts();
-    let names = headers_of(source.platform);
     let declared = parts.headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
     let body = door.body(body, declared, MAX_WEBHOOK_BYTES).await?;
     // Only now: a body that comes slowly would keep others out.
     let _place = door.admit()?;
     let body = body.into_bytes();
-    let signature = text(&parts.headers, names.signature);
-    if signature.is_none() && source.platform == Platform::WooCommerce && is_ping(&body) {
+    let terms = source.terms();
+    let is_unsigned = !parts.headers.contains_key(&terms.signature.header);
+    if is_unsigned && matches!(terms.meaning, SourceMeaning::Platform(Platform::WooCommerce)) && is_ping(&body) {
         return Ok("ping");
     }
-    if !signature.is_some_and(|signature| source.has_signed(&body, signature)) {
+    let now = door.host.now();
+    if !is_signed(&terms.signature, &terms.secrets, &parts.headers, &body, now) {
         return Err(Refused::WrongSignature);
     }
     let payload = body::text(&body, MAX_WEBHOOK_BYTES)?;
     drop(body);
     let payload = mapping::mend_surrogates(&payload);
-    let webhook = Webhook {
-        platform: source.platform,
-        topic: text(&parts.headers, names.topic).unwrap_or_default(),
-        id: text(&parts.headers, names.id),
-        shop: &source.shop,
-        currency: source.currency,
+    let mut headers = BTreeMap::new();
+    for (name, value) in &parts.headers {
+        // As for whoever asks for a header by its name: the first counts.
+        headers.entry(name.as_str()).or_insert_with(|| value.to_str().unwrap_or_default());
+    }
+    let (sender, topic, id) = match &terms.meaning {
+        SourceMeaning::Platform(platform) => {
+            let (topic, id) = headers_of(*platform);
+            let (topic, id) = (text(&parts.headers, topic).unwrap_or_default(), text(&parts.headers, id));
+            (Sender::Platform(*platform), topic, id)
+        }
+        SourceMeaning::Mapping(mapping) => {
+            (Sender::Mapping { mapping, source: &source.id, headers: &headers, now }, &*mapping.name, None)
+        }
     };
+    let webhook = Webhook { sender, topic, id, shop: &source.shop, currency: source.currency };
     let caller = trace::caller(&parts.headers);
     let trace = |span: &tracing::Span| trace::carried_on(span, caller.as_ref(), &parts.headers, door.host.as_ref());
     let call = Call { door, source, webhook: &webhook, payload: &payload };
@@ -112,7 +118,7 @@ struct Call<'a, L> {
 impl<L: EventLog> Call<'_, L> {
     /// Stores what the webhook means.
     async fn store(&self, trace: impl FnOnce(&tracing::Span) -> Trace + Send) -> Result<Outcome, Refused> {
-        let meaning = self.webhook.read(Payload::read(self.payload)?);
+        let meaning = self.webhook.read(self.webhook.payload(self.payload)?);
         let dataset = if matches!(meaning, Ok(Meaning::Privacy(_))) { PRIVACY } else { RECEIVED };
         let span = send_span(dataset, 1);
         let trace = trace(&span);

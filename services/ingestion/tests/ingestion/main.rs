@@ -14,6 +14,7 @@ mod state;
 mod support;
 mod telemetry;
 mod unsubscribe;
+mod webhook_mappings;
 mod webhook_topics;
 mod webhooks;
 mod write_keys;

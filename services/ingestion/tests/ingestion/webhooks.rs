@@ -4,8 +4,7 @@ use axum::body::Body;
 use axum::http::Method;
 use base64::Engine as _;
 use hmac::{Hmac, KeyInit, Mac};
-use ingestion::mapping::webhooks::Platform;
-use ingestion::shell::{DoorOptions, LogError, WebhookOptions, WebhookProblem, Webhooks};
+use ingestion::shell::{DoorOptions, LogError, WebhookKind, WebhookOptions, WebhookProblem, Webhooks};
 use ingestion::{RECEIVED, Resolved, Resolver, ResolverPolicy};
 use proptest::prelude::*;
 use schemas::{EventKind, StorefrontEvent};
@@ -19,7 +18,7 @@ use crate::support::{Answer, Fixture, Mood, NOW, header_of, request, variable};
 pub(crate) const SECRET: &str = "a secret of the platform";
 
 /// A webhook of an id, its secret in the environment.
-pub(crate) fn options(id: &str, kind: Platform, secret: &str) -> WebhookOptions {
+pub(crate) fn options(id: &str, kind: WebhookKind, secret: &str) -> WebhookOptions {
     let options: WebhookOptions =
         serde_json::from_str(r#"{"id": "", "kind": "shopify", "shop": "demo", "currency": "EUR"}"#).unwrap();
     WebhookOptions { id: id.to_owned(), kind, secret_env: Some(format!("KEY_{secret}")), ..options }
@@ -27,7 +26,8 @@ pub(crate) fn options(id: &str, kind: Platform, secret: &str) -> WebhookOptions 
 
 /// A door for `/webhooks/madrid` (Shopify) and `/webhooks/puebla` (WooCommerce).
 pub(crate) fn door() -> Fixture {
-    let webhooks = vec![options("madrid", Platform::Shopify, SECRET), options("puebla", Platform::WooCommerce, SECRET)];
+    let webhooks =
+        vec![options("madrid", WebhookKind::Shopify, SECRET), options("puebla", WebhookKind::WooCommerce, SECRET)];
     Fixture::with(&DoorOptions { webhooks, ..DoorOptions::default() })
 }
 
@@ -107,7 +107,7 @@ async fn while_a_secret_takes_the_place_of_another_both_are_in_force() {
     let webhook = WebhookOptions {
         secret_env: None,
         secret_file: Some(file.clone()),
-        ..options("madrid", Platform::Shopify, "")
+        ..options("madrid", WebhookKind::Shopify, "")
     };
     let door = Fixture::with(&DoorOptions { webhooks: vec![webhook], ..DoorOptions::default() });
     let body = fixture("shopify_carts_update").to_string().into_bytes();
@@ -246,13 +246,14 @@ async fn a_ping_of_woocommerce_is_200_without_a_signature_and_nothing_else_is() 
 
 #[test]
 fn everything_that_is_wrong_with_webhooks_is_told_at_once() {
-    let good = options("good", Platform::Shopify, SECRET);
-    let nameless = options("", Platform::Shopify, SECRET);
-    let no_path = options("a/b", Platform::Shopify, SECRET);
-    let shopless = WebhookOptions { shop: String::new(), ..options("shopless", Platform::Shopify, SECRET) };
-    let none = WebhookOptions { secret_env: None, ..options("none", Platform::Shopify, "") };
-    let unset = WebhookOptions { secret_env: Some("UNSET".to_owned()), ..options("unset", Platform::WooCommerce, "") };
-    let short = options("short", Platform::WooCommerce, "15 bytes or so.");
+    let good = options("good", WebhookKind::Shopify, SECRET);
+    let nameless = options("", WebhookKind::Shopify, SECRET);
+    let no_path = options("a/b", WebhookKind::Shopify, SECRET);
+    let shopless = WebhookOptions { shop: String::new(), ..options("shopless", WebhookKind::Shopify, SECRET) };
+    let none = WebhookOptions { secret_env: None, ..options("none", WebhookKind::Shopify, "") };
+    let unset =
+        WebhookOptions { secret_env: Some("UNSET".to_owned()), ..options("unset", WebhookKind::WooCommerce, "") };
+    let short = options("short", WebhookKind::WooCommerce, "15 bytes or so.");
     let all = [good.clone(), nameless, no_path, shopless, none, unset, short, good];
     let problems = Webhooks::load(&all, variable).unwrap_err();
     let told: Vec<_> =
@@ -276,7 +277,7 @@ fn everything_that_is_wrong_with_webhooks_is_told_at_once() {
 
 #[test]
 fn secrets_are_not_shown() {
-    let webhooks = Webhooks::load(&[options("madrid", Platform::Shopify, SECRET)], variable).unwrap();
+    let webhooks = Webhooks::load(&[options("madrid", WebhookKind::Shopify, SECRET)], variable).unwrap();
     let shown = format!("{webhooks:?} {webhooks:#?}");
     assert!(shown.contains("madrid") && !shown.contains("secret"), "{shown}");
 }
@@ -286,12 +287,12 @@ fn a_kind_that_nobody_knows_is_refused() {
     let of = |kind: &str| {
         serde_json::from_value::<WebhookOptions>(json!({ "id": "a", "shop": "s", "secret_env": "S", "kind": kind }))
     };
-    assert_eq!(of("woocommerce").unwrap().kind, Platform::WooCommerce);
+    assert_eq!(of("woocommerce").unwrap().kind, WebhookKind::WooCommerce);
     assert!(of("magento").is_err());
 }
 
 /// What the resolver lets through of what the door stored.
-fn resolved(door: &Fixture) -> Vec<StorefrontEvent> {
+pub(crate) fn resolved(door: &Fixture) -> Vec<StorefrontEvent> {
     let mut resolver = TestDriver::<Resolver>::new(ResolverPolicy::default());
     for record in door.records() {
         resolver.input(RECEIVED, &record.key.unwrap(), &record.value, NOW);

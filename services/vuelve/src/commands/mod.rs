@@ -6,6 +6,7 @@ mod completions;
 mod config;
 mod deadletters;
 mod demo;
+mod mapping;
 mod replay;
 mod run;
 mod topics;
@@ -37,6 +38,7 @@ Examples:
   vuelve run --help                     Run the services.
   vuelve why MESSAGE_ID                 Why did she get it, or not?
   vuelve deadletters list               What could not be processed, and why?
+  vuelve mapping test --help            What do the webhooks of my own systems become?
   vuelve config                         What is in force, and where was it written?
   vuelve completions bash               Complete commands in my shell.
 
@@ -76,6 +78,7 @@ enum Command {
     Topics(topics::TopicsCommand),
     Why(why::Why),
     Deadletters(deadletters::DeadLetters),
+    Mapping(mapping::MappingCommand),
     Config(config::Config),
     Completions(completions::Completions),
 }
@@ -93,6 +96,7 @@ impl Cli {
             Command::Topics(topics) => topics.run(&self.global),
             Command::Why(why) => why.run(&self.global),
             Command::Deadletters(letters) => letters.run(&self.global),
+            Command::Mapping(mapping) => mapping.run(),
             Command::Config(config) => config.run(&self.global),
             Command::Completions(completions) => completions.run(),
             Command::Demo(demo) => demo.run(&self.global),

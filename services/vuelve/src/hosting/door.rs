@@ -207,7 +207,7 @@ fn tell(spooled: Option<&SpooledLog<KafkaLog>>) -> (bool, Option<String>) {
     }
 }
 
-/// Looks at the files of the write keys, of the webhooks' secrets and of the certificate again and again: they are replaced
+/// Looks at the files of the write keys, of the webhooks and of the certificate again and again: they are replaced
 /// without a restart.
 async fn reload<L: EventLog>(door: &Arc<Door<L>>, tls: Option<&Arc<Tls>>, every: Duration) {
     loop {
@@ -216,7 +216,7 @@ async fn reload<L: EventLog>(door: &Arc<Door<L>>, tls: Option<&Arc<Tls>>, every:
         let read = tokio::task::spawn_blocking(move || {
             let variable = |name: &str| std::env::var(name).ok();
             told("write keys", door.write_keys().reload(variable));
-            told("webhooks' secrets", door.webhooks().reload(variable));
+            told("webhooks' secrets and mappings", door.webhooks().reload(variable));
             if let Some(tls) = tls {
                 told("certificate and its key", tls.reload().map_err(|problem| vec![problem]));
             }

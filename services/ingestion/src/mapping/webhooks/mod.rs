@@ -1,5 +1,5 @@
-//! What shop platforms tell by webhook, put into the form of the Segment specification. From there it goes the way of every other
-//! event ([`map`](super::map)): amounts, ids, times and limits are read in one place.
+//! What shop platforms tell by webhook, and others by a mapping, put into the form of the Segment specification. From there it
+//! goes the way of every other event ([`map`](super::map)): amounts, ids, times and limits are read in one place.
 //!
 //! Wanted properties:
 //! - no payload whatever makes it panic;
@@ -8,13 +8,16 @@
 //! - what only the platform's staff is (`user_id` of a refund) is never taken for the customer.
 
 mod draft;
+mod mapped;
 mod shopify;
 mod sums;
 mod woocommerce;
 
-use domain::Currency;
+use std::collections::BTreeMap;
+
+use definitions::Mapping;
+use domain::{Currency, Timestamp};
 use schemas::{PrivacyKind, StorefrontEvent};
-use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::call::{Call, Shared, Unreadable};
@@ -34,8 +37,7 @@ pub(super) const MAX_LINES: usize = 2_500;
 const VISITOR_NAMES: [&str; 3] = ["anonymous_id", "ajs_anonymous_id", "vuelve_anonymous_id"];
 
 /// Which platform sends.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Platform {
     /// Shopify.
     Shopify,
@@ -43,12 +45,30 @@ pub enum Platform {
     WooCommerce,
 }
 
+/// Who sends.
+#[derive(Clone, Copy, Debug)]
+pub enum Sender<'a> {
+    /// A platform.
+    Platform(Platform),
+    /// Anybody whose webhooks a mapping reads.
+    Mapping {
+        /// The mapping.
+        mapping: &'a Mapping,
+        /// Names the webhook: its message ids begin with it.
+        source: &'a str,
+        /// The headers, their names in lower case.
+        headers: &'a BTreeMap<&'a str, &'a str>,
+        /// When it came.
+        now: Timestamp,
+    },
+}
+
 /// A webhook, but for its payload.
 #[derive(Clone, Copy, Debug)]
 pub struct Webhook<'a> {
     /// Who sends it.
-    pub platform: Platform,
-    /// What it is about, such as `orders/create`.
+    pub sender: Sender<'a>,
+    /// What it is about, such as `orders/create`; or the name of the mapping.
     pub topic: &'a str,
     /// What the platform calls this delivery; a repeat has the same.
     pub id: Option<&'a str>,
@@ -89,24 +109,17 @@ pub struct Payload<'a> {
     text: &'a str,
 }
 
-impl<'a> Payload<'a> {
-    /// Reads a payload, as far as whether it is an object.
-    pub fn read(text: &'a str) -> Result<Self, Unreadable> {
-        let raw: &RawValue = serde_json::from_str(text)
-            .map_err(|error| Unreadable::NotJson { line: error.line(), column: error.column() })?;
-        let object = Object::read(raw.get()).ok_or(Unreadable::NotAnObject)?;
-        Ok(Self { object, text: raw.get() })
+impl Sender<'_> {
+    const fn word(self) -> &'static str {
+        match self {
+            Self::Platform(Platform::Shopify) => "shopify",
+            Self::Platform(Platform::WooCommerce) => "woocommerce",
+            Self::Mapping { .. } => "mapping",
+        }
     }
 }
 
 impl Platform {
-    const fn word(self) -> &'static str {
-        match self {
-            Self::Shopify => "shopify",
-            Self::WooCommerce => "woocommerce",
-        }
-    }
-
     /// The topic, if it is one of those known here, else `other`: for metrics, whose labels are few.
     pub fn topic_label(self, topic: &str) -> &'static str {
         let known: &[&'static str] = match self {
@@ -118,32 +131,50 @@ impl Platform {
 }
 
 impl Webhook<'_> {
+    /// Reads a payload. One of a platform is an object; a mapping may read any JSON.
+    pub fn payload<'a>(&self, text: &'a str) -> Result<Payload<'a>, Unreadable> {
+        let raw: &RawValue = serde_json::from_str(text)
+            .map_err(|error| Unreadable::NotJson { line: error.line(), column: error.column() })?;
+        let object = match (Object::read(raw.get()), self.sender) {
+            (Some(object), _) => object,
+            (None, Sender::Mapping { .. }) => Object::default(),
+            (None, Sender::Platform(_)) => return Err(Unreadable::NotAnObject),
+        };
+        Ok(Payload { object, text: raw.get() })
+    }
+
     /// What the webhook means.
     pub fn read(&self, payload: Payload<'_>) -> Result<Meaning, Refusal> {
-        match self.platform {
-            Platform::Shopify => shopify::read(self, payload),
-            Platform::WooCommerce => woocommerce::read(self, payload),
+        match self.sender {
+            Sender::Platform(Platform::Shopify) => shopify::read(self, payload),
+            Sender::Platform(Platform::WooCommerce) => woocommerce::read(self, payload),
+            Sender::Mapping { mapping, source, headers, now } => mapped::read(mapping, source, headers, now, &payload),
         }
     }
 
     /// Names the delivery: by what the platform calls it, else by what it says.
     fn message_id(&self, text: &str) -> String {
-        let platform = self.platform.word();
+        let platform = self.sender.word();
         match self.id.map(str::trim).filter(|id| !id.is_empty()) {
             Some(id) => format!("{platform}-{id}"),
-            None => format!("{platform}-h-{:032x}", xxhash_rust::xxh3::xxh3_128(text.as_bytes())),
+            None => format!("{platform}-h-{}", hash_of(text)),
         }
     }
 
     /// The context that every event of a webhook has.
     fn context(&self) -> Draft {
         let (mut library, mut webhook, mut context) = (Draft::default(), Draft::default(), Draft::default());
-        library.text("name", &format!("{}-webhook", self.platform.word()));
+        library.text("name", &format!("{}-webhook", self.sender.word()));
         webhook.text("topic", self.topic);
         context.raw("library", &library.finish());
         context.raw("webhook", &webhook.finish());
         context
     }
+}
+
+/// Names a payload by what it says.
+fn hash_of(text: &str) -> String {
+    format!("{:032x}", xxhash_rust::xxh3::xxh3_128(text.as_bytes()))
 }
 
 /// The events of a webhook as a call, for [`map`](super::map).
