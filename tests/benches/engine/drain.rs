@@ -117,7 +117,7 @@ pub(crate) fn drain<'a>(
     let start = |name: &str| {
         let settings = [store_setting(state), &format!("kafka.workers={workers}")];
         let running = Running::start(parts, &installation, Measured::Profile, &settings, name)?;
-        running.wait_until_it_owns(partitions)?;
+        running.wait_until_it_owns(partitions, workers)?;
         anyhow::Ok(running)
     };
     let mut running = start("profile")?;
@@ -128,6 +128,7 @@ pub(crate) fn drain<'a>(
         running.stop()?;
         running = start("profile-again")?;
     }
+    running.counts_from_now();
     let producer = parts.clients().producer(Some("bench-events"))?;
     producer.begin_transaction()?;
     write_events(&producer, &installation, events.measured.for_the_door().iter())?;

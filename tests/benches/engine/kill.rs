@@ -76,9 +76,9 @@ fn one(
         Running::start(parts, installation, Measured::Profile, &settings, &format!("slot-{slot}"))
     };
     let dying = worker(0)?;
-    dying.wait_until_it_owns(partitions)?;
+    dying.wait_until_it_owns(partitions, 1)?;
     let heir = worker(1)?;
-    heir.wait_until_it_owns(partitions / 2)?;
+    heir.wait_until_it_owns(partitions / 2, 1)?;
 
     let seconds = (STEADY + PATIENCE).as_secs() as u32;
     let size = Size { events: EVENTS_PER_SECOND * seconds, customers, ..options.size() };

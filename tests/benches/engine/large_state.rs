@@ -23,7 +23,7 @@ pub(crate) fn large_state<'a>(
 ) -> anyhow::Result<Installation<'a>> {
     let installation = installation(parts, prefix)?;
     let running = Running::start(parts, &installation, Measured::Profile, &[store_setting(state)], "filling")?;
-    running.wait_until_it_owns(parts.clients().partitions())?;
+    running.wait_until_it_owns(parts.clients().partitions(), 1)?;
     let events: Vec<Event> = (1..=customers).map(first_of).collect();
     write_events(&parts.clients().producer(None)?, &installation, events.iter())?;
     let topic = installation.topic(EVENTS);

@@ -72,7 +72,7 @@ fn one(
     let settings: Vec<&str> = settings.iter().map(String::as_str).collect();
     let name = format!("profile-{interval_ms}");
     let running = Running::start(parts, installation, Measured::Profile, &settings, &name)?;
-    running.wait_until_it_owns(parts.clients().partitions())?;
+    running.wait_until_it_owns(parts.clients().partitions(), 1)?;
     let follower = Follower::new(parts, installation)?;
     let producer = parts.clients().prompt_producer()?;
     let wanted = OnceLock::new();

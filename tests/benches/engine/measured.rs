@@ -1,6 +1,7 @@
 //! A worker of this benchmark, seen from outside: this program once more, as a process of its own.
 
-use std::collections::BTreeSet;
+use std::cell::Cell;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
@@ -9,13 +10,16 @@ use testkit::Process;
 
 use crate::options::Measured;
 use crate::shared::installation::{Installation, Parts, stop};
+use crate::worker::now_ms;
 
 /// How long a worker may take to own all partitions; a state that is rebuilt takes its time.
 const PATIENCE: Duration = Duration::from_mins(10);
 
-/// A worker that runs.
+/// A process with workers that runs.
 pub(crate) struct Running {
     process: Process,
+    /// From when on a batch that is aborted says that it was disturbed.
+    counts_from_ms: Cell<f64>,
 }
 
 /// A takeover, as the worker told it.
@@ -44,7 +48,7 @@ impl Running {
             .args(settings.iter().flat_map(|setting| ["--set", setting]))
             .log(installation.log(name))
             .start()?;
-        Ok(Self { process })
+        Ok(Self { process, counts_from_ms: Cell::default() })
     }
 
     pub(crate) fn process(&self) -> &Process {
@@ -74,21 +78,47 @@ impl Running {
         self.said("taken_over").iter().filter_map(takeover).collect()
     }
 
-    /// Waits until it has taken so many partitions over.
-    pub(crate) fn wait_until_it_owns(&self, partitions: i32) -> anyhow::Result<()> {
+    /// Waits until it owns so many partitions, and each of its workers its share of them. While they join, batches of those
+    /// that were there before may be aborted.
+    pub(crate) fn wait_until_it_owns(&self, partitions: i32, workers: u32) -> anyhow::Result<()> {
+        let share = partitions as usize / workers as usize;
         let all = || {
-            let owned: BTreeSet<i32> = self.takeovers().iter().map(|takeover| takeover.partition).collect();
-            owned.len() == partitions as usize
+            let owners = self.owners();
+            let of = |worker: u64| owners.values().filter(|owner| **owner == worker).count();
+            owners.len() == partitions as usize && (0..u64::from(workers)).all(|worker| of(worker) >= share)
         };
         self.process.wait_ready(PATIENCE, "take all partitions over", all)?;
+        self.counts_from_now();
         Ok(())
+    }
+
+    /// What was aborted before did not disturb what is measured.
+    pub(crate) fn counts_from_now(&self) {
+        self.counts_from_ms.set(now_ms());
+    }
+
+    /// By partition: which of its workers owns it.
+    fn owners(&self) -> BTreeMap<i64, u64> {
+        let mut owners = BTreeMap::new();
+        for line in self.process.log().lines().filter_map(|line| serde_json::from_str::<Value>(line).ok()) {
+            let (Some(partition), Some(worker)) = (line["partition"].as_i64(), line["worker"].as_u64()) else {
+                continue;
+            };
+            match line["what"].as_str() {
+                Some("taken_over") => drop(owners.insert(partition, worker)),
+                Some("given_up") if owners.get(&partition) == Some(&worker) => drop(owners.remove(&partition)),
+                _ => {}
+            }
+        }
+        owners
     }
 
     /// Lets it finish and end. One whose batches were aborted was disturbed: what it reached says nothing.
     pub(crate) fn stop(self) -> anyhow::Result<()> {
         stop(&self.process)?;
         for what in ["aborted", "halted"] {
-            let said = self.said(what);
+            let mut said = self.said(what);
+            said.retain(|line| line["at_ms"].as_f64() >= Some(self.counts_from_ms.get()));
             ensure!(said.is_empty(), self.process.error(format!("no score: {what}: {}", said[0])));
         }
         Ok(())

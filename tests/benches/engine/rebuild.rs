@@ -122,7 +122,7 @@ impl Rebuilt {
         let redis_before = Usage::of(redis)?.cpu;
         let name = if state == State::Memory { "rebuilding-memory" } else { "rebuilding-redis" };
         let running = Running::start(parts, installation, Measured::Profile, &[store_setting(state)], name)?;
-        running.wait_until_it_owns(parts.clients().partitions())?;
+        running.wait_until_it_owns(parts.clients().partitions(), 1)?;
         let (usage, redis_cpu) = (Usage::of(running.pid()?)?, Usage::of(redis)?.cpu.saturating_sub(redis_before));
         let takeovers = running.takeovers();
         let read: u64 = takeovers.iter().map(|takeover| takeover.records).sum();

@@ -65,9 +65,10 @@ where
             let options = worker_options(settings, registry.clone(), slot)?;
             let mut store = open_store(settings, S::topology().service)?;
             let (schemas, policy, stop) = (&schemas, policy.clone(), &stop);
+            let told = Told { worker: number, is_ready: AtomicBool::default() };
             anyhow::Ok(scope.spawn(move || {
                 let stopped = || stop.load(Ordering::Relaxed);
-                run_worker::<S>(&options, schemas, policy, store.as_mut(), &mut NoShell, &Told::default(), &stopped)
+                run_worker::<S>(&options, schemas, policy, store.as_mut(), &mut NoShell, &told, &stopped)
             }))
         };
         let workers: Vec<_> = (0..settings.number("kafka", "workers")?).map(work_under).collect::<Result<_, _>>()?;
@@ -129,8 +130,10 @@ pub(crate) fn now_ms() -> f64 {
 }
 
 /// Says what happens.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Told {
+    /// Which of the process.
+    worker: i64,
     is_ready: AtomicBool,
 }
 
@@ -160,11 +163,14 @@ impl WorkerReport for Told {
 
     fn taken_over(&self, _service: &'static str, partition: Partition, records: u64, took: Duration) {
         let took_ms = took.as_secs_f64() * 1e3;
-        say("taken_over", json!({ "partition": partition, "records": records, "took_ms": took_ms }));
+        say(
+            "taken_over",
+            json!({ "worker": self.worker, "partition": partition, "records": records, "took_ms": took_ms }),
+        );
     }
 
     fn given_up(&self, _service: &'static str, partition: Partition) {
-        say("given_up", json!({ "partition": partition }));
+        say("given_up", json!({ "worker": self.worker, "partition": partition }));
     }
 
     fn halted(&self, _service: &'static str, partition: Partition, reason: &HaltReason) {

@@ -43,7 +43,7 @@ pub(crate) fn figures(parts: &Parts, options: &Options, run: u32) -> anyhow::Res
     parts.clients().create(&[installation.topic(REMINDED)], &[])?;
     let resolver = installation.run("resolver", &["store.kind=memory"])?;
     let running = Running::start(parts, &installation, Measured::Reminders, &["store.kind=memory"], "reminders")?;
-    running.wait_until_it_owns(parts.clients().partitions())?;
+    running.wait_until_it_owns(parts.clients().partitions(), 1)?;
     // It is ready when its group has offsets of all partitions: it has committed its first headers.
     let progress = parts.clients().progress(&installation.group("ingestion"), &installation.topic(RECEIVED))?;
     resolver.wait_ready(READY, "own its partitions", || progress.is_known().unwrap_or_default())?;
