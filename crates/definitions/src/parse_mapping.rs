@@ -81,6 +81,8 @@ fn signature(node: &Node, report: &mut Report<'_>) -> Option<(Signature, bool)> 
     let own_header = fields.require("header", report).and_then(|node| header(node, report));
     let words = [("hex", Encoding::Hex), ("base64", Encoding::Base64)];
     let encoding = fields.take("encoding").and_then(|node| word(node, "`encoding`", &words, report));
+    let words = [("text", SecretForm::Text), ("whsec", SecretForm::StandardWebhooks)];
+    let secret = fields.take("secret").and_then(|node| word(node, "`secret`", &words, report));
     let prefix = fields.take("prefix").and_then(|node| {
         let prefix = phrase(node, "`prefix`", 64, report)?;
         if prefix.contains(char::is_whitespace) {
@@ -108,7 +110,7 @@ fn signature(node: &Node, report: &mut Report<'_>) -> Option<(Signature, bool)> 
         prefix: prefix.map_or_else(String::new, |prefix| prefix.to_string()),
         before_body,
         timestamp: timestamp.map(|(_, header)| (header, tolerance)),
-        secret: SecretForm::Text,
+        secret: secret.unwrap_or(SecretForm::Text),
     };
     Some((signature, false))
 }

@@ -6,8 +6,9 @@ use axum::body::Body;
 use axum::http::Method;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use definitions::parse_mapping;
 use hmac::{Hmac, KeyInit, Mac};
-use ingestion::shell::{DoorOptions, WebhookKind, WebhookOptions, Webhooks};
+use ingestion::shell::{DoorOptions, WebhookKind, WebhookOptions, Webhooks, is_signed_as};
 use schemas::EventKind;
 use serde_json::{Value, json};
 use sha2::Sha256;
@@ -249,6 +250,30 @@ async fn webhooks_of_the_standard_are_known_by_their_three_headers() {
     let event = door.event();
     assert_eq!((event.name.as_str(), event.message_id.as_str()), ("invoice.paid", "till:msg_1:0"));
     send(&door, &headers(&signed("msg_2")), body).await.is_refused(401, "wrong_signature", "");
+}
+
+#[test]
+fn what_others_publish_as_signed_is_signed() {
+    // The example of docs.svix.com, "How to verify webhooks".
+    let signature_of = |scheme: &str| {
+        let text = format!("mapping: standard\nsignature: {scheme}\nevents: [{{ event: E, user_id: payload.test }}]\n");
+        parse_mapping("standard.yaml", &text).unwrap().signature
+    };
+    let signature = signature_of("standard-webhooks");
+    let written_out = "{ header: Webhook-Signature, encoding: base64, prefix: 'v1,', secret: whsec, \
+                       before_body: [Webhook-Id, Webhook-Timestamp], timestamp: Webhook-Timestamp }";
+    assert_eq!(signature_of(written_out), signature);
+    let header = |(name, value): (&str, &str)| (name.to_owned(), value.to_owned());
+    let headers = [
+        ("webhook-id", "msg_p5jXN8AQM9LWM0D4loKWxJek"),
+        ("webhook-timestamp", "1614265330"),
+        ("webhook-signature", "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="),
+    ];
+    let headers = headers.map(header).into_iter().collect();
+    let signed = |body: &[u8]| is_signed_as(&signature, "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", &headers, body);
+    assert_eq!(signed(br#"{"test": 2432232314}"#), Ok(true));
+    assert_eq!(signed(br#"{"test": 2432232315}"#), Ok(false));
+    assert!(is_signed_as(&signature, "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", &headers, b"").is_err());
 }
 
 #[tokio::test]
