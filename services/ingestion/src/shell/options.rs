@@ -20,7 +20,8 @@ pub struct DoorOptions {
     pub write_keys: Vec<WriteKeyOptions>,
     /// Who sends webhooks.
     pub webhooks: Vec<WebhookOptions>,
-    /// How often the files of the write keys, of the webhooks' secrets and mappings and of the certificate are looked at (default `10s`).
+    /// How often the files of the write keys, of the webhooks' secrets and mappings and of the certificate are looked at
+    /// (default `10s`).
     pub keys_reload_interval: HumanDuration,
     /// How long a call waits for the broker before it is answered 503 (default `5s`).
     pub append_deadline: HumanDuration,
