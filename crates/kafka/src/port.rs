@@ -219,22 +219,23 @@ pub struct Outgoing<'a> {
 /// What became of the records of a transaction.
 #[derive(Debug, Default)]
 pub struct Deliveries {
-    /// By topic and partition: the last offset written; −1 where the broker did not say.
+    /// By topic and partition: the offset written last; −1 where the broker did not say.
     pub last: Vec<(String, HashMap<Partition, i64>)>,
     /// The first that was not written, and of which topic and partition.
     pub failure: Option<(ClientError, String, Partition)>,
+    /// The broker's time when it took the last record whose time it writes down itself.
+    pub broker_time: Option<Timestamp>,
 }
 
 impl Deliveries {
-    /// A record was written there; −1 where the broker did not say at which offset.
+    /// A record was written there, after those told before; −1 where the broker did not say at which offset.
     pub fn written(&mut self, topic: &str, partition: Partition, offset: i64) {
         let index = self.last.iter().position(|(name, _)| name == topic);
         let index = index.unwrap_or_else(|| {
             self.last.push((topic.to_owned(), HashMap::new()));
             self.last.len() - 1
         });
-        let last = self.last[index].1.entry(partition).or_insert(-1);
-        *last = (*last).max(offset);
+        self.last[index].1.insert(partition, offset.max(-1));
     }
 }
 
@@ -323,5 +324,19 @@ impl ClientError {
     /// Whether the same transactional call again is safe.
     pub fn is_retriable(&self) -> bool {
         matches!(self.kind, ErrorKind::Transaction { retriable: true, .. })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn where_the_last_record_lies_is_not_known_from_those_before_it() {
+        let mut deliveries = Deliveries::default();
+        for (offset, known) in [(7, 7), (-1001, -1), (9, 9)] {
+            deliveries.written("t", 0, offset);
+            assert_eq!(deliveries.last, [("t".to_owned(), HashMap::from([(0, known)]))]);
+        }
     }
 }

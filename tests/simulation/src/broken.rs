@@ -33,11 +33,17 @@ pub enum Broken {
     TimersWithoutOffsets,
     /// Every view of the store has the same generation.
     SharesAGeneration,
+    /// It takes its machine's clock for the broker's.
+    TrustsItsOwnClock,
+    /// It does not remember which messages it has seen.
+    ForgetsMessages,
+    /// A mark does not count what was sent twice, of which nobody says where it lies.
+    OverlooksRepeats,
 }
 
 impl Broken {
     /// All of them.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 18] = [
         Self::RepeatsTheEnd,
         Self::SkipsTheFence,
         Self::AsksForGenerationAfresh,
@@ -53,5 +59,8 @@ impl Broken {
         Self::FiresOutside,
         Self::TimersWithoutOffsets,
         Self::SharesAGeneration,
+        Self::TrustsItsOwnClock,
+        Self::ForgetsMessages,
+        Self::OverlooksRepeats,
     ];
 }

@@ -10,11 +10,12 @@ use devbroker::core::batch;
 use devbroker::core::log::{Isolation, PartitionLog};
 use devbroker::core::records::{self, Record};
 use devbroker::core::topics::TopicPartition;
+use ingestion::{EARLIEST, Resolver, ResolverState, partition_of};
 use journeys::JourneysState;
 use messaging::MessagingState;
 use schemas::{
     ChangelogHeader, ChangelogRecord, Decision, JourneyDecision, MessageOutcome, MessageRequest, Outcome,
-    RequestAction, StateContract, topic_name,
+    RequestAction, StateContract, StorefrontEvent, topic_name,
 };
 use stream::{Due, Service, Topology};
 
@@ -111,8 +112,9 @@ type FoldOf = fn(&World, &str, i32) -> Fold;
 /// Its last header alone.
 type HeaderOf = fn(&World, &str, i32) -> Option<ChangelogHeader>;
 
-fn services() -> [(&'static Topology, FoldOf, HeaderOf); 2] {
+fn services() -> [(&'static Topology, FoldOf, HeaderOf); 3] {
     [
+        (Resolver::topology(), fold::<ResolverState>, header::<ResolverState>),
         (journeys::Journeys::topology(), fold::<JourneysState>, header::<JourneysState>),
         (messaging::Messaging::topology(), fold::<MessagingState>, header::<MessagingState>),
     ]
@@ -153,13 +155,6 @@ pub fn left_to_do(world: &World, workload: &Workload) -> Option<String> {
     for (topology, _, header) in services() {
         for partition in 0..PARTITIONS {
             let place = || format!("{} {partition}", topology.service);
-            let open = world.core.log(&at(topology.changelog, partition));
-            if open.is_ok_and(|log| log.last_stable_offset() < log.end_offset()) {
-                return Some(format!("{} has an open transaction", place()));
-            }
-            if group_offset(world, topology, partition).is_err() {
-                return Some(format!("{}'s group offset has an open transaction", place()));
-            }
             let Some(header) = header(world, topology.changelog, partition) else {
                 return Some(format!("{} has no header", place()));
             };
@@ -171,16 +166,34 @@ pub fn left_to_do(world: &World, workload: &Workload) -> Option<String> {
             }
         }
     }
+    if let Some(place) = under_way(world) {
+        return Some(format!("{place} has an open transaction"));
+    }
     let requests = requests(world);
     let outcomes = outcomes(world);
     let missing = requests.iter().filter(|(_, request)| !outcomes.iter().any(|o| o.1.message_id == request.message_id));
     missing.map(|(_, request)| format!("{} has no outcome", request.message_id)).next()
 }
 
+fn under_way(world: &World) -> Option<String> {
+    let places =
+        services().into_iter().flat_map(|(topology, ..)| (0..PARTITIONS).map(move |number| (topology, number)));
+    places.into_iter().find_map(|(topology, partition)| {
+        let log = world.core.log(&at(topology.changelog, partition));
+        let is_open = log.is_ok_and(|log| log.last_stable_offset() < log.end_offset());
+        let undecided = is_open || group_offset(world, topology, partition).is_err();
+        undecided.then(|| format!("{} {partition}", topology.service))
+    })
+}
+
 fn requests(world: &World) -> Vec<(i32, MessageRequest)> {
     decoded(world, "messaging.requests", |value| {
         SCHEMAS.decode::<MessageRequest>(value).ok().filter(|request| request.action == RequestAction::Request)
     })
+}
+
+fn events(world: &World) -> Vec<(i32, StorefrontEvent)> {
+    decoded(world, "storefront.events", |value| SCHEMAS.decode(value).ok())
 }
 
 fn decisions(world: &World) -> Vec<(i32, JourneyDecision)> {
@@ -207,6 +220,7 @@ pub fn check(world: &World, workload: &Workload) -> Vec<Breach> {
     let requests = requests(world);
     let outcomes = outcomes(world);
     every_input_is_read(world, &mut breaches);
+    events_are_what_was_sent(world, workload, &mut breaches);
     requests_are_exact(workload, &requests, &mut breaches);
     outputs_keep_their_order(&requests, &mut breaches);
     decisions_are_taken_once(&decisions(world), &mut breaches);
@@ -240,6 +254,46 @@ fn requests_are_exact(workload: &Workload, requests: &[(i32, MessageRequest)], b
     }
     for more in found.difference(&expected) {
         breaches.push(Breach::new("nobody_is_reminded_of_what_she_bought", format!("{more:?} should not be")));
+    }
+}
+
+/// Each message is there once, however often it came, under its own key, where that belongs, in its sender's order, and not
+/// from the future.
+fn events_are_what_was_sent(world: &World, workload: &Workload, breaches: &mut Vec<Breach>) {
+    let sent: BTreeMap<&str, &str> = workload.sent().map(|sent| sent.arrival.names()).collect();
+    let mut found: BTreeMap<String, u32> = BTreeMap::new();
+    let mut messages: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for (partition, event) in events(world) {
+        let (message, customer) = (event.message_id, event.customer_id.unwrap_or_default());
+        *found.entry(message.clone()).or_default() += 1;
+        if sent.get(message.as_str()).is_none_or(|key| *key != customer)
+            || partition_of(customer.as_bytes(), PARTITIONS) != partition
+        {
+            let detail = format!("{message} lies under {customer} in {partition}");
+            breaches.push(Breach::new("an_event_lies_under_its_customer", detail));
+        }
+        if !(EARLIEST.as_millis()..=world.wall_ms()).contains(&event.event_time) {
+            let detail = format!("{message} happened at {}", event.event_time);
+            breaches.push(Breach::new("no_event_is_of_another_age", detail));
+        }
+        messages.entry(customer).or_default().push(message);
+    }
+    for message in sent.keys() {
+        let count = found.get(*message).copied().unwrap_or(0);
+        if count != 1 {
+            breaches.push(Breach::new("a_message_comes_once", format!("{message} came {count} times")));
+        }
+    }
+    let mut clicked: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for click in workload.clicks() {
+        clicked.entry(&click.customer).or_default().push(&click.message);
+    }
+    for (customer, clicked) in clicked {
+        let came: Vec<&str> = messages.get(customer).into_iter().flatten().map(String::as_str).collect();
+        if came != clicked {
+            let detail = format!("{customer} did {clicked:?}, and it came as {came:?}");
+            breaches.push(Breach::new("events_keep_their_order", detail));
+        }
     }
 }
 

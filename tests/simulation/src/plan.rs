@@ -191,7 +191,7 @@ pub struct Plan {
 const BACK_SOON: Micros = 100 * MS;
 
 /// The services, in the order of their numbers in a fault.
-pub const SERVICES: [&str; 2] = ["journeys", "messaging"];
+pub const SERVICES: [&str; 3] = ["ingestion", "journeys", "messaging"];
 
 impl Plan {
     /// Draws one for so many processes; faults come within `lasts`.
@@ -310,14 +310,13 @@ impl Fault {
 impl World {
     /// Sees to it that a process comes to a point to which its work alone seldom leads.
     fn leads_to(&mut self, process: usize, point: Point) {
-        let service = |name: &str| usize::from(name.starts_with(SERVICES[1]));
-        let own = service(&self.machines[process].name);
+        let own = self.machines[process].service;
         match point {
             Point::Rebuilds | Point::Filling => self.store(own).empty(),
             Point::Rejoins | Point::Answers => {
                 // Whoever comes back joins anew, and the group assigns everything anew.
                 let mut others = self.machines.iter().enumerate();
-                let other = others.find(|(id, machine)| *id != process && service(&machine.name) == own);
+                let other = others.find(|(id, machine)| *id != process && machine.service == own);
                 self.directives.extend(other.map(|(id, _)| Directive::Kill(id, BACK_SOON)));
             }
             _ => {}

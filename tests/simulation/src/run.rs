@@ -13,6 +13,7 @@ use std::time::Duration;
 use corosensei::stack::DefaultStack;
 use corosensei::{Coroutine, CoroutineResult};
 use domain::HumanDuration;
+use ingestion::{Resolver, ResolverPolicy};
 use journeys::Journeys;
 use kafka::{Cluster, NoShell, WorkerOptions, WorkerReport, run_worker_on};
 use links::Secret;
@@ -43,6 +44,8 @@ const TOMBSTONES_KEPT: Duration = Duration::from_secs(4);
 /// So old a view may be for a worker to go on from it: less, since clocks differ.
 const VIEW_GOES_ON: Duration = Duration::from_secs(2);
 const STACK_BYTES: usize = 1 << 20;
+const INGESTION: usize = 0;
+const JOURNEYS: usize = 1;
 
 /// How a run is made.
 #[derive(Clone, Debug, Default)]
@@ -148,8 +151,9 @@ fn start(
     slot: usize,
     id: ProcessId,
     stopped: &Arc<AtomicBool>,
+    resolver: &ResolverPolicy,
 ) -> Coroutine<(), Micros, ()> {
-    let (shared, stopped) = (shared.clone(), Arc::clone(stopped));
+    let (shared, stopped, resolver) = (shared.clone(), Arc::clone(stopped), resolver.clone());
     let stack = DefaultStack::new(STACK_BYTES).unwrap_or_default();
     Coroutine::with_stack(stack, move |yielder, ()| {
         let handle = Handle::new(&shared, yielder, id);
@@ -159,25 +163,22 @@ fn start(
         let name = format!("{}.{slot}", SERVICES[service]);
         let report = Report { shared: shared.clone(), name: name.clone() };
         let stopped = move || stopped.load(Ordering::Relaxed);
-        let result = if service == 0 {
-            let policy = journeys::Policy::new(journeys::Settings::default());
-            run_worker_on::<_, Journeys>(
-                &clients,
-                &options,
-                &SCHEMAS,
-                policy,
-                &mut store,
-                &mut NoShell,
-                &report,
-                &stopped,
-            )
-        } else {
-            let Ok(secret) = Secret::new(*b"sixteen bytes or more") else { return };
-            let policy = messaging::Policy::new(messaging::Settings::default(), secret);
-            let mut shell = SimulatedShell::new(&shared, id);
-            run_worker_on::<_, Messaging>(
-                &clients, &options, &SCHEMAS, policy, &mut store, &mut shell, &report, &stopped,
-            )
+        let (store, report, stopped) = (&mut store, &report, &stopped);
+        let result = match service {
+            INGESTION => {
+                let shell = &mut NoShell;
+                run_worker_on::<_, Resolver>(&clients, &options, &SCHEMAS, resolver, store, shell, report, stopped)
+            }
+            JOURNEYS => {
+                let (policy, shell) = (journeys::Policy::new(journeys::Settings::default()), &mut NoShell);
+                run_worker_on::<_, Journeys>(&clients, &options, &SCHEMAS, policy, store, shell, report, stopped)
+            }
+            _ => {
+                let Ok(secret) = Secret::new(*b"sixteen bytes or more") else { return };
+                let policy = messaging::Policy::new(messaging::Settings::default(), secret);
+                let mut shell = SimulatedShell::new(&shared, id);
+                run_worker_on::<_, Messaging>(&clients, &options, &SCHEMAS, policy, store, &mut shell, report, stopped)
+            }
         };
         if let Err(failure) = result {
             handle.world().tell(|| format!("{name} ends: {failure}"));
@@ -190,11 +191,11 @@ pub fn run(seed: u64, options: &Options) -> Outcome {
     let mut chance = Chance::new(seed);
     let workload = Workload::draw(&mut chance.fork());
     let mut drawn = chance.fork();
-    let workers = [drawn.between(1, 4) as usize, drawn.between(1, 3) as usize];
+    let workers = [(1, 3), (1, 4), (1, 3)].map(|(least, below)| drawn.between(least, below) as usize);
     let shop_ends = PACE * workload.steps.len() as Micros;
     let plan = Plan::draw(&mut drawn, workers.iter().sum(), shop_ends);
     let shared = Shared::new(World::new(seed, &plan, options.broken, options.traced));
-    let mut simulation = Simulation::new(shared.clone(), workers);
+    let mut simulation = Simulation::new(shared.clone(), workers, resolver_of(&workload, options.broken));
     {
         let mut world = shared.lock();
         world.create_topics(plan.compacts);
@@ -202,7 +203,6 @@ pub fn run(seed: u64, options: &Options) -> Outcome {
         workload.begin(&mut world, PACE);
         plan.begin(&mut world, &options.dropped);
         world.after(shop_ends, World::calm_down);
-        world.after(shop_ends + SECOND, World::let_time_go_on);
     }
     let end = catch_unwind(AssertUnwindSafe(|| simulation.go(&workload, shop_ends)));
     let mut world = shared.lock();
@@ -233,19 +233,28 @@ pub fn run(seed: u64, options: &Options) -> Outcome {
     }
 }
 
+/// The resolver remembers for as long as the shop counts on.
+fn resolver_of(workload: &Workload, broken: Option<Broken>) -> ResolverPolicy {
+    let forgets = broken == Some(Broken::ForgetsMessages);
+    let window = if forgets { HumanDuration::ZERO } else { workload.window };
+    let remembered_ids = if forgets { 1 } else { ResolverPolicy::default().remembered_ids };
+    ResolverPolicy { window, remembered_ids, partitions: PARTITIONS }
+}
+
 struct Simulation {
     shared: Shared,
+    resolver: ResolverPolicy,
     processes: Vec<Process>,
     fingerprint: u64,
 }
 
 impl Simulation {
-    fn new(shared: Shared, workers: [usize; 2]) -> Self {
+    fn new(shared: Shared, workers: [usize; SERVICES.len()], resolver: ResolverPolicy) -> Self {
         let mut processes = Vec::new();
         for (service, count) in workers.into_iter().enumerate() {
             for slot in 0..count {
                 let name = format!("{}.{slot}", SERVICES[service]);
-                shared.lock().machines.push(Machine { name, ..Machine::default() });
+                shared.lock().machines.push(Machine { name, service, ..Machine::default() });
                 processes.push(Process {
                     service,
                     slot,
@@ -256,7 +265,7 @@ impl Simulation {
                 });
             }
         }
-        Self { shared, processes, fingerprint: 0xcbf2_9ce4_8422_2325 }
+        Self { shared, resolver, processes, fingerprint: 0xcbf2_9ce4_8422_2325 }
     }
 
     /// Until it is at rest, or should be.
@@ -303,7 +312,7 @@ impl Simulation {
                 }
                 // What is only under way ends by itself, and ends sooner if time does not begin more of it.
                 let waits_for_time = left.as_ref().is_some_and(|why| !why.ends_with("has an open transaction"));
-                self.shared.lock().time_goes_on = waits_for_time;
+                self.let_time_go_on(waits_for_time, now);
                 match (&left, at_rest_since) {
                     (None, None) => at_rest_since = Some(now),
                     (None, Some(since)) if now - since >= RESTS => return None,
@@ -313,6 +322,18 @@ impl Simulation {
                 if now > shop_ends + REST_WITHIN {
                     return left;
                 }
+            }
+        }
+    }
+
+    /// Time comes from the resolver, which hands it on for as long as it runs. Somebody may have missed how far it came.
+    fn let_time_go_on(&mut self, goes_on: bool, now: Micros) {
+        for process in self.processes.iter_mut().filter(|process| process.service == INGESTION) {
+            if !goes_on {
+                process.stopped.store(true, Ordering::Relaxed);
+                process.starts_at = Micros::MAX;
+            } else if process.starts_at == Micros::MAX {
+                process.starts_at = now;
             }
         }
     }
@@ -334,7 +355,8 @@ impl Simulation {
         if process.coroutine.is_none() {
             process.stopped = Arc::default();
             self.shared.lock().machines[id].incarnation += 1;
-            process.coroutine = Some(start(&self.shared, process.service, process.slot, id, &process.stopped));
+            process.coroutine =
+                Some(start(&self.shared, process.service, process.slot, id, &process.stopped, &self.resolver));
             let name = format!("{}.{}", SERVICES[process.service], process.slot);
             self.shared.lock().tell(|| format!("{name} starts"));
         }

@@ -1,16 +1,19 @@
-//! The shop: few customers who fill carts and buy soon, late or never. Its events are the input log of a run, and all that
-//! the checker starts from.
-
-use std::collections::BTreeMap;
+//! The shop: few customers who fill carts and buy soon, late or never, and visitors who only look. Its events are the input
+//! log of a run, and all that the checker starts from.
+//!
+//! Wanted properties:
+//! - each click reaches the broker at its own time: what is due before it is due before the broker has it;
+//! - nobody sends a message again after the resolver may have forgotten it.
 
 use devbroker::core::records::BatchBuilder;
 use devbroker::core::topics::TopicPartition;
-use schemas::{Contact, EventKind, Mark, MarkEntry, OutputBound, Product, StorefrontEvent};
+use domain::HumanDuration;
+use ingestion::partition_of;
+use schemas::{Contact, EventKind, Product, StorefrontEvent};
 
 use crate::SCHEMAS;
 use crate::chance::Chance;
-use crate::clients::partition_of;
-use crate::world::{BEGIN_MS, MS, Micros, SECOND, World};
+use crate::world::{BEGIN_MS, MS, Micros, World};
 
 /// The prefix of the installation.
 pub const PREFIX: &str = "vuelve";
@@ -22,6 +25,8 @@ const HOUR_MS: i64 = 60 * MINUTE_MS;
 const TAIL_MS: i64 = 90 * HOUR_MS;
 /// A shop that is closed stays so for so long.
 const CLOSED_MS: i64 = 100 * 24 * HOUR_MS;
+/// Clicks are so far apart at least, and time leaps to the end of a step less so much: so a click is never behind its time.
+const APART_MS: i64 = 2_000;
 /// Time moves by at most so much at once.
 const STEP_MS: i64 = 5 * HOUR_MS;
 /// How many times it moves while there are events.
@@ -30,6 +35,8 @@ const STEPS: i64 = 24;
 /// What a customer did.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Click {
+    /// Under which message id she said so.
+    pub message: String,
     /// Who.
     pub customer: String,
     /// With which cart.
@@ -40,53 +47,55 @@ pub struct Click {
     pub bought: bool,
 }
 
+/// A visitor looks at a page. The clock of her device goes as it likes, and who wrote it down may not have known where it belongs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Visit {
+    /// Under which message id.
+    pub message: String,
+    /// Who.
+    pub visitor: String,
+    /// When, as her device has it.
+    pub claimed_ms: i64,
+}
+
+/// What arrives at the broker.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Arrival {
+    /// Of a customer.
+    Click(Click),
+    /// Of a visitor.
+    Visit(Visit),
+}
+
+/// Something that is sent, once more perhaps.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sent {
+    /// What.
+    pub arrival: Arrival,
+    /// Where to, if that is not its key's partition.
+    pub astray: Option<i32>,
+    /// It was sent before.
+    pub again: bool,
+}
+
 /// All events of a run, in the order in which they reach the log.
 #[derive(Clone, Debug, Default)]
 pub struct Workload {
     /// By step of time: what happened in it, and when it ends.
-    pub steps: Vec<(Vec<Click>, i64)>,
+    pub steps: Vec<(Vec<Sent>, i64)>,
+    /// For how long the resolver remembers a message.
+    pub window: HumanDuration,
 }
 
 impl Workload {
     /// Draws one.
     pub fn draw(chance: &mut Chance) -> Self {
-        let customers = chance.between(3, 9);
         let lasts = chance.between(30, 150) as i64 * HOUR_MS;
-        let mut clicks = Vec::new();
-        for customer in 0..customers {
-            // One of them is half of the shop.
-            let carts = if customer == 0 { chance.between(3, 8) } else { chance.below(4) };
-            let mut at = BEGIN_MS + chance.below(lasts as u64 / 2) as i64;
-            for cart in 0..carts {
-                let name = format!("customer-{customer}");
-                let mut click = |at_ms, bought| {
-                    clicks.push(Click { customer: name.clone(), cart: format!("{name}/{cart}"), at_ms, bought });
-                };
-                for _ in 0..chance.between(1, 4) {
-                    click(at, false);
-                    if chance.below(20) == 0 {
-                        click(at, false);
-                    }
-                    at += chance.between(1, *chance.clone().one_of(&[30, 90]) * MINUTE_MS as u64) as i64;
-                }
-                let hours = *chance.one_of(&[1, 24, 80]);
-                at += chance.between(1, hours * HOUR_MS as u64) as i64;
-                if chance.below(2) == 0 {
-                    click(at, true);
-                }
-                at += chance.between(1, 6 * HOUR_MS as u64) as i64;
-            }
-        }
-        clicks.sort_by_key(|click| click.at_ms);
-        // Sometimes the shop is closed for so long that customers are forgotten meanwhile.
-        if chance.below(2) == 0 {
-            let reopens = BEGIN_MS + chance.between(lasts as u64 / 8, lasts as u64) as i64;
-            clicks.iter_mut().filter(|click| click.at_ms >= reopens).for_each(|click| click.at_ms += CLOSED_MS);
-        }
+        let clicks = clicks(chance, lasts);
         let end = clicks.last().map_or(BEGIN_MS, |click| click.at_ms) + 1;
         let open = lasts + clicks.len() as i64;
-        let step = (open.min(end - BEGIN_MS) / STEPS).max(1);
-        let mut steps: Vec<(Vec<Click>, i64)> = Vec::new();
+        let step = (open.min(end - BEGIN_MS) / STEPS).max(10 * APART_MS);
+        let mut steps: Vec<(Vec<Sent>, i64)> = Vec::new();
         let mut until = BEGIN_MS;
         let mut rest = clicks.into_iter().peekable();
         while until < end + TAIL_MS {
@@ -98,118 +107,211 @@ impl Workload {
             };
             let mut here = Vec::new();
             while let Some(click) = rest.next_if(|click| click.at_ms < until) {
-                here.push(click);
+                here.push(Sent { arrival: Arrival::Click(click), astray: None, again: false });
             }
-            // Those of different customers come late and early; those of one come in their order.
-            let mut by_customer: BTreeMap<String, Vec<Click>> = BTreeMap::new();
-            for click in here {
-                by_customer.entry(click.customer.clone()).or_default().push(click);
-            }
-            let mut queues: Vec<Vec<Click>> =
-                by_customer.into_values().map(|q| q.into_iter().rev().collect()).collect();
-            let mut mixed = Vec::new();
-            while !queues.is_empty() {
-                let index = chance.below(queues.len() as u64) as usize;
-                mixed.extend(queues[index].pop());
-                queues.retain(|queue| !queue.is_empty());
-            }
-            steps.push((mixed, until));
+            steps.push((here, until));
         }
-        Self { steps }
+        // What is forgotten soon is sent again soon, and where it belongs: a forwarded record is younger than what it says.
+        let forgets = chance.below(2) == 0;
+        let window = if forgets { HumanDuration::from_hours(24) } else { HumanDuration::from_hours(24 * 365) };
+        let mut workload = Self { steps, window };
+        workload.send_again(chance, forgets);
+        workload.let_visitors_in(chance, forgets);
+        workload
     }
 
-    /// How time moves, and how far it comes.
+    /// Some senders hear no answer.
+    fn send_again(&mut self, chance: &mut Chance, at_home: bool) {
+        let steps = self.steps.len() as u64;
+        for number in 0..self.steps.len() {
+            for place in (0..self.steps[number].0.len()).rev() {
+                let original = &self.steps[number].0[place];
+                if original.again || chance.below(6) > 0 {
+                    continue;
+                }
+                let astray = (!at_home && chance.below(2) == 0).then(|| chance.below(PARTITIONS as u64) as i32);
+                let copy = Sent { astray, again: true, ..original.clone() };
+                let soon = chance.below(2) == 0;
+                let step = if soon { number } else { chance.between(number as u64, steps) as usize };
+                let first = if step == number { place + 1 } else { 0 };
+                let there = &mut self.steps[step].0;
+                let index = chance.between(first as u64, there.len() as u64 + 1) as usize;
+                there.insert(index, copy);
+            }
+        }
+    }
+
+    fn let_visitors_in(&mut self, chance: &mut Chance, at_home: bool) {
+        for number in 0..chance.below(24) {
+            let step = chance.below(self.steps.len() as u64) as usize;
+            let wild = [0, BEGIN_MS / 2, self.steps[step].1, i64::MAX, -1, BEGIN_MS + 900 * 24 * HOUR_MS];
+            let visit = Visit {
+                message: format!("visit-{number}"),
+                visitor: format!("visitor-{}", chance.below(5)),
+                claimed_ms: *chance.one_of(&wild),
+            };
+            for copy in 0..*chance.one_of(&[1, 1, 2, 3]) {
+                let astray = (!at_home || copy == 0) && chance.below(2) == 0;
+                let astray = astray.then(|| chance.below(PARTITIONS as u64) as i32);
+                let there = &mut self.steps[step].0;
+                let index = chance.below(there.len() as u64 + 1) as usize;
+                there.insert(index, Sent { arrival: Arrival::Visit(visit.clone()), astray, again: copy > 0 });
+                if at_home && astray.is_some() {
+                    break;
+                }
+            }
+        }
+    }
+
+    /// How far time comes.
     pub fn end_ms(&self) -> i64 {
         self.steps.last().map_or(BEGIN_MS, |(_, until)| *until)
     }
 
-    /// All of it.
+    /// All that is sent, in its order.
+    pub fn sent(&self) -> impl Iterator<Item = &Sent> {
+        self.steps.iter().flat_map(|(sent, _)| sent)
+    }
+
+    /// All that customers did, each once, in its order.
     pub fn clicks(&self) -> impl Iterator<Item = &Click> {
-        self.steps.iter().flat_map(|(clicks, _)| clicks)
+        self.sent().filter(|sent| !sent.again).filter_map(|sent| match &sent.arrival {
+            Arrival::Click(click) => Some(click),
+            Arrival::Visit(_) => None,
+        })
     }
 
     /// Lets the shop go on by itself, a step each so often.
     pub fn begin(&self, world: &mut World, pace: Micros) {
-        let steps = self.steps.clone();
-        let mut clicked = 0;
-        for (number, (clicks, until)) in steps.into_iter().enumerate() {
-            let at = pace * (number as Micros + 1);
-            let mut gap = 0;
-            for click in clicks {
-                gap += pace / 40;
-                clicked += 1;
-                let number = clicked;
-                world.after(at - pace + gap.min(pace - MS), move |world| world.append_click(&click, number));
+        let window_ms = self.window.as_millis();
+        for (number, (sent, until)) in self.steps.iter().enumerate() {
+            let begins = pace * number as Micros;
+            for (place, sent) in sent.iter().enumerate() {
+                let (sent, gap) = (sent.clone(), (pace / 40 * (place as Micros + 1)).min(pace - MS));
+                world.after(begins + gap, move |world| world.arrive(&sent, window_ms));
             }
-            world.after(at, move |world| world.append_mark(until));
+            let until = *until - APART_MS;
+            world.after(begins + pace, move |world| world.wall_comes_to(until));
+        }
+    }
+}
+
+/// What customers do, in the order of time.
+fn clicks(chance: &mut Chance, lasts: i64) -> Vec<Click> {
+    let mut clicks = Vec::new();
+    for customer in 0..chance.between(3, 9) {
+        // One of them is half of the shop.
+        let carts = if customer == 0 { chance.between(3, 8) } else { chance.below(4) };
+        let mut at = BEGIN_MS + chance.below(lasts as u64 / 2) as i64;
+        for cart in 0..carts {
+            let name = format!("customer-{customer}");
+            let mut click = |at_ms, bought| {
+                let message = format!("{name}/{cart}-{}", clicks.len());
+                let cart = format!("{name}/{cart}");
+                clicks.push(Click { message, customer: name.clone(), cart, at_ms, bought });
+            };
+            for _ in 0..chance.between(1, 4) {
+                click(at, false);
+                if chance.below(20) == 0 {
+                    click(at, false);
+                }
+                at += chance.between(1, *chance.clone().one_of(&[30, 90]) * MINUTE_MS as u64) as i64;
+            }
+            let hours = *chance.one_of(&[1, 24, 80]);
+            at += chance.between(1, hours * HOUR_MS as u64) as i64;
+            if chance.below(2) == 0 {
+                click(at, true);
+            }
+            at += chance.between(1, 6 * HOUR_MS as u64) as i64;
+        }
+    }
+    clicks.sort_by_key(|click| click.at_ms);
+    // Sometimes the shop is closed for so long that customers are forgotten meanwhile.
+    if chance.below(2) == 0 {
+        let reopens = BEGIN_MS + chance.between(lasts as u64 / 8, lasts as u64) as i64;
+        clicks.iter_mut().filter(|click| click.at_ms >= reopens).for_each(|click| click.at_ms += CLOSED_MS);
+    }
+    let mut earliest = BEGIN_MS;
+    for click in &mut clicks {
+        click.at_ms = click.at_ms.max(earliest);
+        earliest = click.at_ms + APART_MS;
+    }
+    clicks
+}
+
+impl Arrival {
+    /// Its message id, and the key under which it lies.
+    pub fn names(&self) -> (&str, &str) {
+        match self {
+            Self::Click(click) => (&click.message, &click.customer),
+            Self::Visit(visit) => (&visit.message, &visit.visitor),
+        }
+    }
+
+    fn event(&self) -> StorefrontEvent {
+        let (message, key) = self.names();
+        let event = StorefrontEvent {
+            message_id: message.to_owned(),
+            shop: "shop".to_owned(),
+            source: "simulation".to_owned(),
+            ..StorefrontEvent::default()
+        };
+        match self {
+            Self::Visit(visit) => StorefrontEvent {
+                kind: EventKind::Page,
+                name: "Page Viewed".to_owned(),
+                anonymous_id: Some(key.to_owned()),
+                event_time: visit.claimed_ms,
+                received_at: visit.claimed_ms,
+                ..event
+            },
+            Self::Click(click) => {
+                // Of half of the customers nobody knows who they are, nor how to reach them.
+                let is_anonymous = key.bytes().last().is_some_and(|digit| digit % 2 == 0);
+                let contact = Contact { email: Some(format!("{key}@example.com")), ..Contact::default() };
+                StorefrontEvent {
+                    kind: EventKind::Track,
+                    name: if click.bought { "Order Completed" } else { "Product Added" }.to_owned(),
+                    user_id: (!is_anonymous).then(|| key.to_owned()),
+                    anonymous_id: is_anonymous.then(|| key.to_owned()),
+                    event_time: click.at_ms,
+                    received_at: click.at_ms,
+                    cart_id: Some(click.cart.clone()),
+                    contact: (!is_anonymous).then_some(contact),
+                    product: (!click.bought)
+                        .then(|| Product { product_id: Some("p".to_owned()), ..Product::default() }),
+                    ..event
+                }
+            }
         }
     }
 }
 
 impl World {
-    fn append_click(&mut self, click: &Click, number: usize) {
-        // Of half of the customers nobody knows who they are, nor how to reach them.
-        let is_anonymous = click.customer.bytes().last().is_some_and(|digit| digit % 2 == 0);
-        let event = StorefrontEvent {
-            message_id: format!("{}-{}-{number}", click.cart, click.at_ms),
-            kind: EventKind::Track,
-            name: if click.bought { "Order Completed" } else { "Product Added" }.to_owned(),
-            shop: "shop".to_owned(),
-            source: "simulation".to_owned(),
-            customer_id: Some(click.customer.clone()),
-            user_id: (!is_anonymous).then(|| click.customer.clone()),
-            anonymous_id: is_anonymous.then(|| click.customer.clone()),
-            event_time: click.at_ms,
-            received_at: click.at_ms,
-            cart_id: Some(click.cart.clone()),
-            contact: (!is_anonymous)
-                .then(|| Contact { email: Some(format!("{}@example.com", click.customer)), ..Contact::default() }),
-            product: (!click.bought).then(|| Product { product_id: Some("p".to_owned()), ..Product::default() }),
-            ..StorefrontEvent::default()
-        };
+    fn arrive(&mut self, sent: &Sent, window_ms: i64) {
+        let (message, key) = sent.arrival.names();
+        if let (Arrival::Click(click), false) = (&sent.arrival, sent.again) {
+            self.wall_comes_to(click.at_ms);
+        }
+        let present = self.wall_ms();
+        let stored_at = *self.stored_at.entry(message.to_owned()).or_insert(present);
+        // Who sends again after the window sends something new.
+        if present - stored_at >= window_ms {
+            return;
+        }
         let mut value = Vec::new();
-        if SCHEMAS.encode("storefront.events", &event, &mut value).is_ok() {
-            let partition = partition_of(click.customer.as_bytes(), PARTITIONS);
-            self.append("storefront.events", partition, click.customer.as_bytes(), &value);
+        if SCHEMAS.encode("storefront.received", &sent.arrival.event(), &mut value).is_ok() {
+            let partition = sent.astray.unwrap_or_else(|| partition_of(key.as_bytes(), PARTITIONS));
+            self.tell(|| format!("{message} of {key} arrives in {partition} at {present}"));
+            self.append("storefront.received", partition, key.as_bytes(), &value);
         }
-    }
-
-    /// Marks are followed from when a worker starts, and a shop's time never stands still: whoever missed one hears the next.
-    pub(crate) fn let_time_go_on(&mut self) {
-        if self.time_goes_on {
-            self.append_mark(self.shop_time_ms + MINUTE_MS);
-        }
-        self.after(SECOND, Self::let_time_go_on);
-    }
-
-    /// Of all partitions upstream, all before this time is done.
-    fn append_mark(&mut self, until_ms: i64) {
-        let end = |partition| {
-            let at = TopicPartition::new(schemas::topic_name(PREFIX, "storefront.events"), partition);
-            self.core.log(&at).map_or(0, devbroker::core::log::PartitionLog::end_offset)
-        };
-        let bounds =
-            OutputBound { dataset: "storefront.events".to_owned(), offsets: (0..PARTITIONS).map(end).collect() };
-        let entries = (0..PARTITIONS).map(|partition| MarkEntry { partition, time: until_ms });
-        let mark = Mark {
-            service: "ingestion".to_owned(),
-            transactional_id: "vuelve.ingestion.0".to_owned(),
-            entries: entries.collect(),
-            bounds: vec![bounds],
-        };
-        let mut value = Vec::new();
-        if SCHEMAS.encode("ingestion.marks", &mark, &mut value).is_ok() {
-            self.append("ingestion.marks", 0, b"ingestion", &value);
-        }
-        self.shop_time_ms = self.shop_time_ms.max(until_ms);
     }
 
     /// Appends a record of somebody who has no transaction and no faults.
     pub fn append(&mut self, dataset: &str, partition: i32, key: &[u8], value: &[u8]) {
         let at = TopicPartition::new(schemas::topic_name(PREFIX, dataset), partition);
-        let now_ms = self.now_ms();
-        let batch = BatchBuilder::new().record(Some(key), Some(value), now_ms).build(None);
-        if let Err(refusal) = self.core.produce(&at, &batch, now_ms) {
+        let batch = BatchBuilder::new().record(Some(key), Some(value), self.now_ms()).build(None);
+        if let Err(refusal) = self.produce(&at, &batch) {
             self.breach("the_simulation_is_sound", format!("{dataset}: {:?} {refusal}", refusal.code));
         }
         self.deliver();

@@ -3,7 +3,10 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use bytes::Bytes;
 use devbroker::core::groups::{GroupReply, Ticket};
+use devbroker::core::log::Appended;
+use devbroker::core::topics::{Refusal, TopicPartition};
 use devbroker::core::{Core, CoreConfig};
 
 use crate::broken::Broken;
@@ -40,6 +43,8 @@ pub enum Directive {
 pub struct Machine {
     /// The name of its slot.
     pub name: String,
+    /// The service that runs on it, by its number.
+    pub service: usize,
     /// By how much its wall clock is off.
     pub clock_offset_ms: i64,
     /// It is not scheduled before this.
@@ -76,10 +81,10 @@ pub struct World {
     pub machines: Vec<Machine>,
     /// By its number: the threads behind group members.
     pub members: BTreeMap<u64, MemberThread>,
-    /// How far the shop's time was moved: what is due later must not have fired.
-    pub shop_time_ms: i64,
-    /// Somebody may have missed how far it came, so it goes on.
-    pub time_goes_on: bool,
+    /// By how much the broker's wall clock is ahead of the one that counts its time-outs: it runs as that does, and leaps.
+    wall_ahead_ms: i64,
+    /// By message: when the broker stored it first.
+    pub stored_at: BTreeMap<String, i64>,
     /// What was seen to be wrong while it ran: invariant and detail.
     pub breaches: Vec<(&'static str, String)>,
     /// For the scheduler.
@@ -141,8 +146,8 @@ impl World {
             provider: Provider::default(),
             machines: Vec::new(),
             members: BTreeMap::new(),
-            shop_time_ms: BEGIN_MS,
-            time_goes_on: true,
+            wall_ahead_ms: 0,
+            stored_at: BTreeMap::new(),
             breaches: Vec::new(),
             directives: VecDeque::new(),
             trace: traced.then(Vec::new),
@@ -153,9 +158,26 @@ impl World {
         }
     }
 
-    /// The broker's clock.
+    /// The clock that counts the broker's time-outs.
     pub fn now_ms(&self) -> i64 {
         BEGIN_MS + (self.now / MS) as i64
+    }
+
+    /// The broker's wall clock, which its records have: the shop's time.
+    pub fn wall_ms(&self) -> i64 {
+        self.now_ms() + self.wall_ahead_ms
+    }
+
+    /// Wall clocks come to a time, at once.
+    pub fn wall_comes_to(&mut self, time_ms: i64) {
+        self.wall_ahead_ms = self.wall_ahead_ms.max(time_ms - self.now_ms());
+    }
+
+    /// A batch arrives at the broker.
+    pub fn produce(&mut self, at: &TopicPartition, batch: &Bytes) -> Result<Appended, Refusal> {
+        let by_broker = self.core.topic(&at.topic).is_some_and(|topic| topic.config.log_append_time);
+        let now_ms = if by_broker { self.wall_ms() } else { self.now_ms() };
+        self.core.produce(at, batch, now_ms)
     }
 
     /// A line of the trace.

@@ -46,7 +46,7 @@ fn a_seed_gives_the_same_run_again() {
 }
 
 /// Each with the number of seeds within which it has to be found: several times the distance at which it is met on average.
-const FOUND_WITHIN: [(Broken, u64); 15] = [
+const FOUND_WITHIN: [(Broken, u64); 18] = [
     (Broken::RepeatsTheEnd, 200),
     (Broken::SkipsTheFence, 200),
     (Broken::AsksForGenerationAfresh, 150),
@@ -62,6 +62,9 @@ const FOUND_WITHIN: [(Broken, u64); 15] = [
     (Broken::FiresOutside, 10),
     (Broken::TimersWithoutOffsets, 20),
     (Broken::SharesAGeneration, 10),
+    (Broken::TrustsItsOwnClock, 300),
+    (Broken::ForgetsMessages, 10),
+    (Broken::OverlooksRepeats, 400),
 ];
 
 #[test]

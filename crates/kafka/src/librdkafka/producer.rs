@@ -4,6 +4,7 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use domain::Timestamp;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::ConsumerGroupMetadata;
 use rdkafka::error::KafkaError;
@@ -182,7 +183,12 @@ impl ProducerContext for DeliveryContext {
                     .failure
                     .get_or_insert_with(|| (error.clone().into(), message.topic().to_owned(), message.partition()));
             }
-            Ok(message) => deliveries.written(message.topic(), message.partition(), message.offset()),
+            Ok(message) => {
+                deliveries.written(message.topic(), message.partition(), message.offset());
+                if let rdkafka::Timestamp::LogAppendTime(millis) = message.timestamp() {
+                    deliveries.broker_time = Some(Timestamp::from_millis(millis));
+                }
+            }
         }
     }
 }

@@ -8,7 +8,7 @@ use super::hear::learn;
 use super::transaction::Outcome;
 use super::{BACKOFF, Driver, retry};
 use crate::KafkaFailure;
-use crate::port::Clients;
+use crate::port::{ClientError, Clients, ErrorKind};
 
 impl<C: Clients, S: Service> Driver<'_, C, S> {
     pub(super) fn load(&mut self, requests: &[(Partition, LoadRequest)]) -> Result<Vec<Loaded>, KafkaFailure> {
@@ -55,8 +55,9 @@ impl<C: Clients, S: Service> Driver<'_, C, S> {
         };
         let began = self.clients.monotonic();
         self.claimed_at = self.clients.boot_time();
-        let (mut ears, transactions) = self.apart();
-        let outcome = transactions.commit(batch, &group, &mut ears);
+        let (mut ears, transactions, restorer) = self.apart();
+        let mut end = |topic: &str, partition| restorer.end(topic, partition).map_err(|failure| not_marked(&failure));
+        let outcome = transactions.commit(batch, &group, &mut ears, &mut end);
         let said = ears.said;
         if self.clients.elapsed(began) > self.options.cluster.session_timeout / 2 {
             self.disturbed_at = Some(self.clients.monotonic());
@@ -133,4 +134,10 @@ impl<C: Clients, S: Service> Driver<'_, C, S> {
         self.tell_readiness();
         Ok(())
     }
+}
+
+/// A mark can't be written without it, so the transaction is aborted, and done again.
+fn not_marked(failure: &KafkaFailure) -> ClientError {
+    let kind = ErrorKind::Transaction { fatal: false, requires_abort: true, retriable: false };
+    ClientError { kind, ..ClientError::passing(failure.to_string()) }
 }

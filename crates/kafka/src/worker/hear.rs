@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use domain::Timestamp;
 use schemas::{Mark, Schemas};
 use stream::{Clock, Dataset, HaltReason, Input, Partition, RecordRef, Service, TimeMode, Topology, Worker};
 
 use super::inputs::{Heard, Inputs};
+use super::restore::Restorer;
 use super::spans::Spans;
 use super::tables::Broadcast;
 use super::transaction::{TRACE_HEADER, Transactions};
@@ -110,7 +110,7 @@ impl<'a, C: Clients, S: Service> Driver<'a, C, S> {
 
     pub(super) fn hear_records(&mut self) -> Result<(), KafkaFailure> {
         let (mut wait, mut left) = (POLL, HEARD_AT_ONCE);
-        let (mut ears, _) = self.apart();
+        let (mut ears, ..) = self.apart();
         while left > 0 && ears.worker.wants_records() {
             let heard = ears.hear(wait)?;
             left = if heard < HEARD_BETWEEN_LOOKS { 0 } else { left.saturating_sub(heard) };
@@ -121,7 +121,7 @@ impl<'a, C: Clients, S: Service> Driver<'a, C, S> {
     }
 
     /// What it hears records with, apart from what it commits with: so that it hears while a commit is under way.
-    pub(super) fn apart(&mut self) -> (Ears<'_, C, S>, &mut Transactions<'a, C>) {
+    pub(super) fn apart(&mut self) -> (Ears<'_, C, S>, &mut Transactions<'a, C>, &Restorer<'a, C>) {
         let ears = Ears {
             inputs: &self.inputs,
             topology: self.topology,
@@ -131,7 +131,7 @@ impl<'a, C: Clients, S: Service> Driver<'a, C, S> {
             spans: &mut self.spans,
             said: Said::default(),
         };
-        (ears, &mut self.transactions)
+        (ears, &mut self.transactions, &self.restorer)
     }
 
     /// What was heard beside records.
@@ -179,7 +179,7 @@ impl<'a, C: Clients, S: Service> Driver<'a, C, S> {
         Ok(())
     }
 
-    /// Where an input was read to its end its time is the present: as of before the broker was asked for the end.
+    /// Where an input was read to its end its time is the broker's present: as of before it was asked for the end.
     fn ask_for_time(&mut self) -> Result<(), KafkaFailure> {
         let running: Vec<Partition> = self.worker.running().collect();
         let live = self.options.settings.time_mode == TimeMode::Live;
@@ -190,13 +190,13 @@ impl<'a, C: Clients, S: Service> Driver<'a, C, S> {
             }
             let topic = self.options.cluster.topic(input.dataset);
             for partition in &running {
-                let as_of = Timestamp::from_millis(self.clients.now_ms());
+                let as_of = self.transactions.broker_time();
                 let end = self.restorer.end(&topic, *partition)?;
                 let (_, stable) = self.restorer.stable_range(&topic, *partition)?;
                 asked = true;
                 // Behind an open transaction there may be records that nobody sees yet.
                 if stable == end && self.worker.position(index, *partition) == Some(end) {
-                    self.worker.end_reached(index, *partition, end, Some(as_of));
+                    self.worker.end_reached(index, *partition, end, as_of);
                 }
             }
         }

@@ -4,11 +4,12 @@
 //! - after `commit` either all of it is visible to `read_committed` readers, or none;
 //! - an answer that was lost is never guessed: the producer is made anew, which settles it, and the log is asked.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
+use domain::{HumanDuration, Timestamp};
 use schemas::{Mark, MarkEntry, OutputBound, Schemas};
-use stream::{Batch, Due, Lane, Output, Partition, Service, Topology};
+use stream::{Batch, Clock, Due, Lane, Output, Partition, Service, Topology};
 
 use crate::KafkaFailure;
 use crate::append::Header;
@@ -58,6 +59,9 @@ impl From<ClientError> for Failure {
     }
 }
 
+/// Asks where a partition of an output ends.
+pub(super) type EndOf<'e> = dyn FnMut(&str, Partition) -> Result<i64, ClientError> + 'e;
+
 /// A worker's producer.
 pub(super) struct Transactions<'a, C: Clients> {
     clients: &'a C,
@@ -68,6 +72,12 @@ pub(super) struct Transactions<'a, C: Clients> {
     producer: C::Producer,
     /// By output: by partition: all that this worker's predecessors and this worker wrote lies below.
     bounds: Vec<(&'static str, Vec<i64>)>,
+    /// Of these the broker did not say where the last records lie, so that their bounds may be too low.
+    unknown: BTreeSet<(&'static str, Partition)>,
+    /// The broker's time, as it wrote it down with the last mark or the like, and when that was heard.
+    broker_time: Option<(Timestamp, Duration)>,
+    /// It was said that it can't be known.
+    is_clockless: bool,
     buffer: Vec<u8>,
 }
 
@@ -89,8 +99,18 @@ impl<'a, C: Clients> Transactions<'a, C> {
             schemas: schemas.clone(),
             transactional_id: transactional_id.to_owned(),
             bounds: bounds.collect(),
+            unknown: BTreeSet::new(),
+            broker_time: None,
+            is_clockless: false,
             buffer: Vec::new(),
         })
+    }
+
+    /// A time that the broker's clock has come past: what it wrote down last, and what has passed since. This machine's wall
+    /// clock has no part in it: one that is ahead would let time run ahead. None before the first mark.
+    pub(super) fn broker_time(&self) -> Option<Timestamp> {
+        let (time, heard_at) = self.broker_time?;
+        Some(time + HumanDuration::from_millis(self.clients.elapsed(heard_at).as_millis() as i64))
     }
 
     /// After [`Outcome::Rebuild`].
@@ -115,9 +135,10 @@ impl<'a, C: Clients> Transactions<'a, C> {
         batch: &Batch<S>,
         group: &<C::Member as Member>::Metadata,
         ears: &mut Ears<'_, C, S>,
+        end: &mut EndOf<'_>,
     ) -> Outcome {
         *self.producer.deliveries() = Deliveries::default();
-        let result = self.try_commit(batch, group, ears);
+        let result = self.try_commit(batch, group, ears, end);
         ears.spans.sent(result.is_ok());
         match result {
             Ok(headers) => Outcome::Committed(headers),
@@ -134,6 +155,7 @@ impl<'a, C: Clients> Transactions<'a, C> {
         batch: &Batch<S>,
         group: &<C::Member as Member>::Metadata,
         ears: &mut Ears<'_, C, S>,
+        end: &mut EndOf<'_>,
     ) -> Result<HashMap<Partition, Option<i64>>, Failure> {
         self.producer.begin()?;
         self.write_outputs(batch, ears.spans)?;
@@ -141,7 +163,7 @@ impl<'a, C: Clients> Transactions<'a, C> {
         if !batch.marks.is_empty() {
             // The mark names offsets, so what it speaks of has to have them.
             self.wait_for_deliveries(ears)?;
-            self.write_mark(batch)?;
+            self.write_mark(batch, end)?;
         }
         self.write_headers(batch)?;
         let primary = self.cluster.topic(self.topology.primary().dataset);
@@ -151,6 +173,9 @@ impl<'a, C: Clients> Transactions<'a, C> {
         let mut meanwhile = || ears.hear_meanwhile();
         self.retrying(limit, || self.producer.send_offsets(&primary, &offsets, group, limit, &mut meanwhile))?;
         self.wait_for_deliveries(ears)?;
+        if !batch.marks.is_empty() {
+            self.look_at_clock();
+        }
         let headers = self.header_offsets(batch);
         self.raise_own_bounds();
         self.retrying(limit, || self.producer.commit(limit, &mut || ears.hear_meanwhile()))?;
@@ -226,15 +251,22 @@ impl<'a, C: Clients> Transactions<'a, C> {
         Ok(())
     }
 
-    fn write_mark<S: Service>(&mut self, batch: &Batch<S>) -> Result<(), Failure> {
+    fn write_mark<S: Service>(&mut self, batch: &Batch<S>, end: &mut EndOf<'_>) -> Result<(), Failure> {
         let Some(dataset) = self.topology.marks else { return Ok(()) };
         self.raise_own_bounds();
+        while let Some((dataset, partition)) = self.unknown.first().copied() {
+            let end = end(&self.cluster.topic(dataset), partition)?;
+            self.raise_bound(dataset, partition, end);
+            self.unknown.remove(&(dataset, partition));
+        }
         let bounds = self
             .bounds
             .iter()
             .map(|(dataset, offsets)| OutputBound { dataset: (*dataset).to_owned(), offsets: offsets.clone() });
-        let entries =
-            batch.marks.iter().map(|(partition, time)| MarkEntry { partition: *partition, time: time.as_millis() });
+        let entries = batch
+            .marks
+            .iter()
+            .map(|(partition, time)| MarkEntry { partition: *partition, time: time.as_millis().max(0) });
         let mark = Mark {
             service: self.topology.service.to_owned(),
             transactional_id: self.transactional_id.clone(),
@@ -276,7 +308,7 @@ impl<'a, C: Clients> Transactions<'a, C> {
     }
 
     /// Waits until the broker has acknowledged all that was sent. `flush` would wait in steps of 100 ms.
-    fn wait_for_deliveries<S: Service>(&self, ears: &mut Ears<'_, C, S>) -> Result<(), Failure> {
+    fn wait_for_deliveries<S: Service>(&mut self, ears: &mut Ears<'_, C, S>) -> Result<(), Failure> {
         let deadline = self.clients.monotonic() + self.cluster.transaction_timeout;
         while self.producer.in_flight() > 0 {
             self.producer.poll(if ears.hear_meanwhile() { Duration::ZERO } else { SHORT_STEP });
@@ -284,10 +316,27 @@ impl<'a, C: Clients> Transactions<'a, C> {
                 return Err(ClientError::timed_out().into());
             }
         }
-        let failure = self.producer.deliveries().failure.take();
+        let (failure, time) = {
+            let mut deliveries = self.producer.deliveries();
+            (deliveries.failure.take(), deliveries.broker_time.take())
+        };
+        self.broker_time = time.map(|time| (time, self.clients.monotonic())).or(self.broker_time);
         match failure {
             None => Ok(()),
             Some((error, topic, partition)) => Err(of_record(partition, &topic)(error)),
+        }
+    }
+
+    /// The broker's clock is known from the marks.
+    fn look_at_clock(&mut self) {
+        let by_broker = self.topology.inputs.iter().any(|input| input.clock == Clock::Broker);
+        if by_broker && self.broker_time.is_none() && !self.is_clockless {
+            self.is_clockless = true;
+            tracing::warn!(
+                topic = self.topology.marks.map(|marks| self.cluster.topic(marks)),
+                "its records carry the times of who wrote them, so time stands still where nothing comes: set \
+                 message.timestamp.type = LogAppendTime on the topic, as `vuelve topics create` does"
+            );
         }
     }
 
@@ -297,8 +346,10 @@ impl<'a, C: Clients> Transactions<'a, C> {
             let topic = self.cluster.topic(dataset);
             let Some((_, last)) = deliveries.iter().find(|(name, _)| *name == topic) else { continue };
             for (partition, offset) in last {
-                if let Some(bound) = bounds.get_mut(*partition as usize) {
-                    *bound = (*bound).max(offset + 1);
+                match bounds.get_mut(*partition as usize) {
+                    Some(_) if *offset < 0 => drop(self.unknown.insert((*dataset, *partition))),
+                    Some(bound) => *bound = (*bound).max(offset + 1),
+                    None => {}
                 }
             }
         }

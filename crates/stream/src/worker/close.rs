@@ -23,7 +23,7 @@ impl<S: Service> Worker<S> {
         for partition in running {
             let Some(part) = self.parts.get(&partition) else { continue };
             let writes = self.has_to_write(part);
-            let marking = Some(part.progress.watermark).filter(|watermark| may_mark && *watermark > part.marked);
+            let marking = Some(part.progress.watermark).filter(|watermark| may_mark && part.is_news(*watermark));
             if !writes && marking.is_none() {
                 continue;
             }

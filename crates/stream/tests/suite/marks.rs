@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use domain::Timestamp;
+
 use crate::shared::*;
 
 fn upstream(hand: &mut Hand<Marked>, time: i64) {
@@ -83,4 +85,20 @@ fn a_halted_partition_marks_nothing() {
     hand.after_ms(250);
     assert!(hand.marks.iter().all(|(_, partition, _)| *partition == 1));
     assert_eq!(hand.marks.len(), 1);
+}
+
+#[test]
+fn what_hangs_on_the_brokers_clock_marks_once_before_time_has_begun() {
+    // From the time of that record it learns the broker's present, without which time would never begin on an empty input.
+    let mut hand = Hand::<Brokered>::owning(live(), &[0, 1]);
+    for _ in 0..20 {
+        hand.after_ms(250);
+    }
+    let marked: Vec<_> = hand.marks.iter().map(|(_, partition, time)| (*partition, *time)).collect();
+    assert_eq!(marked, [(0, Timestamp::MIN), (1, Timestamp::MIN)]);
+    let mut follower = Hand::<Marked>::owning(live(), &[0]);
+    for _ in 0..20 {
+        follower.after_ms(250);
+    }
+    assert_eq!(follower.marks, []);
 }

@@ -18,7 +18,7 @@ use crate::world::{MS, Micros, ProcessId, Shared, World};
 
 pub use member::GroupMember;
 pub use producer::TransactionalProducer;
-pub(crate) use producer::{due_of, partition_of};
+pub(crate) use producer::due_of;
 pub use reader::LogReader;
 
 /// A process's hold on the world: how it looks at it, and how it waits.
@@ -75,6 +75,11 @@ impl<'y> Handle<'y> {
             self.sleep(100 * MS);
         }
         self.request(timeout, act)
+    }
+
+    /// By how much the machine's wall clock is off.
+    pub(crate) fn clock_offset_ms(&self) -> i64 {
+        self.world().machines[self.process].clock_offset_ms
     }
 
     pub(crate) fn is_broken(&self, how: Broken) -> bool {

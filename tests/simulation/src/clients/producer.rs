@@ -14,6 +14,7 @@ use devbroker::core::groups::{CommitCheck, CommittedOffset};
 use devbroker::core::records::BatchBuilder;
 use devbroker::core::topics::TopicPartition;
 use devbroker::core::transactions::ProducerIdentity;
+use ingestion::partition_of;
 use kafka::port::{ClientError, Deliveries, ErrorKind, Outgoing, Producer};
 use stream::{Partition, StateChange};
 
@@ -23,7 +24,7 @@ use crate::plan::{Coordinator, Point};
 use crate::world::MS;
 use ending::Ending;
 use record::change_of;
-pub(crate) use record::{due_of, partition_of};
+pub(crate) use record::due_of;
 
 /// A request is given up after so long, and sent again.
 const REQUEST: Duration = Duration::from_secs(1);
@@ -176,7 +177,7 @@ impl Producer for TransactionalProducer<'_> {
             let bytes =
                 BatchBuilder::new().record_with_headers(record.key, record.value, now_ms, record.headers).build(None);
             let stored = self.handle.world().store_batch(&at, &bytes);
-            self.deliveries().written(record.topic, partition, stored.unwrap_or(-1));
+            self.deliveries().written(record.topic, partition, stored.map_or(-1, |stored| stored.last));
             return Ok(());
         }
         let mut state = self.state();

@@ -21,7 +21,7 @@ use crate::broken::Broken;
 use crate::plan::Coordinator;
 use crate::world::{Micros, World};
 
-/// A watermark that is broken is ahead by so much.
+/// A watermark that is broken is ahead of the present by so much.
 const AHEAD_MS: i64 = 40 * 60_000;
 
 /// A reader outside of groups.
@@ -228,7 +228,7 @@ fn fetch_one(
                 continue;
             }
             if ahead && at.topic.ends_with(".marks.v1") {
-                record.value = record.value.map(|value| moved(&at.topic, &value));
+                record.value = record.value.map(|value| moved(&at.topic, &value, world.wall_ms() + AHEAD_MS));
             }
             let by_broker = header.is_log_append_time();
             let record = FetchedRecord { at: at.clone(), by_broker, record };
@@ -243,10 +243,10 @@ fn fetch_one(
 }
 
 /// A mark that says more than is so.
-fn moved(topic: &str, value: &Bytes) -> Bytes {
+fn moved(topic: &str, value: &Bytes, time: i64) -> Bytes {
     let Ok(mut mark) = SCHEMAS.decode::<Mark>(value) else { return value.clone() };
     for entry in &mut mark.entries {
-        entry.time += AHEAD_MS;
+        entry.time = entry.time.max(time);
     }
     let dataset = topic.trim_start_matches("vuelve.").trim_end_matches(".v1");
     let mut moved = Vec::new();

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use domain::Timestamp;
 use kafka::port::Outgoing;
-use stream::{Due, Key, Lane, Partition, StateChange};
+use stream::{Due, Key, Lane, StateChange};
 
 /// The change to the state that a changelog record tells of.
 pub(super) fn change_of(record: &Outgoing<'_>) -> Option<StateChange> {
@@ -24,12 +24,4 @@ pub(crate) fn due_of(bytes: &[u8]) -> Due {
         (millis != i64::MIN).then(|| Timestamp::from_millis(millis))
     };
     Due { timer: lane(Lane::Timer), ready: lane(Lane::Ready), claimed: lane(Lane::Claimed), held: lane(Lane::Held) }
-}
-
-/// Any function of the key will do, as long as everybody has the same.
-pub(crate) fn partition_of(key: &[u8], partitions: i32) -> Partition {
-    let hash = key
-        .iter()
-        .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3));
-    ((hash >> 16) & 0x7fff_ffff) as i32 % partitions.max(1)
 }

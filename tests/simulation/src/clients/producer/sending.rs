@@ -8,11 +8,12 @@ use devbroker::core::ErrorCode;
 use devbroker::core::records::ProducerStamp;
 use devbroker::core::topics::TopicPartition;
 use devbroker::core::transactions::ProducerIdentity;
-
+use domain::Timestamp;
 use kafka::port::Producer;
 
 use super::{REQUEST, TransactionalProducer, transaction};
-use crate::plan::Coordinator;
+use crate::broken::Broken;
+use crate::plan::{Coordinator, SERVICES};
 use crate::world::{MS, SECOND, World};
 
 impl TransactionalProducer<'_> {
@@ -73,13 +74,20 @@ impl TransactionalProducer<'_> {
             world.store_batch(&place, &bytes)
         });
         match answer {
-            Ok(Ok(last)) => {
+            Ok(Ok(stored)) => {
                 let mut state = self.state();
                 state.queue.remove(at);
                 state.sequences.insert(at.clone(), sequence + records as i32);
                 drop(state);
                 // Of a repeat the broker says that it has it, and the client does not say where.
-                self.deliveries().written(&at.topic, at.partition, if again { -1 } else { last });
+                if !again || !self.handle.is_broken(Broken::OverlooksRepeats) {
+                    self.deliveries().written(&at.topic, at.partition, if again { -1 } else { stored.last });
+                }
+                if let (Some(millis), false) = (stored.broker_time_ms, again) {
+                    let own_clock = self.handle.is_broken(Broken::TrustsItsOwnClock);
+                    let offset_ms = if own_clock { self.handle.clock_offset_ms() } else { 0 };
+                    self.deliveries().broker_time = Some(Timestamp::from_millis(millis + offset_ms));
+                }
             }
             Err(_) => {}
             Ok(Err(error)) => {
@@ -97,7 +105,7 @@ impl TransactionalProducer<'_> {
             }
             self.transmit();
         }
-        let service = if self.id.contains(".journeys.") { "journeys" } else { "messaging" };
+        let Some(service) = SERVICES.into_iter().find(|service| self.id.contains(service)) else { return };
         let changes = std::mem::take(&mut self.state().changes);
         let mut headers = BTreeMap::new();
         for (topic, last) in &self.deliveries().last {
@@ -125,13 +133,22 @@ impl TransactionalProducer<'_> {
     }
 }
 
+/// What the broker says of a batch that it has stored.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Stored {
+    /// The offset of its last record.
+    pub(super) last: i64,
+    /// When, where the topic has the broker's times.
+    pub(super) broker_time_ms: Option<i64>,
+}
+
 impl World {
-    /// A batch arrives at the broker. Gives the offset of its last record.
-    pub(super) fn store_batch(&mut self, at: &TopicPartition, bytes: &Bytes) -> Result<i64, ErrorCode> {
-        let now_ms = self.now_ms();
-        let appended = self.core.produce(at, bytes, now_ms).map_err(|refusal| refusal.code)?;
+    /// A batch arrives at the broker.
+    pub(super) fn store_batch(&mut self, at: &TopicPartition, bytes: &Bytes) -> Result<Stored, ErrorCode> {
+        let appended = self.produce(at, bytes).map_err(|refusal| refusal.code)?;
         let records = devbroker::core::batch::read_header(bytes).map_or(1, |header| i64::from(header.record_count));
-        Ok(appended.base_offset + records - 1)
+        let broker_time_ms = Some(appended.log_append_time_ms).filter(|millis| *millis >= 0);
+        Ok(Stored { last: appended.base_offset + records - 1, broker_time_ms })
     }
 
     /// A request arrives twice.
