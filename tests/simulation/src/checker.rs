@@ -74,16 +74,16 @@ fn committed(world: &World, at: &TopicPartition) -> Vec<Record> {
     all
 }
 
-/// What a changelog's fold gives, up to its last header.
+/// What a changelog's fold gives, up to the last header of an offset or before it.
 struct Fold {
     header: Option<(i64, ChangelogHeader)>,
     states: BTreeMap<String, (Bytes, Due)>,
 }
 
-fn fold<S: StateContract>(world: &World, dataset: &str, partition: i32) -> Fold {
+fn fold<S: StateContract>(world: &World, dataset: &str, partition: i32, until: i64) -> Fold {
     let mut fold = Fold { header: None, states: BTreeMap::new() };
     let mut pending: Vec<Record> = Vec::new();
-    for record in committed(world, &at(dataset, partition)) {
+    for record in committed(world, &at(dataset, partition)).into_iter().take_while(|record| record.offset <= until) {
         if record.key.as_deref() != Some(b"\0") {
             pending.push(record);
             continue;
@@ -107,8 +107,8 @@ fn fold<S: StateContract>(world: &World, dataset: &str, partition: i32) -> Fold 
     fold
 }
 
-/// Folds a partition of a changelog, given its dataset.
-type FoldOf = fn(&World, &str, i32) -> Fold;
+/// Folds a partition of a changelog, given its dataset, up to an offset.
+type FoldOf = fn(&World, &str, i32, i64) -> Fold;
 /// Its last header alone.
 type HeaderOf = fn(&World, &str, i32) -> Option<ChangelogHeader>;
 
@@ -398,12 +398,15 @@ fn nothing_is_sent_twice(world: &World, outcomes: &[(i32, MessageOutcome)], brea
 
 fn stores_are_the_fold(world: &World, breaches: &mut Vec<Breach>) {
     let nothing = redis::States::new();
-    for (topology, fold, _) in services() {
+    for (topology, fold, last_header) in services() {
         for partition in 0..PARTITIONS {
             let place = || format!("{} {partition}", topology.service);
-            let Fold { header, states } = fold(world, topology.changelog, partition);
-            let Some((offset, header)) = header else { continue };
             let redis = world.redis.get(topology.service);
+            // Who was told to stop while it healed its view leaves that to the next owner, and there is none.
+            let stands_at = redis.and_then(|redis| redis.position(partition)).map(|position| position.header_offset);
+            let until = stands_at.filter(|_| topology.service == Resolver::topology().service).unwrap_or(i64::MAX);
+            let Fold { header, states } = fold(world, topology.changelog, partition, until);
+            let Some((offset, _)) = header else { continue };
             let view =
                 redis.and_then(|redis| redis.position(partition).zip(redis.states(partition).or(Some(&nothing))));
             match view {
@@ -423,6 +426,7 @@ fn stores_are_the_fold(world: &World, breaches: &mut Vec<Breach>) {
                     }
                 }
             }
+            let Some(header) = last_header(world, topology.changelog, partition) else { continue };
             let primary = topology.primary().dataset;
             let position = header.positions.iter().find(|position| position.dataset == primary);
             let offset = group_offset(world, topology, partition).ok().flatten();

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use domain::Timestamp;
 use schemas::{Mark, Schemas};
 use stream::{Clock, Dataset, HaltReason, Input, Partition, RecordRef, Service, TimeMode, Topology, Worker};
 
@@ -139,6 +140,9 @@ impl<'a, C: Clients, S: Service> Driver<'a, C, S> {
         for (partition, dataset) in said.by_writers_clock {
             self.worker.halted(partition, HaltReason::NotBrokerTime { dataset, partition });
         }
+        if let Some(time) = said.latest {
+            self.transactions.read_time(time);
+        }
         if let Some(error) = said.away {
             self.is_away(&KafkaFailure::of("reading the inputs", error));
         }
@@ -225,6 +229,8 @@ pub(super) struct Said {
     away: Option<ClientError>,
     /// Hearing failed, and nothing was heard since.
     failure: Option<KafkaFailure>,
+    /// The latest time that the broker wrote on a record.
+    latest: Option<Timestamp>,
     /// Whose records carry the times of who wrote them.
     by_writers_clock: Vec<(Partition, Dataset)>,
 }
@@ -256,6 +262,9 @@ impl<C: Clients, S: Service> Ears<'_, C, S> {
                     if by_its_writers_clock(&self.topology.inputs[input], &message) {
                         self.said.by_writers_clock.push((message.partition(), self.topology.inputs[input].dataset));
                         return Ok(heard);
+                    }
+                    if message.is_broker_time() {
+                        self.said.latest = self.said.latest.max(Some(message.timestamp()));
                     }
                     hear(self.worker, self.spans, input, &message);
                 }

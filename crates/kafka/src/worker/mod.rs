@@ -5,6 +5,7 @@
 //! - what the store is told was committed before; what it refuses is healed from the changelog;
 //! - a broker, registry or store that is away pauses the work and nothing else: it goes on by itself.
 
+mod broker_clock;
 mod commit;
 mod hear;
 mod inputs;

@@ -7,7 +7,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
-use domain::{HumanDuration, Timestamp};
+use domain::Timestamp;
 use schemas::{Mark, MarkEntry, OutputBound, Schemas};
 use stream::{Batch, Clock, Due, Lane, Output, Partition, Service, Topology};
 
@@ -17,6 +17,7 @@ use crate::clients::Cluster;
 use crate::dead_letters;
 use crate::port::{ClientError, Clients, Deliveries, ErrorKind, Member, Outgoing, Producer};
 
+use super::broker_clock::BrokerClock;
 use super::hear::Ears;
 use super::spans::Spans;
 
@@ -74,9 +75,8 @@ pub(super) struct Transactions<'a, C: Clients> {
     bounds: Vec<(&'static str, Vec<i64>)>,
     /// Of these the broker did not say where the last records lie, so that their bounds may be too low.
     unknown: BTreeSet<(&'static str, Partition)>,
-    /// The broker's time, as it wrote it down with the last mark or the like, and when that was heard.
-    broker_time: Option<(Timestamp, Duration)>,
-    /// It was said that it can't be known.
+    clock: BrokerClock,
+    /// It was said that the broker's time can't be known.
     is_clockless: bool,
     buffer: Vec<u8>,
 }
@@ -100,17 +100,20 @@ impl<'a, C: Clients> Transactions<'a, C> {
             transactional_id: transactional_id.to_owned(),
             bounds: bounds.collect(),
             unknown: BTreeSet::new(),
-            broker_time: None,
+            clock: BrokerClock::default(),
             is_clockless: false,
             buffer: Vec::new(),
         })
     }
 
-    /// A time that the broker's clock has come past: what it wrote down last, and what has passed since. This machine's wall
-    /// clock has no part in it: one that is ahead would let time run ahead. None before the first mark.
+    /// The broker's present, as far as it is known.
     pub(super) fn broker_time(&self) -> Option<Timestamp> {
-        let (time, heard_at) = self.broker_time?;
-        Some(time + HumanDuration::from_millis(self.clients.elapsed(heard_at).as_millis() as i64))
+        self.clock.present(self.clients.monotonic())
+    }
+
+    /// A record was read on which the broker wrote this time.
+    pub(super) fn read_time(&mut self, time: Timestamp) {
+        self.clock.read(time, self.clients.monotonic());
     }
 
     /// After [`Outcome::Rebuild`].
@@ -320,7 +323,9 @@ impl<'a, C: Clients> Transactions<'a, C> {
             let mut deliveries = self.producer.deliveries();
             (deliveries.failure.take(), deliveries.broker_time.take())
         };
-        self.broker_time = time.map(|time| (time, self.clients.monotonic())).or(self.broker_time);
+        if let Some(time) = time {
+            self.clock.wrote(time, self.clients.monotonic());
+        }
         match failure {
             None => Ok(()),
             Some((error, topic, partition)) => Err(of_record(partition, &topic)(error)),
@@ -330,7 +335,7 @@ impl<'a, C: Clients> Transactions<'a, C> {
     /// The broker's clock is known from the marks.
     fn look_at_clock(&mut self) {
         let by_broker = self.topology.inputs.iter().any(|input| input.clock == Clock::Broker);
-        if by_broker && self.broker_time.is_none() && !self.is_clockless {
+        if by_broker && self.broker_time().is_none() && !self.is_clockless {
             self.is_clockless = true;
             tracing::warn!(
                 topic = self.topology.marks.map(|marks| self.cluster.topic(marks)),
