@@ -16,14 +16,16 @@ use crate::topology::{Clock, Topology};
 impl<S: Service> Worker<S> {
     /// Builds the commit, if there is anything to write.
     pub(super) fn close(&mut self) -> Result<(), Failed> {
-        let may_mark = self.topology.marks.is_some()
-            && self.elapsed_ms(self.marked_at_ms) >= self.settings.mark_interval.as_millis();
+        let unmarked_ms = self.elapsed_ms(self.marked_at_ms);
+        let may_mark = self.topology.marks.is_some() && unmarked_ms >= self.settings.mark_interval.as_millis();
+        let has_to_mark = self.knows_time_from_marks() && unmarked_ms >= self.settings.header_refresh.as_millis();
         let mut commit = std::mem::replace(&mut self.batch.batch, Batch::empty());
         let running: Vec<_> = self.running().collect();
         for partition in running {
             let Some(part) = self.parts.get(&partition) else { continue };
             let writes = self.has_to_write(part);
-            let marking = Some(part.progress.watermark).filter(|watermark| may_mark && part.is_news(*watermark));
+            let watermark = part.progress.watermark;
+            let marking = (may_mark && (has_to_mark || watermark > part.marked)).then_some(watermark);
             if !writes && marking.is_none() {
                 continue;
             }
@@ -57,6 +59,13 @@ impl<S: Service> Worker<S> {
         self.cycle = Cycle::Committing;
         self.decisions.push_back(Decision::Commit(Box::new(commit)));
         Ok(())
+    }
+
+    /// What hangs on the broker's clock knows the present from its own marks: it begins with one, and where time stands still
+    /// for long, it may be that the broker did not say when it took the last.
+    fn knows_time_from_marks(&self) -> bool {
+        let by_broker = self.topology.inputs.iter().any(|input| input.clock == Clock::Broker);
+        by_broker && self.settings.time_mode == TimeMode::Live
     }
 
     /// Whether the partition gets a header: the batch did something here, or the last one is out of date.

@@ -326,7 +326,7 @@ impl<S: Service> Worker<S> {
                 part.header = header;
             }
             if let Some(marked) = part.marking.take() {
-                part.marked = Some(marked);
+                part.marked = marked;
             }
         }
         for (partition, key, claim, action) in batch.actions {

@@ -102,7 +102,7 @@ pub(super) struct Part<S: Service> {
     /// The open batch has something to write here.
     pub(super) touched: bool,
     /// The watermark that was handed on last.
-    pub(super) marked: Option<Timestamp>,
+    pub(super) marked: Timestamp,
     /// The one that the batch hands on.
     pub(super) marking: Option<Timestamp>,
     pub(super) header_at_ms: i64,
@@ -137,20 +137,13 @@ impl<S: Service> Part<S> {
             committed: progress.clone(),
             progress,
             touched: false,
-            marked: None,
+            marked: Timestamp::MIN,
             marking: None,
             header_at_ms: 0,
             ready: true,
             in_flight: HashSet::new(),
             draining: false,
         }
-    }
-
-    /// Whether a watermark is to be handed on. What hangs on the broker's clock learns its time from its own marks, so the
-    /// first of them tells of nothing yet.
-    pub(super) fn is_news(&self, watermark: Timestamp) -> bool {
-        let by_broker = S::topology().inputs.iter().any(|input| input.clock == Clock::Broker);
-        self.marked.map_or(by_broker || watermark > Timestamp::MIN, |marked| watermark > marked)
     }
 
     pub(super) fn running(&self) -> bool {

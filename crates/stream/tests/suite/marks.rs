@@ -88,14 +88,21 @@ fn a_halted_partition_marks_nothing() {
 }
 
 #[test]
-fn what_hangs_on_the_brokers_clock_marks_once_before_time_has_begun() {
+fn what_hangs_on_the_brokers_clock_marks_from_time_to_time_where_time_has_not_begun() {
     // From the time of that record it learns the broker's present, without which time would never begin on an empty input.
     let mut hand = Hand::<Brokered>::owning(live(), &[0, 1]);
+    let marked = |hand: &Hand<Brokered>| -> Vec<_> {
+        hand.marks.iter().map(|(_, partition, time)| (*partition, *time)).collect()
+    };
     for _ in 0..20 {
         hand.after_ms(250);
     }
-    let marked: Vec<_> = hand.marks.iter().map(|(_, partition, time)| (*partition, *time)).collect();
-    assert_eq!(marked, [(0, Timestamp::MIN), (1, Timestamp::MIN)]);
+    let both = [(0, Timestamp::MIN), (1, Timestamp::MIN)];
+    assert_eq!(marked(&hand), both);
+    for _ in 0..24 {
+        hand.after_ms(250);
+    }
+    assert_eq!(marked(&hand), [both, both].concat());
     let mut follower = Hand::<Marked>::owning(live(), &[0]);
     for _ in 0..20 {
         follower.after_ms(250);
