@@ -64,11 +64,10 @@ fn columns(node: &Node, names: RowNames, report: &mut Report<'_>) -> Vec<(String
         let own = key.name.as_str();
         if !names.has(own) {
             let message = format!("there is no column `{}`", shortened(own));
-            let mut help = suggest::help(own, names.fixed.iter().copied()).unwrap_or_default();
-            for beginning in names.beginnings {
-                help.push_str(&format!(", or `{beginning}…`"));
-            }
-            report.error_with_help(key.at, message, help);
+            let help = suggest::help(own, names.fixed.iter().copied());
+            let beginnings = names.beginnings.iter().map(|beginning| format!("`{beginning}…`"));
+            let help: Vec<String> = help.into_iter().chain(beginnings).collect();
+            report.error_with_help(key.at, message, help.join(", or "));
         }
         let expression = Expression::parse(node, Vocabulary::Row { condition: false }, report);
         columns.extend(expression.map(|expression| (own.to_owned(), expression)));
