@@ -155,9 +155,9 @@ impl Import {
             self.check_columns(&read, columns)?;
         }
         let tokio = tokio::runtime::Runtime::new()?;
-        let stopping = Stopping::listen(&tokio)?;
         let target = if self.dry_run { None } else { Some(target(config, installation, &tokio, progress_file)?) };
         let rejects = Rejects::open(&rejects_path, progress.rejects_bytes)?;
+        let stopping = Stopping::listen(&tokio)?;
         let share = |place: Place| match opened.total_rows {
             Some(total) => place.row as f64 / total.max(1) as f64,
             None => input.share(),

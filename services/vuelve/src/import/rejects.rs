@@ -2,6 +2,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufWriter, Read as _, Seek as _, SeekFrom, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, ensure};
@@ -10,6 +11,9 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 
 use super::units::Rejected;
+
+/// It holds what the rows hold.
+const OURS_ALONE: u32 = 0o600;
 
 /// The report. There is a file only once there is something in it.
 #[derive(Debug)]
@@ -54,7 +58,7 @@ impl Rejects {
     pub(super) fn add(&mut self, rejected: &Rejected, unit: &str) -> anyhow::Result<()> {
         let line = line(rejected, unit);
         if self.file.is_none() {
-            let opened = OpenOptions::new().write(true).create_new(true).open(&self.path);
+            let opened = OpenOptions::new().write(true).create_new(true).mode(OURS_ALONE).open(&self.path);
             self.file = Some(BufWriter::new(opened.with_context(|| self.told())?));
         }
         if let Some(file) = &mut self.file {

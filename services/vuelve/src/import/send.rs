@@ -195,9 +195,10 @@ impl Making {
 
     fn add(&mut self, batch: &mut Batch, unit: Unit) -> anyhow::Result<()> {
         batch.counts.rows += unit.rows;
+        batch.counts.passed_over += unit.passed_over;
         batch.end = unit.end;
         match unit.became {
-            Became::Nothing => batch.counts.passed_over += unit.rows,
+            Became::Nothing => {}
             Became::Rejected(rejected) => {
                 batch.counts.rejected += unit.rows;
                 batch.bytes += rejected.rows.iter().map(Row::bytes).sum::<usize>();
@@ -205,7 +206,7 @@ impl Making {
             }
             Became::Event(key, event) => {
                 batch.counts.events += 1;
-                batch.counts.taken += unit.rows;
+                batch.counts.taken += unit.rows - unit.passed_over;
                 if let Some((schemas, topic)) = &self.encoding {
                     let mut value = Vec::new();
                     schemas.encode(ingestion::RECEIVED, &*event, &mut value)?;

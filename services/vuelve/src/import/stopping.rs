@@ -19,7 +19,11 @@ impl Stopping {
             let (mut signals, asked) = (signal(kind)?, Arc::clone(&stopping.0));
             tokio.spawn(async move {
                 while signals.recv().await.is_some() {
-                    asked.store(kind.as_raw_value() as u8, Ordering::Relaxed);
+                    let number = kind.as_raw_value() as u8;
+                    // Who asks again does not want to wait for the broker. What is kept is right at any moment.
+                    if asked.swap(number, Ordering::Relaxed) != 0 {
+                        std::process::exit(i32::from(number) + 128);
+                    }
                 }
             });
         }

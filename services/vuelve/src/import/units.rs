@@ -21,6 +21,8 @@ const MAX_KNOWN: usize = 1 << 21;
 pub(super) struct Unit {
     /// How many there were.
     pub(super) rows: u64,
+    /// How many of them the mapping does not want.
+    pub(super) passed_over: u64,
     /// Behind them.
     pub(super) end: Place,
     pub(super) became: Became,
@@ -131,26 +133,29 @@ impl<'a> Units<'a> {
         }
         for Member { row, columns } in behind {
             let end = row.end;
-            let became = match columns {
-                Columns::Broken(broken) => Became::Rejected(Rejected { number: row.number, broken, rows: vec![row] }),
-                Columns::Unwanted | Columns::Of(_) => Became::Nothing,
+            let (became, passed_over) = match columns {
+                Columns::Broken(broken) => {
+                    (Became::Rejected(Rejected { number: row.number, broken, rows: vec![row] }), 0)
+                }
+                Columns::Unwanted | Columns::Of(_) => (Became::Nothing, 1),
             };
-            self.ready.push_back(Unit { rows: 1, end, became });
+            self.ready.push_back(Unit { rows: 1, passed_over, end, became });
         }
     }
 
     fn unit(&mut self, members: Vec<Member>, by: Option<&str>) -> Unit {
-        let count = members.len() as u64;
+        let rows = members.len() as u64;
+        let unwanted = members.iter().filter(|member| matches!(member.columns, Columns::Unwanted)).count() as u64;
         let end = members.last().map(|member| member.row.end).unwrap_or_default();
         let number = members.first().map_or(0, |member| member.row.number);
-        let became = match self.event(&members, by) {
-            Ok((key, event)) => Became::Event(key, Box::new(event)),
+        match self.event(&members, by) {
+            Ok((key, event)) => Unit { rows, passed_over: unwanted, end, became: Became::Event(key, Box::new(event)) },
             Err(broken) => {
-                let rows = members.into_iter().map(|member| member.row).collect();
-                Became::Rejected(Rejected { number, broken, rows })
+                let stood = members.into_iter().map(|member| member.row).collect();
+                let became = Became::Rejected(Rejected { number, broken, rows: stood });
+                Unit { rows, passed_over: 0, end, became }
             }
-        };
-        Unit { rows: count, end, became }
+        }
     }
 
     fn event(&mut self, members: &[Member], by: Option<&str>) -> Result<(String, StorefrontEvent), Broken> {

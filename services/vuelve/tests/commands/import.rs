@@ -206,6 +206,20 @@ fn what_is_wrong_with_a_file_is_told_with_what_to_do() {
 }
 
 #[test]
+fn rows_that_are_passed_over_are_counted_also_between_the_lines_of_an_order() {
+    let csv = "id,at,who,sku,state\n1,2024-05-01T10:00:00Z,c,a,ok\n1,,,b,void\n1,,,c,ok\n2,,,d,void\n";
+    let past = Past::of("orders.csv", csv.as_bytes());
+    let mapping = past.folder.path().join("columns.yaml");
+    let text = "mapping: shop\nwhen: row.state == 'ok'\ncolumns: { order_id: row.id, time: row.at, customer_id: row.who, sku: row.sku }\n";
+    fs::write(&mapping, text).unwrap();
+    let output = past.dry_run("--orders", &["--mapping", mapping.to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(0), "{}", err(&output));
+    let told = out(&output).lines().last().unwrap().to_owned();
+    assert_eq!(told, "4 rows: 1 events would be sent; nothing was, of 2 rows; 2 passed over, 0 rejected");
+    assert_eq!(events(&output)[0]["products"].as_array().unwrap().len(), 2);
+}
+
+#[test]
 fn what_is_no_report_is_not_written_over() {
     let past = Past::of("rows.csv", b"order_id,time,email\n1,,\n");
     let own = past.folder.path().join("own.txt");

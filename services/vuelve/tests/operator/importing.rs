@@ -121,6 +121,8 @@ async fn an_import_that_was_stopped_goes_on_and_nothing_else_may_go_on_with_it()
     let slow = slow.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     // Some of it is done, and not all.
     shop.until("progress", async |_| past.beside(".vuelve-progress").exists().then_some(())).await;
+    let told = past.import(&shop, &[]).await;
+    assert!(told.code == Some(1) && told.err.contains("another import of this file is under way"), "{}", told.err);
     assert!(Command::new("kill").args(["-INT", &slow.id().to_string()]).status().unwrap().success());
     let told: Told = tokio::task::spawn_blocking(move || slow.wait_with_output().unwrap()).await.unwrap().into();
     assert_eq!(told.code, Some(130), "{}", told.err);
