@@ -71,6 +71,8 @@ pub(super) struct Units<'a> {
     together: Vec<Member>,
     by: Option<String>,
     bytes: usize,
+    /// More belongs together than may: the rest of it is still to come.
+    too_much: bool,
     known: HashSet<u64>,
     ready: VecDeque<Unit>,
 }
@@ -78,7 +80,7 @@ pub(super) struct Units<'a> {
 impl<'a> Units<'a> {
     pub(super) fn new(rows: Box<dyn Rows>, terms: Terms<'a>, envelope: Envelope<'a>, now: fn() -> Timestamp) -> Self {
         let (together, known, ready) = (Vec::new(), HashSet::new(), VecDeque::new());
-        Self { rows, terms, envelope, now, together, by: None, bytes: 0, known, ready }
+        Self { rows, terms, envelope, now, together, by: None, bytes: 0, too_much: false, known, ready }
     }
 
     /// What became of the next rows; none at the end.
@@ -114,7 +116,8 @@ impl<'a> Units<'a> {
         self.bytes += member.row.bytes();
         self.together.push(member);
         // An order of any length must not come to lie in memory; it is refused, and the rest of it as an order that was there.
-        if self.by.is_none() || self.together.len() > MAX_ROWS || self.bytes > 2 * MAX_ROW_BYTES {
+        self.too_much = self.by.is_some() && (self.together.len() > MAX_ROWS || self.bytes > 2 * MAX_ROW_BYTES);
+        if self.by.is_none() || self.too_much {
             self.close();
         }
     }
@@ -159,6 +162,7 @@ impl<'a> Units<'a> {
     }
 
     fn event(&mut self, members: &[Member], by: Option<&str>) -> Result<(String, StorefrontEvent), Broken> {
+        let too_much = std::mem::take(&mut self.too_much);
         if let Some(by) = by {
             let hash = xxh3_64(by.as_bytes());
             if self.known.contains(&hash) {
@@ -171,6 +175,13 @@ impl<'a> Units<'a> {
             if self.known.len() < MAX_KNOWN {
                 self.known.insert(hash);
             }
+        }
+        // A part of an order must not pass for the whole.
+        if too_much {
+            let bytes = members.iter().map(|member| member.row.bytes()).sum();
+            let count = members.len();
+            let lines = Unfit::Refused(Refusal::TooManyLines { count });
+            return Err(broken(&if count > MAX_ROWS { lines } else { Unfit::TooLarge { bytes } }));
         }
         let mut columns = Vec::with_capacity(members.len());
         for member in members {

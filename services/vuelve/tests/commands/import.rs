@@ -220,6 +220,23 @@ fn rows_that_are_passed_over_are_counted_also_between_the_lines_of_an_order() {
 }
 
 #[test]
+fn of_an_order_that_is_too_large_no_part_passes_for_the_whole() {
+    let row = |order: u32, note: &str| format!("{order},2024-05-01T10:00:00Z,c,{note}\n");
+    let many = row(1, "").repeat(2_600);
+    // What the mapping does not look at is read all the same.
+    let large = row(2, &"x".repeat(100_000)).repeat(30);
+    let past = Past::of("orders.csv", format!("id,at,who,note\n{many}{large}{}", row(3, "")).as_bytes());
+    let mapping = past.folder.path().join("columns.yaml");
+    fs::write(&mapping, "mapping: shop\ncolumns: { order_id: row.id, time: row.at, customer_id: row.who }\n").unwrap();
+    let output = past.dry_run("--orders", &["--mapping", mapping.to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(4), "{}", err(&output));
+    let events = events(&output);
+    assert_eq!((events.len(), &events[0]["order"]["order_id"]), (1, &json!("3")));
+    let reasons: Vec<Value> = past.rejected().into_iter().map(|row| row["reason"].clone()).collect();
+    assert_eq!(reasons, ["too_large", "order_again", "too_large", "order_again"]);
+}
+
+#[test]
 fn what_is_no_report_is_not_written_over() {
     let past = Past::of("rows.csv", b"order_id,time,email\n1,,\n");
     let own = past.folder.path().join("own.txt");
