@@ -145,6 +145,12 @@ impl Installation {
         Ok(String::from_utf8_lossy(&output.stdout).into_owned())
     }
 
+    /// Starts a command of the tool.
+    pub fn start_command(&self, name: &str, arguments: &[&str]) -> anyhow::Result<Process> {
+        let process = Process::spec(name, vuelve()).args(arguments).arg("--config").arg(&self.config);
+        Ok(process.dir(root()).log(self.folder.path().join(format!("{name}.log"))).start()?)
+    }
+
     /// Starts a process that runs these services in a slot.
     pub fn run(&self, services: &[&str], slot: u32) -> anyhow::Result<Process> {
         self.run_with(services, slot, &[])

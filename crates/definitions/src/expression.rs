@@ -71,6 +71,11 @@ pub(crate) enum Vocabulary<'s> {
         /// Whether it is a condition, true or false.
         condition: bool,
     },
+    /// What a mapping of rows computes of a row.
+    Row {
+        /// Whether it is a condition, true or false.
+        condition: bool,
+    },
 }
 
 impl Vocabulary<'_> {
@@ -81,7 +86,7 @@ impl Vocabulary<'_> {
 
     /// Whether it has to be true or false.
     pub(crate) const fn is_condition(self) -> bool {
-        matches!(self, Self::Journey(_) | Self::Mapping { condition: true, .. })
+        matches!(self, Self::Journey(_) | Self::Mapping { condition: true, .. } | Self::Row { condition: true })
     }
 }
 

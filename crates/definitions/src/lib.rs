@@ -21,6 +21,7 @@ mod parse_event;
 mod parse_journey;
 mod parse_mapping;
 mod parse_step;
+mod row_mapping;
 mod shape;
 mod suggest;
 mod template;
@@ -39,6 +40,7 @@ pub use mapping::{Delivered, Encoding, Mapping, MappingError, Otherwise, SecretF
 pub use messaging::{Category, Consent, Messaging};
 pub use parse_mapping::{MAX_MAPPING_BYTES, parse_mapping};
 pub use parse_step::{DEFAULT_CATEGORY, DEFAULT_EXPIRY};
+pub use row_mapping::{RowMapping, RowNames, parse_row_mapping};
 pub use suggest::help as suggestion;
 pub use template::{Template, TemplateText};
 pub use values::{Percent, TimeOfDay, Zone, time_zone};

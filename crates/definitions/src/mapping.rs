@@ -283,7 +283,7 @@ fn as_text(value: &Value) -> Option<String> {
 
 /// JSON as CEL sees it: without members that are null, so that what is null is as what is not there, and with whole numbers
 /// as CEL's `int`.
-struct Lean<'a>(&'a Value);
+pub(crate) struct Lean<'a>(pub(crate) &'a Value);
 
 impl serde::Serialize for Lean<'_> {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {

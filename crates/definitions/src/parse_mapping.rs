@@ -21,10 +21,19 @@ const TOLERANCE: HumanDuration = HumanDuration::from_millis(5 * 60 * 1_000);
 
 /// Reads a mapping file; `file` is its name in the diagnostics.
 pub fn parse_mapping(file: &str, source: &str) -> Result<Mapping, Vec<Diagnostic>> {
+    one_document(file, source, mapping)
+}
+
+/// Reads a file that holds one mapping; or tells all that is wrong with it.
+pub(crate) fn one_document<T>(
+    file: &str,
+    source: &str,
+    read: impl FnOnce(&Node, &mut Report<'_>) -> Option<T>,
+) -> Result<T, Vec<Diagnostic>> {
     let mut report = Report::new(file, source);
     let documents = yaml::parse(&mut report);
     let mapping = match &documents[..] {
-        [document] => mapping(&document.root, &mut report),
+        [document] => read(&document.root, &mut report),
         _ if report.has_errors() => None,
         _ => {
             report.error(Position::START, format!("one mapping is expected, not {} documents", documents.len()));

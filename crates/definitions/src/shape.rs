@@ -87,6 +87,9 @@ static MAPPING_VARIABLES: [(&str, Known<'static>); 4] = [
     ("now", Known::Shape(&NUMBER)),
 ];
 
+/// What a mapping of rows sees.
+static ROW_VARIABLES: [(&str, Known<'static>); 1] = [("row", Known::Shape(&Shape::Free))];
+
 /// Fields that the design names and a later version has.
 const LATER_FIELDS: &[(&str, &[&str])] =
     &[("customer", &["segments", "traits", "rfm", "churn", "tier", "points", "email", "phone"])];
@@ -217,6 +220,7 @@ impl<'e> Walk<'e> {
                 ("now", Known::Shape(&NUMBER)),
             ],
             Vocabulary::Mapping { item, .. } => &MAPPING_VARIABLES[usize::from(!item)..],
+            Vocabulary::Row { .. } => &ROW_VARIABLES,
         };
         let Some((variable, known)) = variables.iter().find(|(variable, _)| *variable == name) else {
             let help = suggest::help(name, variables.iter().map(|(variable, _)| *variable));
@@ -312,16 +316,13 @@ impl<'e> Walk<'e> {
         let target = call.target.as_deref().map(|target| self.expression(target));
         let arguments: Vec<_> = call.args.iter().map(|argument| self.expression(argument)).collect();
         let is_null = |argument: &IdedExpr| matches!(argument.expr, Expr::Literal(LiteralValue::Null));
-        if matches!(self.vocabulary, Vocabulary::Mapping { .. })
+        if matches!(self.vocabulary, Vocabulary::Mapping { .. } | Vocabulary::Row { .. })
             && matches!(name, "_==_" | "_!=_")
             && call.args.iter().any(is_null)
         {
-            let help = "ask `has(payload.x)` whether it is there, and so that it is not null";
-            self.complain(
-                id,
-                "what is null is as what is not there, and equal to nothing".to_owned(),
-                Some(help.to_owned()),
-            );
+            let root = if matches!(self.vocabulary, Vocabulary::Row { .. }) { "row" } else { "payload" };
+            let help = format!("ask `has({root}.x)` whether it is there, and so that it is not null");
+            self.complain(id, "what is null is as what is not there, and equal to nothing".to_owned(), Some(help));
         }
         // What is called on something unknown can't be known either.
         if !OPERATORS.contains(&name) && !FUNCTIONS.contains(&name) && self.complaints.len() == complaints {

@@ -7,6 +7,7 @@ pub mod embedded;
 pub mod folders;
 pub mod headers;
 pub mod hosting;
+pub mod import;
 pub mod letters;
 pub mod replay;
 pub mod services;

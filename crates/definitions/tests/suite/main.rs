@@ -5,3 +5,4 @@ mod folder;
 mod hostile;
 mod mapping;
 mod reading;
+mod row_mapping;

@@ -66,6 +66,11 @@ impl<'a> Object<'a> {
         self.0.retain(|(known, _)| known != name);
     }
 
+    /// Keeps what `keep` says.
+    pub(crate) fn retain(&mut self, keep: impl Fn(&str, &RawValue) -> bool) {
+        self.0.retain(|(name, raw)| keep(name, raw));
+    }
+
     /// The names and values, in their order.
     pub(crate) fn members(&self) -> impl Iterator<Item = (&str, &'a RawValue)> {
         self.0.iter().map(|(name, raw)| (name.as_ref(), *raw))

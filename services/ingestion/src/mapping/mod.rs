@@ -12,9 +12,11 @@
 mod amounts;
 mod call;
 mod commerce;
+mod draft;
 mod event;
 mod json;
 mod names;
+pub mod past;
 mod person;
 mod refusal;
 mod time;

@@ -23,7 +23,7 @@ pub(crate) fn read(raw: &RawValue) -> Option<Timestamp> {
     Some(Timestamp::from_millis(instant.as_millisecond()))
 }
 
-fn from_number(number: f64) -> Option<Timestamp> {
+pub(crate) fn from_number(number: f64) -> Option<Timestamp> {
     let size = number.abs();
     let millis = if size < 1e11 {
         number * 1e3

@@ -5,6 +5,7 @@
 mod door;
 mod mapping;
 mod mapping_properties;
+mod past;
 mod resolver;
 mod rpc;
 mod sdk_shapes;

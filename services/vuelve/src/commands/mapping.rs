@@ -53,12 +53,8 @@ struct Test {
     #[arg(long, value_name = "FILE", requires = "payload")]
     secret_file: Option<PathBuf>,
     /// The currency of amounts that name none.
-    #[arg(long, value_name = "CODE", default_value = "USD", value_parser = currency)]
+    #[arg(long, value_name = "CODE", default_value = "USD", value_parser = super::currency)]
     currency: Currency,
-}
-
-fn currency(text: &str) -> Result<Currency, String> {
-    Currency::parse(text).map_err(|error| error.to_string())
 }
 
 impl MappingCommand {

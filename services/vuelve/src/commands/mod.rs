@@ -6,6 +6,7 @@ mod completions;
 mod config;
 mod deadletters;
 mod demo;
+mod import;
 mod mapping;
 mod replay;
 mod run;
@@ -16,6 +17,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
+use domain::Currency;
 use runtime::config::{Config, Layout, MAX_SECRET_SIZE, Problems, Sources, read_text};
 use schemas::DefinitionStatus;
 use vuelve::terminal;
@@ -36,13 +38,15 @@ Examples:
   vuelve check presets/basic            Is what I wrote a definition?
   vuelve replay --help                  What would have been sent, on a recorded clickstream?
   vuelve run --help                     Run the services.
+  vuelve import --help                  Bring past orders, customers and events in.
   vuelve why MESSAGE_ID                 Why did she get it, or not?
   vuelve deadletters list               What could not be processed, and why?
   vuelve mapping test --help            What do the webhooks of my own systems become?
   vuelve config                         What is in force, and where was it written?
   vuelve completions bash               Complete commands in my shell.
 
-Exit codes: 0 well, 1 failed, 2 wrong command line or configuration, 3 drain deadline passed, 129/130/143 ended by a signal."
+Exit codes: 0 well, 1 failed, 2 wrong command line or configuration, 3 drain deadline passed, 4 rows of an import were rejected,
+129/130/143 ended by a signal."
 )]
 pub(crate) struct Cli {
     #[command(flatten)]
@@ -74,6 +78,7 @@ enum Command {
     Stop(apply::Control),
     Demo(demo::Demo),
     Replay(replay::Replay),
+    Import(import::Import),
     Run(run::Run),
     Topics(topics::TopicsCommand),
     Why(why::Why),
@@ -101,6 +106,7 @@ impl Cli {
             Command::Completions(completions) => completions.run(),
             Command::Demo(demo) => demo.run(&self.global),
             Command::Replay(replay) => replay.run(&self.global),
+            Command::Import(import) => import.run(&self.global),
         }
     }
 }
@@ -124,6 +130,10 @@ pub(crate) fn tell_usage(usage: &clap::Error) -> anyhow::Result<ExitCode> {
         terminal::taken(written)?;
     }
     Ok(u8::try_from(usage.exit_code()).map_or(ExitCode::FAILURE, ExitCode::from))
+}
+
+fn currency(text: &str) -> Result<Currency, String> {
+    Currency::parse(text).map_err(|error| error.to_string())
 }
 
 /// The write key that a file holds.

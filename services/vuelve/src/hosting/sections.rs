@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use domain::HumanDuration;
+use domain::{Currency, HumanDuration};
 use ingestion::ResolverPolicy;
 use ingestion::shell::DoorOptions;
 use links::{KeyRing, Secret};
@@ -158,6 +158,12 @@ impl Sections {
         let path = config.get::<LinkOptions>().address_secret_file.as_ref();
         let (path, bytes) = file(KEY, path, "the secret of address hashes")?;
         Secret::new(bytes.trim_ascii()).map_err(|error| fault(KEY, format!("{}: {error}", path.display())))
+    }
+
+    /// The shops that write keys stand for, each with the currency of amounts that name none.
+    pub fn shops(config: &Config) -> Vec<(String, Currency)> {
+        let keys = &config.get::<IngestionOptions>().door.write_keys;
+        keys.iter().map(|key| (key.shop.clone(), key.currency)).collect()
     }
 
     /// What journeys are walked with.

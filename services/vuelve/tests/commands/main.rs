@@ -3,6 +3,7 @@
 
 mod demo;
 mod folders;
+mod import;
 mod mapping;
 mod output;
 mod replay;

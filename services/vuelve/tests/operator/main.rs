@@ -3,6 +3,7 @@
 
 mod applying;
 mod headers;
+mod importing;
 mod letters;
 mod lookups;
 mod panics;

@@ -102,6 +102,13 @@ impl Shop {
 
     /// Runs the binary on this shop.
     pub(crate) async fn vuelve(&self, arguments: &[&str]) -> Told {
+        let mut command = self.command(arguments);
+        let output = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
+        output.into()
+    }
+
+    /// The binary on this shop.
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_vuelve"));
         command.args(arguments).env_remove("VUELVE_CONFIG");
         let set = [
@@ -112,8 +119,7 @@ impl Shop {
         for key in set {
             command.args(["--set", &key]);
         }
-        let output = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
-        output.into()
+        command
     }
 
     /// Asks again until the answer is there.

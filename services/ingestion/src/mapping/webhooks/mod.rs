@@ -7,7 +7,6 @@
 //! - the same webhook again becomes the same message ids;
 //! - what only the platform's staff is (`user_id` of a refund) is never taken for the customer.
 
-mod draft;
 mod mapped;
 mod shopify;
 mod sums;
@@ -21,16 +20,16 @@ use schemas::{PrivacyKind, StorefrontEvent};
 use serde_json::value::RawValue;
 
 use super::call::{Call, Shared, Unreadable};
+use super::draft::Draft;
 use super::json::{self, Object};
 use super::refusal::Refusal;
-use draft::Draft;
 
 /// No webhook is larger (bytes of JSON): an order of some hundred lines is.
 pub const MAX_WEBHOOK_BYTES: usize = 1 << 20;
 /// What an event keeps of a webhook without typed fields is no larger (bytes of JSON), so that the event fits every topic.
-const MAX_REST_BYTES: usize = 512 * 1024;
+pub(super) const MAX_REST_BYTES: usize = 512 * 1024;
 /// What becomes of a webhook is no larger (bytes of JSON): all of it, and one of its lines a second time.
-const MAX_DRAFT_BYTES: usize = 3 * MAX_WEBHOOK_BYTES;
+pub(super) const MAX_DRAFT_BYTES: usize = 3 * MAX_WEBHOOK_BYTES;
 /// Platforms have fewer lines in an order.
 pub(super) const MAX_LINES: usize = 2_500;
 /// Under these names a shop notes on a cart or an order which visitor of the storefront it belongs to.

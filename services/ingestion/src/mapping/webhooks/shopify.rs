@@ -3,11 +3,11 @@
 use domain::Currency;
 use schemas::PrivacyKind;
 
-use super::draft::Draft;
 use super::{
     Head, Meaning, Payload, PrivacyWish, Webhook, Who, first_time, objects, platform_id, products, sums, visitor,
 };
 use crate::mapping::Refusal;
+use crate::mapping::draft::Draft;
 use crate::mapping::json::{self, Object};
 
 /// What is known here.

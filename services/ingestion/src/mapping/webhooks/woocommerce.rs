@@ -3,8 +3,8 @@
 
 use serde_json::value::RawValue;
 
-use super::draft::Draft;
 use super::{Head, Meaning, Payload, Webhook, Who, first_time, objects, platform_id, products, sums, visitor};
+use crate::mapping::draft::Draft;
 use crate::mapping::json::Object;
 use crate::mapping::{Refusal, time};
 

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use serde_json::value::RawValue;
 
-use crate::mapping::json::Object;
+use super::json::Object;
 
 /// A JSON object in the making. A name that is taken is not taken again.
 #[derive(Default)]
@@ -37,6 +37,13 @@ impl Draft {
         }
     }
 
+    /// Adds a value that there may be, which is JSON already.
+    pub(super) fn raw_if(&mut self, name: &str, json: Option<String>) {
+        if let Some(json) = json {
+            self.raw(name, &json);
+        }
+    }
+
     /// Adds a value that there may be, untouched.
     pub(super) fn value_if(&mut self, name: &str, value: Option<&RawValue>) {
         if let Some(value) = value {
@@ -65,6 +72,21 @@ impl Draft {
             }
             self.raw(&own, value.get());
         }
+    }
+
+    /// Whether a name is taken.
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.names.contains(name)
+    }
+
+    /// What is there so far: an object that is not closed yet.
+    pub(super) fn so_far(&self) -> &str {
+        &self.json
+    }
+
+    /// Whether there is nothing in it.
+    pub(super) fn is_empty(&self) -> bool {
+        self.json.is_empty()
     }
 
     /// The object as JSON.

@@ -1,0 +1,78 @@
+//! Events: calls of the tracking API as they were sent, or columns.
+
+use super::{Terms, Unfit, Written, parts};
+use crate::mapping::draft::Draft;
+use crate::mapping::event::Envelope;
+use crate::mapping::json::Object;
+
+/// When a call was sent and received says nothing any more: its time is not to be corrected by the clock of today.
+const TIMES: [&str; 4] = ["timestamp", "originalTimestamp", "sentAt", "receivedAt"];
+
+impl Terms<'_> {
+    /// A call as the tracking API takes it.
+    pub(super) fn call(&self, rows: &[Object<'_>], envelope: &Envelope<'_>) -> Result<Written, Unfit> {
+        let mut row = rows.first().cloned().unwrap_or_default();
+        let at = self.time(&mut row, &["timestamp", "originalTimestamp"], envelope.received_at)?;
+        let at = at.ok_or(Unfit::NoTime { column: "timestamp" })?;
+        for name in TIMES {
+            row.remove(name);
+        }
+        let mut call = Draft::default();
+        call.text("timestamp", &at);
+        call.text_if("messageId", row.text("messageId").as_deref());
+        row.remove("messageId");
+        call.rest(&row, &[]);
+        Ok(Written { call, id: None })
+    }
+
+    /// An event by its columns.
+    pub(super) fn row_of_event(&self, rows: &[Object<'_>], envelope: &Envelope<'_>) -> Result<Written, Unfit> {
+        let mut row = rows.first().cloned().unwrap_or_default();
+        let mut call = Draft::default();
+        let kind = row.text("type").unwrap_or_else(|| "track".to_owned());
+        row.remove("type");
+        call.text("type", &kind);
+        for (column, field) in [
+            ("event", "event"),
+            ("message_id", "messageId"),
+            ("previous_id", "previousId"),
+            ("group_id", "groupId"),
+            ("customer_id", "userId"),
+            ("anonymous_id", "anonymousId"),
+        ] {
+            call.text_if(field, row.text(column).as_deref());
+            row.remove(column);
+        }
+        let at = self.time(&mut row, &["time"], envelope.received_at)?;
+        call.text("timestamp", &at.ok_or(Unfit::NoTime { column: "time" })?);
+        let consent = parts::consent(&mut row)?;
+        let (mut traits, mut context) = (part(&mut row, "traits"), part(&mut row, "context"));
+        let mut properties = part(&mut row, "properties");
+        context.raw("library", &self.library());
+        if let Some(consent) = consent {
+            context.raw("consent", consent);
+        }
+        let is_track = kind.eq_ignore_ascii_case("track");
+        if !is_track {
+            call.take("name", &mut row, "name");
+        }
+        if kind.eq_ignore_ascii_case("identify") || kind.eq_ignore_ascii_case("group") {
+            traits.rest(&row, &[]);
+        } else {
+            properties.rest(&row, &[]);
+        }
+        call.raw("properties", &properties.finish());
+        call.raw("traits", &traits.finish());
+        call.raw("context", &context.finish());
+        Ok(Written { call, id: None })
+    }
+}
+
+/// Takes a part of a call: the object of that name, and the columns that begin so.
+fn part(row: &mut Object<'_>, name: &str) -> Draft {
+    let mut part = Draft::default();
+    parts::take_beginning(&format!("{name}."), row, &mut part);
+    part.rest(&row.object(name), &[]);
+    row.remove(name);
+    part
+}
