@@ -264,7 +264,8 @@ impl Times {
             read
         };
         let (original, timestamp, sent_at) = (one("originalTimestamp"), one("timestamp"), one("sentAt"));
-        Self { original: original.or(timestamp), sent_at }
+        // RudderStack's Node SDK says in the first when it was called, beside what its caller says in the second.
+        Self { original: timestamp.or(original), sent_at }
     }
 }
 

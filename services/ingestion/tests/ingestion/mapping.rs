@@ -201,7 +201,7 @@ fn the_clients_clock_is_believed_for_distances_and_not_for_dates() {
     assert_eq!(time(json!({ "timestamp": at(31_536_000), "sentAt": at(31_536_300) })), -300);
     // A clock that begins in 1970.
     assert_eq!(time(json!({ "timestamp": "1970-01-01T00:00:10Z", "sentAt": "1970-01-01T00:00:40Z" })), -30);
-    assert_eq!(time(json!({ "originalTimestamp": at(-60), "timestamp": at(-9), "sentAt": at(0) })), -60);
+    assert_eq!(time(json!({ "originalTimestamp": at(-60), "timestamp": at(-9), "sentAt": at(0) })), -9);
     assert_eq!(time(json!({ "timestamp": at(-60) })), -60, "no time of sending: as it is");
     assert_eq!(time(json!({})), 0, "no time: that of receipt");
     assert_eq!(time(json!({ "timestamp": "yesterday" })), 0);
