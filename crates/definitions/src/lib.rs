@@ -40,5 +40,5 @@ pub use messaging::{Category, Consent, Messaging};
 pub use parse_mapping::{MAX_MAPPING_BYTES, parse_mapping};
 pub use parse_step::{DEFAULT_CATEGORY, DEFAULT_EXPIRY};
 pub use suggest::help as suggestion;
-pub use template::{Template, TemplateText};
+pub use template::{Template, TemplateText, Tracking};
 pub use values::{Percent, TimeOfDay, Zone, time_zone};

@@ -5,6 +5,8 @@
 mod door;
 mod mapping;
 mod mapping_properties;
+mod message_links;
+mod preferences;
 mod resolver;
 mod rpc;
 mod sdk_shapes;

@@ -1,6 +1,7 @@
 //! Templates, hostile contexts, languages.
 
 mod hostile;
+mod links;
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -41,6 +42,7 @@ fn render(template: &Template, context: &str) -> Result<Rendered, RenderError> {
         context_json: Some(context),
         shop,
         unsubscribe_url: "https://example.com/u/token",
+        preferences_url: "https://example.com/p/token",
         ..Facts::default()
     };
     Renderer::new().render(template, &facts)

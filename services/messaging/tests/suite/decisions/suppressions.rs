@@ -37,7 +37,10 @@ fn a_second_wish_to_unsubscribe_changes_nothing() {
     assert_eq!(bench.driver.states(), 0, "from then on the table alone is asked");
     bench.command(&unsubscribe(EMAIL, 3 * HOUR));
     let again = bench.driver.outputs();
-    assert!(matches!(&*again, [Output::Suppression(_)]), "the same once more, in case it was lifted meanwhile: {again:?}");
+    assert!(
+        matches!(&*again, [Output::Suppression(_)]),
+        "the same once more, in case it was lifted meanwhile: {again:?}"
+    );
 }
 
 #[test]
@@ -63,7 +66,10 @@ fn her_last_wish_stands_also_when_the_table_has_not_heard_of_the_one_before() {
     bench.command(&subscribe(EMAIL, 1));
     bench.command(&unsubscribe(EMAIL, 2));
     let outputs = bench.driver.outputs();
-    assert!(matches!(&*outputs, [Output::Suppression(_), Output::Lifted { .. }, Output::Suppression(_)]), "{outputs:?}");
+    assert!(
+        matches!(&*outputs, [Output::Suppression(_), Output::Lifted { .. }, Output::Suppression(_)]),
+        "{outputs:?}"
+    );
     bench.lift(EMAIL);
     bench.send(&request("m-1", 3));
     assert_eq!(bench.outcomes(), ended("m-1", Outcome::Unsubscribed));
