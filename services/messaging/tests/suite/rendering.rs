@@ -249,9 +249,12 @@ fn the_presets_templates_are_good_and_read_well() {
                 context_json: Some(&context),
                 shop: ShopFacts { id: "main", name: "The Shop", url: None },
                 unsubscribe_url: "https://example.com/u/token",
+                preferences_url: "https://example.com/p/token",
                 ..Facts::default()
             };
             let rendered = Renderer::new().render(&template, &facts).unwrap();
+            let preferences = format!("https://example.com/p/token?lang={locale}");
+            assert!(rendered.text.contains(&preferences) && rendered.text.contains("/u/token"), "{name}");
             assert!(rendered.text.contains("Ana") && rendered.text.contains("The Shop"), "{name}: {}", rendered.text);
             assert!(rendered.text.contains("https://example.com/u/token"), "{name}: {}", rendered.text);
             assert!(!rendered.html.contains("<shoe>") && !rendered.text.contains("{{"), "{name}");
