@@ -183,6 +183,8 @@ pub struct MessagingCommand {
 pub enum CommandKind {
     /// Write to this address, or in this category, no more.
     Unsubscribe,
+    /// Take that back: write to this address again.
+    Subscribe,
     /// A command newer than this reader.
     #[default]
     #[serde(other)]

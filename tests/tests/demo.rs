@@ -118,6 +118,8 @@ fn check_unsubscribing(pages: &str, mailbox: &Value) {
     assert_eq!(get(&door, &format!("/{path}"), "en").status, 200);
     let answer = ureq::post(&link).send_form([("List-Unsubscribe", "One-Click")]).unwrap();
     assert_eq!(answer.status().as_u16(), 200);
+    let preferences = text(&mailbox[0], "preferences_url").strip_prefix(&door).unwrap().to_owned();
+    assert!(get(&door, &format!("{preferences}?lang=es"), "en").body.contains("Recordatorios y ofertas"));
 }
 
 struct Answer {

@@ -42,5 +42,5 @@ pub use parse_mapping::{MAX_MAPPING_BYTES, parse_mapping};
 pub use parse_step::{DEFAULT_CATEGORY, DEFAULT_EXPIRY};
 pub use row_mapping::{RowMapping, RowNames, parse_row_mapping};
 pub use suggest::help as suggestion;
-pub use template::{Template, TemplateText};
+pub use template::{Template, TemplateText, Tracking};
 pub use values::{Percent, TimeOfDay, Zone, time_zone};

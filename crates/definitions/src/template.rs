@@ -9,7 +9,7 @@ use serde_json::json;
 use crate::diagnostic::{Origin, Position, Report};
 use crate::fields::Fields;
 use crate::parse_journey::version;
-use crate::values::{name, phrase, shortened, text};
+use crate::values::{boolean, name, phrase, shortened, text};
 use crate::yaml::Node;
 
 /// The longest body.
@@ -25,8 +25,25 @@ pub struct Template {
     pub version: i32,
     /// Who the message comes from, unless a language says otherwise.
     pub from_name: Option<Arc<str>>,
+    /// What may be told of those who read it.
+    pub tracking: Tracking,
     /// Its texts; at least one language.
     pub texts: BTreeMap<Locale, TemplateText>,
+}
+
+/// What may be told of those who read a message, as far as the installation tells it at all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tracking {
+    /// That it was opened.
+    pub opens: bool,
+    /// That a link in it was followed.
+    pub clicks: bool,
+}
+
+impl Default for Tracking {
+    fn default() -> Self {
+        Self { opens: true, clicks: true }
+    }
 }
 
 /// A template in one language. All three texts are Liquid; the body is MJML.
@@ -64,6 +81,10 @@ impl Template {
         document.insert("template".to_owned(), json!(&*self.name));
         document.insert("version".to_owned(), json!(self.version));
         document.extend(self.from_name.iter().map(|name| ("from_name".to_owned(), json!(&**name))));
+        if self.tracking != Tracking::default() {
+            let Tracking { opens, clicks } = self.tracking;
+            document.insert("tracking".to_owned(), json!({ "opens": opens, "clicks": clicks }));
+        }
         for (locale, text) in &self.texts {
             let mut fields = serde_json::Map::new();
             fields.insert("subject".to_owned(), json!(&*text.subject));
@@ -85,6 +106,7 @@ pub(crate) fn template(node: &Node, attachments: Attachments<'_>, report: &mut R
     let template_name = fields.require("template", report).and_then(|node| name(node, "a template", report));
     let version = version(&mut fields, report);
     let from_name = line(&mut fields, "from_name", report);
+    let tracking = fields.take("tracking").map_or(Some(Tracking::default()), |node| tracking(node, report));
     let mut texts = BTreeMap::new();
     let mut sound = true;
     for (locale, key) in [(Locale::En, "en"), (Locale::Es, "es")] {
@@ -103,8 +125,17 @@ pub(crate) fn template(node: &Node, attachments: Attachments<'_>, report: &mut R
         name: template_name?,
         version: version?,
         from_name: from_name.ok()?,
+        tracking: tracking?,
         texts,
     })
+}
+
+fn tracking(node: &Node, report: &mut Report<'_>) -> Option<Tracking> {
+    let mut fields = Fields::of(node, "`tracking`", report)?;
+    let opens = fields.take("opens").map_or(Some(true), |node| boolean(node, "`opens`", report));
+    let clicks = fields.take("clicks").map_or(Some(true), |node| boolean(node, "`clicks`", report));
+    fields.finish(report);
+    Some(Tracking { opens: opens?, clicks: clicks? })
 }
 
 fn template_text(node: &Node, attachments: Attachments<'_>, report: &mut Report<'_>) -> Option<TemplateText> {

@@ -173,6 +173,16 @@ pub(crate) fn integer(
     number
 }
 
+/// Yes or no.
+pub(crate) fn boolean(node: &Node, what: &str, report: &mut Report<'_>) -> Option<bool> {
+    let text = text(node, what, report)?;
+    let value = text.parse().ok();
+    if value.is_none() {
+        report.error(node.at, format!("{what} is `true` or `false`, not `{}`", shortened(text)));
+    }
+    value
+}
+
 /// A time of day such as `09:00`.
 pub(crate) fn time_of_day(node: &Node, what: &str, report: &mut Report<'_>) -> Option<TimeOfDay> {
     let text = text(node, what, report)?;

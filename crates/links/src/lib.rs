@@ -2,8 +2,11 @@
 //!
 //! Wanted properties:
 //! - `verify(sign(token)) == token`; a text that was changed in any bit is refused, in constant time;
+//! - a token made for one use (to unsubscribe, to be sent on, …) does not pass for another;
+//! - a link leads to what was signed, to the letter, and to nothing but a web address;
 //! - a token names the key that signed it, so that a new key can be put first while old links keep working;
-//! - no token is longer than [`MAX_TOKEN_CHARS`], and a longer text is refused before anything is computed;
+//! - no token is longer than [`MAX_TOKEN_CHARS`], of a link with its address [`MAX_CLICK_TOKEN_CHARS`], and a longer text is
+//!   refused before anything is computed;
 //! - an address's hash depends on the address as mail and phone networks read it, not on how it was typed, and
 //!   can't be computed without the secret;
 //! - secrets are never shown, not even by `Debug`.
@@ -13,8 +16,14 @@
 
 mod address;
 mod keys;
+mod message;
+mod target;
+mod token;
 mod unsubscribe;
 
 pub use address::{AddressHash, ParseAddressHashError};
 pub use keys::{KeyId, KeyRing, KeyRingError, Secret, WeakSecret};
-pub use unsubscribe::{MAX_TOKEN_CHARS, TokenError, UnsubscribeToken};
+pub use message::{ClickToken, MAX_CLICK_TOKEN_CHARS, OpenToken, SentMessage};
+pub use target::{Target, TargetError};
+pub use token::TokenError;
+pub use unsubscribe::{MAX_TOKEN_CHARS, PreferencesToken, UnsubscribeToken};

@@ -31,6 +31,9 @@ pub(crate) fn receive(
         EventKind::Track | EventKind::Identify | EventKind::Page | EventKind::Screen => {}
     }
     let view = EventView::new(event);
+    if view.is_of_a_machine() {
+        return Disposition::Ignored("machine");
+    }
     let written = effects.outputs.len();
     let mut changed = contact::observe(&mut state.contact, event);
     let mut reason = "no_journey";

@@ -20,7 +20,9 @@ pub enum Input {
     /// Cancel what is not yet claimed of a run.
     Cancel(Cancel),
     /// Write to an address no more.
-    Unsubscribe(Unsubscribe),
+    Unsubscribe(Wish),
+    /// Write to it again.
+    Subscribe(Wish),
     /// Something newer than this reader.
     Unknown,
 }
@@ -34,9 +36,9 @@ pub struct Cancel {
     pub reason: Option<String>,
 }
 
-/// A customer's wish to get no more messages at an address.
+/// A customer's wish to get no more messages at an address, or to get them again.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Unsubscribe {
+pub struct Wish {
     /// The address; none if the command names it in no form that we know.
     pub address: Option<AddressHash>,
     /// The message from which it came.
@@ -83,13 +85,15 @@ fn command(schemas: &Schemas, record: &RecordRef<'_>, key: Key) -> Result<Decode
     let command: MessagingCommand = value_of(schemas, record)?;
     same_customer(&key, &command.customer_id)?;
     let at = Timestamp::from_millis(command.at);
+    let wish = Wish {
+        address: command.address_hash.and_then(|text| text.parse().ok()),
+        message_id: command.message_id,
+        shop: command.shop,
+        at,
+    };
     let input = match command.kind {
-        CommandKind::Unsubscribe => Input::Unsubscribe(Unsubscribe {
-            address: command.address_hash.and_then(|text| text.parse().ok()),
-            message_id: command.message_id,
-            shop: command.shop,
-            at,
-        }),
+        CommandKind::Unsubscribe => Input::Unsubscribe(wish),
+        CommandKind::Subscribe => Input::Subscribe(wish),
         CommandKind::Other => Input::Unknown,
     };
     Ok(Decoded { key, at, input })

@@ -27,6 +27,7 @@ mod retry;
 pub mod shell;
 mod state;
 mod step;
+mod subscribe;
 mod template;
 mod topology;
 mod unsubscribe;
@@ -36,7 +37,7 @@ use stream::{Cause, Context, Decoded, Disposition, Poison, RecordRef, Service, T
 
 pub use action::{Attempt, Completion, Email, Reason, Refusal, RefusalKind};
 pub use channel::Channel;
-pub use input::{Cancel, Input, Unsubscribe};
+pub use input::{Cancel, Input, Wish};
 pub use options::{MAX_WAITING_BYTES, Mode, Settings};
 pub use output::Output;
 pub use policy::Policy;

@@ -12,20 +12,25 @@ pub enum Output {
     Outcome(Box<MessageOutcome>),
     /// An address that must not be written to.
     Suppression(Suppression),
+    /// An address that may be written to again: a tombstone.
+    Lifted {
+        /// Keyed hash of the address.
+        address_hash: String,
+    },
 }
 
 impl stream::Output for Output {
     fn dataset(&self) -> Dataset {
         match self {
             Self::Outcome(_) => topology::OUTCOMES,
-            Self::Suppression(_) => topology::SUPPRESSIONS,
+            Self::Suppression(_) | Self::Lifted { .. } => topology::SUPPRESSIONS,
         }
     }
 
     fn key(&self) -> &str {
         match self {
             Self::Outcome(outcome) => &outcome.customer_id,
-            Self::Suppression(suppression) => &suppression.address_hash,
+            Self::Suppression(Suppression { address_hash, .. }) | Self::Lifted { address_hash } => address_hash,
         }
     }
 
@@ -33,6 +38,7 @@ impl stream::Output for Output {
         match self {
             Self::Outcome(outcome) => schemas.encode(topology::OUTCOMES, outcome.as_ref(), buffer),
             Self::Suppression(suppression) => schemas.encode(topology::SUPPRESSIONS, suppression, buffer),
+            Self::Lifted { .. } => return Ok(false),
         }
         .map(|()| true)
     }

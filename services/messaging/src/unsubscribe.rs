@@ -4,26 +4,28 @@ use schemas::SuppressionReason;
 use stream::{Context, Disposition};
 
 use crate::Effects;
-use crate::input::Unsubscribe;
+use crate::input::Wish;
 use crate::outcome::{Cause, bar};
 use crate::policy::Policy;
 use crate::state::MessagingState;
 
-/// Bars the address. A second wish changes nothing.
+/// Bars the address. A second wish changes nothing; one that comes when the state has forgotten the first is written once more,
+/// because the table, which comes late, may tell of a suppression that was lifted since.
 ///
 /// The wish holds for every category: as long as consent is not kept by category, less than she asked for is the worse
 /// mistake.
 pub(crate) fn unsubscribe(
     policy: &Policy,
     state: &mut MessagingState,
-    wish: &Unsubscribe,
+    wish: &Wish,
     context: &Context<'_>,
     effects: &mut Effects,
 ) -> Disposition {
     let Some(address_hash) = address_of(state, wish) else { return Disposition::Rejected("no_address") };
-    // A bounce may be lifted when the mailbox is back; her own wish must then still stand.
-    let may_be_lifted = |reason| matches!(reason, SuppressionReason::Bounced | SuppressionReason::Other);
-    if policy.suppressions_of(state, &address_hash).any(|reason| !may_be_lifted(reason)) {
+    // A bounce may be lifted when the mailbox is back, and so may be an unsubscription: her own wish must then still stand.
+    let stays = |reason| matches!(reason, SuppressionReason::Complained | SuppressionReason::Manual);
+    let is_known = own_reason(state, &address_hash) == Some(SuppressionReason::Unsubscribed);
+    if is_known || policy.suppressions_of(state, &address_hash).any(stays) {
         return Disposition::Ignored("already_suppressed");
     }
     let cause = Cause {
@@ -37,7 +39,7 @@ pub(crate) fn unsubscribe(
 }
 
 /// The address that she named, else the one that the message which she named goes to.
-fn address_of(state: &MessagingState, wish: &Unsubscribe) -> Option<String> {
+pub(crate) fn address_of(state: &MessagingState, wish: &Wish) -> Option<String> {
     let of_message = || {
         let message_id = wish.message_id.as_deref()?;
         state
@@ -47,4 +49,9 @@ fn address_of(state: &MessagingState, wish: &Unsubscribe) -> Option<String> {
             .map(|message| message.address_hash.clone())
     };
     wish.address.map(|hash| hash.to_string()).or_else(of_message)
+}
+
+/// What her own last records hold against an address.
+fn own_reason(state: &MessagingState, address_hash: &str) -> Option<SuppressionReason> {
+    state.barred.iter().find(|barred| barred.address_hash == address_hash).map(|barred| barred.reason)
 }

@@ -2,7 +2,7 @@
 
 use definitions::{
     Action, Awaited, Change, Channel, Consent, Definition, Definitions, Field, Folder, Journey, Kind, SourceFile,
-    TimeOfDay, Wait, Zone, changes, digest, load, parse_document,
+    TimeOfDay, Tracking, Wait, Zone, changes, digest, load, parse_document,
 };
 use domain::{HumanDuration, Locale};
 
@@ -97,6 +97,25 @@ fn a_template_is_found_by_language_and_else_in_the_one_there_is() {
     for locale in [Some(Locale::Es), Some(Locale::En), None] {
         let (found, text) = template.text(locale).unwrap();
         assert_eq!((found, &*text.subject, text.preheader.as_deref()), (Locale::Es, "Hola", Some("Una cosa")));
+    }
+}
+
+#[test]
+fn a_template_that_lets_less_be_told_says_so_also_as_the_record_that_it_becomes() {
+    for (line, tracking) in [
+        ("", Tracking { opens: true, clicks: true }),
+        ("tracking: { clicks: false }", Tracking { opens: true, clicks: false }),
+        ("tracking: { opens: false, clicks: true }", Tracking { opens: false, clicks: true }),
+    ] {
+        let definitions = loaded(&one_file(&EVERYTHING.replace("from_name: The shop", line)));
+        let template = definitions.templates().next().unwrap();
+        assert_eq!(template.tracking, tracking);
+        let document = definitions.documents.iter().find(|document| document.kind == Kind::Template).unwrap();
+        let Ok(Definition::Template(read)) = parse_document(Kind::Template, "reminder", &document.body) else {
+            panic!()
+        };
+        assert_eq!(read.tracking, tracking);
+        assert_eq!(document.body.contains("tracking"), tracking != Tracking::default());
     }
 }
 

@@ -13,8 +13,10 @@ mod amounts;
 mod call;
 mod commerce;
 mod draft;
+mod engagement;
 mod event;
 mod json;
+mod machine;
 mod names;
 pub mod past;
 mod person;
@@ -24,9 +26,11 @@ mod urgency;
 pub mod webhooks;
 
 pub use call::{Call, CallKind, Unreadable, read_call};
+pub(crate) use engagement::Engagement;
 pub(crate) use event::id_of_address;
 pub use event::{Envelope, Scope, Source, map};
 pub use json::mend_surrogates;
+pub(crate) use machine::{Machine, Visitor};
 pub use refusal::Refusal;
 pub(crate) use urgency::{Urgency, of_call as urgency_of};
 

@@ -9,6 +9,7 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -39,7 +40,7 @@ pub struct DoorSecrets {
     pub webhooks: Webhooks,
     /// The secret of address hashes; messaging has the same.
     pub addresses: Secret,
-    /// The keys that sign unsubscribe links; messaging has the same.
+    /// The keys that sign links in messages; messaging has the same.
     pub links: KeyRing,
 }
 
@@ -56,6 +57,8 @@ pub struct Door<L> {
     calls: Semaphore,
     max_calls: usize,
     unsubscribes: Semaphore,
+    /// Places of clicks and opens that are being stored.
+    pub(crate) message_links: Arc<Semaphore>,
 }
 
 /// After mapping so much JSON a call lets others have their turn.
@@ -98,6 +101,7 @@ impl<L: EventLog> Door<L> {
             calls: Semaphore::new(max_calls),
             max_calls,
             unsubscribes: Semaphore::new(options.max_unsubscribes.clamp(1, Semaphore::MAX_PERMITS)),
+            message_links: Arc::new(Semaphore::new(options.max_message_links.min(Semaphore::MAX_PERMITS))),
         }
     }
 

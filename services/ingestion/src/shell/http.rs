@@ -18,7 +18,7 @@ use super::answer::{self, Refused};
 use super::dead_letter::REDRIVES_HEADER;
 use super::door::{Door, Head};
 use super::log::EventLog;
-use super::{credentials, trace, unsubscribe, webhook};
+use super::{credentials, message_links, preferences, trace, unsubscribe, webhook};
 use crate::mapping::{CallKind, MAX_CALL_BYTES};
 
 /// The calls of the Segment specification: their names, the short forms of the browser library, and what they are.
@@ -55,6 +55,9 @@ pub fn router<L: EventLog>(door: Arc<Door<L>>) -> Router {
         .nest("/v1", calls.method_not_allowed_fallback(async || Refused::WrongMethod).layer(cors))
         .route("/webhooks/{id}", post(webhook::take))
         .route("/u/{token}", get(unsubscribe::ask).post(unsubscribe::obey))
+        .route("/p/{token}", get(preferences::show).post(preferences::save))
+        .route("/c/{token}", get(message_links::click))
+        .route("/o/{token}", get(message_links::open))
         .method_not_allowed_fallback(async || Refused::WrongMethod)
         .fallback(async || Refused::NoSuchPath)
         .layer(CatchPanicLayer::custom(|_| Refused::Broken.into_response()))

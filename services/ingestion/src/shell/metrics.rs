@@ -16,6 +16,7 @@ pub(crate) struct Metrics {
     dead_lettered: Counter<u64>,
     limited: Counter<u64>,
     webhooks: Counter<u64>,
+    message_links: Counter<u64>,
     append: Histogram<f64>,
 }
 
@@ -54,6 +55,11 @@ impl Metrics {
                 .u64_counter("vuelve.ingestion.webhooks")
                 .with_unit("{webhook}")
                 .with_description("Webhooks by topic and outcome.")
+                .build(),
+            message_links: meter
+                .u64_counter("vuelve.ingestion.message_links")
+                .with_unit("{request}")
+                .with_description("Clicks on links of messages and opens of messages, by what came of it.")
                 .build(),
             append: meter
                 .f64_histogram("messaging.client.operation.duration")
@@ -107,6 +113,11 @@ impl Metrics {
             KeyValue::new("vuelve.outcome", outcome),
         ];
         self.webhooks.add(1, &labels);
+    }
+
+    /// `link` is `click` or `open`; `outcome` is of a closed set.
+    pub(crate) fn message_link(&self, link: &'static str, outcome: &'static str) {
+        self.message_links.add(1, &[KeyValue::new("vuelve.link", link), KeyValue::new("vuelve.outcome", outcome)]);
     }
 
     pub(crate) fn appended(&self, dataset: &'static str, error: Option<&'static str>, took: Duration) {

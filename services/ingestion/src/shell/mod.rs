@@ -5,6 +5,7 @@
 
 mod answer;
 mod body;
+mod commands;
 mod credentials;
 mod dead_letter;
 mod door;
@@ -13,9 +14,12 @@ mod http;
 mod key_source;
 mod limits;
 mod log;
+mod message_links;
 mod metrics;
 mod options;
 mod page;
+mod preferences;
+mod preferences_page;
 mod rpc;
 mod serve;
 mod signature;

@@ -35,8 +35,12 @@ pub struct DoorOptions {
     /// How many bytes the bodies that are being read have together; one for which there is no room is answered 503 (default
     /// 128 MiB). At least as much as one body may have.
     pub max_body_bytes: usize,
-    /// How many people are unsubscribed at once, beside the calls; more are asked to try again (default 64).
+    /// How many people are unsubscribed at once, or say what they want to get, beside the calls; more are asked to try again
+    /// (default 64).
     pub max_unsubscribes: usize,
+    /// How many clicks and opens are stored at once, beside the calls; of more it is lost that they happened, and people are
+    /// sent on all the same (default 256).
+    pub max_message_links: usize,
     /// Where calls are kept on disk while the broker is away; without a directory they are answered 503.
     pub spool: SpoolOptions,
     /// The certificate that it shows; without one it speaks plain HTTP, for a proxy before it.
@@ -171,6 +175,7 @@ impl Default for DoorOptions {
             max_bodies: 2_048,
             max_body_bytes: 128 << 20,
             max_unsubscribes: 64,
+            max_message_links: 256,
             spool: SpoolOptions::default(),
             tls: TlsOptions::default(),
             server: ServerOptions::default(),

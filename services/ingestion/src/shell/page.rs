@@ -1,5 +1,6 @@
-//! The pages behind the unsubscribe link: small, without script, the same for everybody.
+//! The pages behind the links of messages: small, without script, the same for everybody.
 
+use axum::http::{HeaderMap, Uri, header};
 use domain::Locale;
 
 /// Nobody keeps these pages, frames them, indexes them, or learns the link from them.
@@ -38,12 +39,7 @@ impl Page {
             (Self::NotNow, Locale::Es) => button("Intentar de nuevo"),
             (Self::Done | Self::BadLink, _) => String::new(),
         };
-        let language = locale.tag();
-        format!(
-            "<!doctype html><html lang=\"{language}\"><head><meta charset=\"utf-8\">\
-             <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\"><title>{title}</title>\
-             <style>{STYLE}</style></head><body><main><h1>{title}</h1><p>{text}</p>{action}</main></body></html>"
-        )
+        document(locale, title, &format!("<p>{text}</p>{action}"))
     }
 
     fn words(self, locale: Locale) -> (&'static str, &'static str) {
@@ -74,6 +70,26 @@ impl Page {
     }
 }
 
+/// A page with this title and, under it, this content, which is HTML.
+pub(crate) fn document(locale: Locale, title: &str, content: &str) -> String {
+    let language = locale.tag();
+    format!(
+        "<!doctype html><html lang=\"{language}\"><head><meta charset=\"utf-8\">\
+         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\"><title>{title}</title>\
+         <style>{STYLE}</style></head><body><main><h1>{title}</h1>{content}</main></body></html>"
+    )
+}
+
+/// The language to answer in: the one that the address asks for by `lang`, else the first that the browser names and that we
+/// have pages in. Browsers list what they prefer first, so the weights are not looked at.
+pub(crate) fn language(headers: &HeaderMap, uri: &Uri) -> Locale {
+    let fields = uri.query().unwrap_or_default().split('&');
+    let asked = fields.filter_map(|field| field.strip_prefix("lang=")).find_map(Locale::from_tag);
+    let accepted = headers.get(header::ACCEPT_LANGUAGE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let mut tags = accepted.split(',').filter_map(|entry| entry.split(';').next());
+    asked.or_else(|| tags.find_map(|tag| Locale::from_tag(tag.trim()))).unwrap_or_default()
+}
+
 /// The form posts to the page's own address.
 fn button(label: &str) -> String {
     format!("<form method=\"post\"><button type=\"submit\">{label}</button></form>")
@@ -81,5 +97,6 @@ fn button(label: &str) -> String {
 
 const STYLE: &str = "body{font:16px/1.5 system-ui,sans-serif;margin:0;color:#1c1c1c;background:#fff}\
 main{max-width:30rem;margin:15vh auto;padding:0 1.5rem}h1{font-size:1.5rem}\
+fieldset{border:1px solid #888;border-radius:.4rem;margin:0 0 1rem;padding:.6rem 1rem}label{display:block;padding:.4rem 0}\
 button{font:inherit;padding:.6rem 1.4rem;border:0;border-radius:.4rem;background:#1c4fd6;color:#fff;cursor:pointer}\
-@media(prefers-color-scheme:dark){body{color:#eee;background:#161616}button{background:#6d95ff;color:#111}}";
+@media(prefers-color-scheme:dark){a{color:#9db7ff}body{color:#eee;background:#161616}button{background:#6d95ff;color:#111}}";

@@ -5,37 +5,36 @@ use std::sync::Arc;
 
 use axum::body::Body;
 use axum::extract::{Path, State};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
-use domain::Locale;
 use links::{TokenError, UnsubscribeToken};
 use schemas::{CommandKind, MessagingCommand};
-use tracing::Instrument;
 
 use super::answer::Refused;
-use super::door::{Door, send_span};
-use super::log::{EventLog, LogRecord};
+use super::commands;
+use super::door::Door;
+use super::log::EventLog;
 use super::page::{self, Page};
-use super::trace;
-use crate::COMMANDS;
 
 /// Asks whether to unsubscribe.
 pub(crate) async fn ask<L: EventLog>(
     State(door): State<Arc<Door<L>>>,
     Path(token): Path<String>,
+    uri: Uri,
     headers: HeaderMap,
 ) -> Response {
     let page = match UnsubscribeToken::verify(&door.secrets.links, &token) {
         Ok(_) => (StatusCode::OK, Page::Ask),
         Err(error) => bad_link(error),
     };
-    answer(page, &headers)
+    answer(page, &headers, &uri)
 }
 
 /// Unsubscribes.
 pub(crate) async fn obey<L: EventLog>(
     State(door): State<Arc<Door<L>>>,
     Path(token): Path<String>,
+    uri: Uri,
     headers: HeaderMap,
     body: Body,
 ) -> Response {
@@ -46,7 +45,7 @@ pub(crate) async fn obey<L: EventLog>(
         },
         Err(error) => bad_link(error),
     };
-    answer(page, &headers)
+    answer(page, &headers, &uri)
 }
 
 async fn store<L: EventLog>(
@@ -72,20 +71,7 @@ async fn store<L: EventLog>(
         at: door.host.now().as_millis(),
         source: if one_click { "one_click" } else { "page" }.to_owned(),
     };
-    let mut value = Vec::new();
-    door.schemas.encode(COMMANDS, &command, &mut value).map_err(|error| {
-        tracing::error!(%error, "a command does not fit its schema");
-        Refused::Unstorable
-    })?;
-    let span = send_span(COMMANDS, 1);
-    let trace = trace::carried_on(&span, trace::caller(headers).as_ref(), headers, door.host.as_ref());
-    let record = LogRecord {
-        dataset: COMMANDS,
-        key: Some(token.customer_id.clone()),
-        value: value.into(),
-        headers: trace.headers(),
-    };
-    door.append(COMMANDS, vec![record]).instrument(span).await
+    commands::store(door, &command, headers).await
 }
 
 /// In a form or in a part of a multipart body alike.
@@ -96,13 +82,6 @@ fn bad_link(error: TokenError) -> (StatusCode, Page) {
     (StatusCode::NOT_FOUND, Page::BadLink)
 }
 
-fn answer((status, page): (StatusCode, Page), headers: &HeaderMap) -> Response {
-    let languages = headers.get(header::ACCEPT_LANGUAGE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    (status, page::HEADERS, page.html(preferred(languages))).into_response()
-}
-
-/// The first language that we have pages in. Browsers list what they prefer first, so the weights are not looked at.
-fn preferred(accept_language: &str) -> Locale {
-    let tags = accept_language.split(',').filter_map(|entry| entry.split(';').next());
-    tags.map(str::trim).find_map(Locale::from_tag).unwrap_or_default()
+fn answer((status, page): (StatusCode, Page), headers: &HeaderMap, uri: &Uri) -> Response {
+    (status, page::HEADERS, page.html(page::language(headers, uri))).into_response()
 }

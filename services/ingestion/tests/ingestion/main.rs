@@ -5,7 +5,9 @@
 mod door;
 mod mapping;
 mod mapping_properties;
+mod message_links;
 mod past;
+mod preferences;
 mod resolver;
 mod rpc;
 mod sdk_shapes;

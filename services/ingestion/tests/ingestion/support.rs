@@ -223,6 +223,7 @@ pub(crate) fn header_of<'a>(record: &'a LogRecord, name: &str) -> &'a str {
 pub(crate) struct Answer {
     pub(crate) status: StatusCode,
     pub(crate) headers: axum::http::HeaderMap,
+    pub(crate) bytes: bytes::Bytes,
     pub(crate) text: String,
 }
 
@@ -230,7 +231,8 @@ impl Answer {
     async fn read(response: Response) -> Self {
         let (parts, body) = response.into_parts();
         let body = body.collect().await.unwrap().to_bytes();
-        Self { status: parts.status, headers: parts.headers, text: String::from_utf8(body.to_vec()).unwrap() }
+        let text = String::from_utf8_lossy(&body).into_owned();
+        Self { status: parts.status, headers: parts.headers, bytes: body, text }
     }
 
     pub(crate) fn json(&self) -> Value {

@@ -2,12 +2,14 @@
 
 use std::collections::BTreeSet;
 
+use axum::body::Body;
+use axum::http::Method;
 use opentelemetry::trace::{SpanKind, TracerProvider};
 use opentelemetry_sdk::metrics::{InMemoryMetricExporter, PeriodicReader, SdkMeterProvider};
 use opentelemetry_sdk::trace::{InMemorySpanExporter, SdkTracerProvider};
 use tracing_subscriber::layer::SubscriberExt;
 
-use crate::support::{Fixture, header_of, post};
+use crate::support::{Fixture, header_of, post, request};
 use crate::webhooks;
 
 const CALLER: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
@@ -54,6 +56,7 @@ async fn requests_and_events_are_counted_under_the_names_of_the_conventions() {
     webhooks::shopify(&door, "ana-7/unheard-of", "w2", "{}").await.is_accepted();
     door.post("/v1/track", r#"{"event":"X","userId":"ana-7"}"#).await.is_accepted();
     door.post("/v1/track", "{}").await.is_accepted();
+    door.send(request(Method::GET, "/c/ana-7").body(Body::empty()).unwrap()).await;
     provider.force_flush().unwrap();
     let metrics = exporter.get_finished_metrics().unwrap();
     let names: BTreeSet<_> = metrics
@@ -68,10 +71,17 @@ async fn requests_and_events_are_counted_under_the_names_of_the_conventions() {
         "messaging.client.operation.duration",
         "vuelve.ingestion.events.accepted",
         "vuelve.ingestion.events.dead_lettered",
+        "vuelve.ingestion.message_links",
         "vuelve.ingestion.webhooks",
     ];
     assert_eq!(names, expected.iter().map(ToString::to_string).collect());
     let all = format!("{metrics:?}");
-    assert!(all.contains("carts/update") && all.contains("unknown_topic") && all.contains("/webhooks/{id}"), "{all}");
+    assert!(
+        all.contains("carts/update")
+            && all.contains("bad_link")
+            && all.contains("unknown_topic")
+            && all.contains("/webhooks/{id}"),
+        "{all}"
+    );
     assert!(all.contains("no_id") && all.contains("/v1/track") && !all.contains("ana-7"), "{all}");
 }

@@ -154,6 +154,18 @@ fn a_wait_for_a_click_ends_with_the_click_on_that_very_message() {
 }
 
 #[test]
+fn a_scanner_that_follows_the_link_is_not_taken_for_the_customer() {
+    let mut world = World::new(CLICK);
+    world.track("Product Added", 0);
+    let message_id = world.written.requests[0].message_id.clone();
+    for (machine, seconds) in [(true, HOUR), (false, 2 * HOUR)] {
+        let properties = format!(r#"{{"message_id":"{message_id}","machine":{machine}}}"#);
+        world.event(&StorefrontEvent { properties_json: Some(properties), ..click(&message_id, seconds) });
+    }
+    assert_eq!(world.written.messages(), [("first", 0), ("thanks", 2 * HOUR)]);
+}
+
+#[test]
 fn a_wait_for_a_click_ends_at_its_timeout_and_says_so() {
     let mut world = World::new(CLICK);
     world.track("Product Added", 0);

@@ -7,7 +7,7 @@
 //! - what goes wrong is told without anything that the context says.
 //!
 //! A template sees what the request's context has (`customer`, `cart`, `product`, `products`, `order`, `run`, …), and:
-//! `shop` (`id`, `name`, `url`), `locale`, `unsubscribe_url`, `message_id`; what is not known is empty.
+//! `shop` (`id`, `name`, `url`), `locale`, `unsubscribe_url`, `preferences_url`, `message_id`; what is not known is empty.
 
 mod blocks;
 mod compile;
@@ -15,6 +15,7 @@ mod escape;
 mod filters;
 mod html;
 mod language;
+mod links;
 mod markup;
 mod scope;
 mod tags;
@@ -34,6 +35,7 @@ use serde_json::{Map, Value as Json, json};
 
 pub use compile::{Problem, Text};
 pub use escape::escape_html;
+pub use links::{with_links, with_picture};
 
 use crate::template::Template;
 use compile::Compiled;
@@ -73,6 +75,8 @@ pub struct Facts<'a> {
     pub shop: ShopFacts<'a>,
     /// Where the customer can unsubscribe.
     pub unsubscribe_url: &'a str,
+    /// Where she can say what she wants to get; templates see it with the message's language.
+    pub preferences_url: &'a str,
 }
 
 /// What is known of a shop.
@@ -205,7 +209,8 @@ pub fn check(template: &definitions::Template) -> Vec<Problem> {
         match Compiled::new(*locale, texts) {
             Err(found) => problems.extend(found),
             Ok(compiled) => {
-                let facts = Facts { unsubscribe_url: "https://example.com/", ..Facts::default() };
+                let (unsubscribe_url, preferences_url) = ("https://example.com/", "https://example.com/");
+                let facts = Facts { unsubscribe_url, preferences_url, ..Facts::default() };
                 match render(&compiled, &facts) {
                     Ok(_) | Err(Failure { error: RenderError::EmptySubject, .. }) => {}
                     Err(failure) => problems.push(failure.into_problem(*locale)),
@@ -295,6 +300,10 @@ fn context(locale: Locale, facts: &Facts<'_>) -> Result<Json, RenderError> {
     context.insert("shop".to_owned(), json!({ "id": id, "name": name, "url": url }));
     context.insert("locale".to_owned(), locale.tag().into());
     context.insert("unsubscribe_url".to_owned(), facts.unsubscribe_url.into());
+    if !facts.preferences_url.is_empty() {
+        let url = format!("{}?lang={}", facts.preferences_url, locale.tag());
+        context.insert("preferences_url".to_owned(), url.into());
+    }
     context.insert("message_id".to_owned(), facts.message_id.into());
     Ok(Json::Object(context))
 }

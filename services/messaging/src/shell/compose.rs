@@ -1,20 +1,22 @@
-//! From a claimed message to what is sent: the rendered texts, the sender, the link to unsubscribe.
+//! From a claimed message to what is sent: the rendered texts, the sender, the links.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use links::{KeyRing, UnsubscribeToken};
+use domain::Timestamp;
+use links::{KeyRing, SentMessage};
 
-use super::options::{MessagingOptions, OptionProblem, ShopOptions};
+use super::addresses::Addresses;
+use super::options::{MessagingOptions, OptionProblem, ShopOptions, TrackingOptions};
 use crate::action::{Email, Reason};
-use crate::rendering::{Facts, Rendered, Renderer, ShopFacts};
+use crate::rendering::{Facts, Rendered, Renderer, ShopFacts, with_links, with_picture};
 
 /// Renders claimed messages.
 #[derive(Debug)]
 pub(super) struct Composer {
     renderer: Renderer,
-    keys: KeyRing,
-    base_url: String,
+    addresses: Addresses,
+    tracking: TrackingOptions,
     shops: BTreeMap<String, ShopOptions>,
 }
 
@@ -25,6 +27,7 @@ pub(super) struct Composed {
     /// Who it comes from, if anybody said so.
     pub(super) from_name: Option<String>,
     pub(super) unsubscribe_url: String,
+    pub(super) preferences_url: String,
 }
 
 impl Composer {
@@ -34,24 +37,20 @@ impl Composer {
         base_url: &str,
         problems: &mut Vec<OptionProblem>,
     ) -> Self {
-        let base_url = base_url.trim().trim_end_matches('/').to_owned();
-        let is_web_address = base_url.starts_with("http://") || base_url.starts_with("https://");
-        if !is_web_address || base_url.contains(char::is_whitespace) || base_url.contains(['"', '<', '>']) {
-            let problem = "the door's address for customers is expected, such as https://events.shop.example.com";
-            problems.push(OptionProblem::new("links.base_url", problem));
-        }
-        Self { renderer: Renderer::new(), keys, base_url, shops: options.shops.clone() }
+        let addresses = Addresses::new(keys, base_url, problems);
+        Self { renderer: Renderer::new(), addresses, tracking: options.tracking, shops: options.shops.clone() }
     }
 
     /// Renders the message, away from the threads that wait for networks: it takes milliseconds of work.
-    pub(super) async fn compose(self: &Arc<Self>, email: &Arc<Email>) -> Result<Composed, Reason> {
+    /// `now` is when it is to be sent.
+    pub(super) async fn compose(self: &Arc<Self>, email: &Arc<Email>, now: Timestamp) -> Result<Composed, Reason> {
         let (composer, work) = (Arc::clone(self), Arc::clone(email));
-        let result = tokio::task::spawn_blocking(move || composer.compose_now(&work)).await;
+        let result = tokio::task::spawn_blocking(move || composer.compose_now(&work, now)).await;
         result.unwrap_or_else(|_| Err("renderer_panicked".to_owned()))
     }
 
-    fn compose_now(&self, email: &Email) -> Result<Composed, Reason> {
-        let unsubscribe_url = self.unsubscribe_url(email)?;
+    fn compose_now(&self, email: &Email, now: Timestamp) -> Result<Composed, Reason> {
+        let (unsubscribe_url, preferences_url) = self.addresses.of_customer(email)?;
         let shop = self.shops.get(&email.shop);
         let shop_name = shop.and_then(|shop| shop.name.as_deref());
         let facts = Facts {
@@ -66,25 +65,41 @@ impl Composer {
                 url: shop.and_then(|shop| shop.url.as_deref()),
             },
             unsubscribe_url: &unsubscribe_url,
+            preferences_url: &preferences_url,
         };
-        let rendered = self.renderer.render(&email.template, &facts).map_err(|error| {
+        let mut rendered = self.renderer.render(&email.template, &facts).map_err(|error| {
             tracing::warn!(template = %email.template.definition.name, %error, "a message can't be rendered");
             error.reason().to_owned()
         })?;
         let from_name = rendered.from_name.as_deref().or(email.from_name.as_deref()).or(shop_name).map(str::to_owned);
-        Ok(Composed { rendered, from_name, unsubscribe_url })
+        rendered.html = self.tracked(email, rendered.html, now);
+        Ok(Composed { rendered, from_name, unsubscribe_url, preferences_url })
     }
 
-    fn unsubscribe_url(&self, email: &Email) -> Result<String, Reason> {
-        let malformed = |_| "malformed_address_hash".to_owned();
-        let token = UnsubscribeToken {
+    /// The page with what tells that it was read, as far as installation and template let it. The text keeps its links.
+    fn tracked(&self, email: &Email, html: String, now: Timestamp) -> String {
+        let allowed = email.template.definition.tracking;
+        let message = SentMessage {
             customer_id: email.customer_id.to_string(),
             message_id: email.message_id.clone(),
-            address_hash: email.address_hash.parse().map_err(malformed)?,
             category: email.category.clone(),
             shop: email.shop.clone(),
+            sent_at: now.as_millis(),
         };
-        let token = token.sign(&self.keys).map_err(|_| "ids_too_long_for_a_link".to_owned())?;
-        Ok(format!("{}/u/{token}", self.base_url))
+        let mut page = html;
+        if self.tracking.clicks && allowed.clicks {
+            let mut link = 0_u16;
+            page = with_links(&page, |url| {
+                link = link.saturating_add(1);
+                self.addresses.click(&message, link, url)
+            });
+        }
+        if self.tracking.opens
+            && allowed.opens
+            && let Some(url) = self.addresses.open(message)
+        {
+            page = with_picture(&page, &url);
+        }
+        page
     }
 }

@@ -56,6 +56,7 @@ pub struct KeptMessage {
     pub html: String,
     pub text: String,
     pub unsubscribe_url: String,
+    pub preferences_url: String,
     pub due_at: Timestamp,
     pub sent_at: Timestamp,
     pub traceparent: Option<String>,
@@ -115,7 +116,7 @@ impl Mailbox {
         if sent_at >= email.expires_at {
             return Attempt::Expired;
         }
-        let composed = match self.composer.compose(email).await {
+        let composed = match self.composer.compose(email, sent_at).await {
             Ok(composed) => composed,
             Err(reason) => return Attempt::RenderFailed(reason),
         };
@@ -140,6 +141,7 @@ impl Mailbox {
             html: composed.rendered.html,
             text: composed.rendered.text,
             unsubscribe_url: composed.unsubscribe_url,
+            preferences_url: composed.preferences_url,
             due_at: email.due_at,
             sent_at,
             traceparent: email.traceparent.as_deref().map(str::to_owned),

@@ -4,6 +4,7 @@
 //! in the step; the shell only drops what comes too late: a claim that is too old by the boot-time clock, and a
 //! message that has expired by the wall clock.
 
+mod addresses;
 mod clock;
 mod compose;
 mod connections;
@@ -17,5 +18,5 @@ mod telemetry;
 
 pub use clock::Clock;
 pub use mailbox::{KeptMessage, Mailbox};
-pub use options::{MessagingOptions, OptionProblem, Security, ShopOptions, SmtpOptions};
+pub use options::{MessagingOptions, OptionProblem, Security, ShopOptions, SmtpOptions, TrackingOptions};
 pub use smtp::SmtpChannel;

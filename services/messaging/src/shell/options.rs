@@ -20,9 +20,28 @@ pub struct MessagingOptions {
     pub smtp: SmtpOptions,
     /// The shops, by the id that their events carry.
     pub shops: BTreeMap<String, ShopOptions>,
+    /// What is told of those who read messages.
+    pub tracking: TrackingOptions,
     /// A claim that is older is not acted on (default `5s`): it must be less than the session time-out of the consumer
     /// group, after which another worker may have declared its outcome unknown.
     pub claim_deadline: HumanDuration,
+}
+
+/// `[messaging.tracking]`: what is told of those who read messages. A template can only take from it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct TrackingOptions {
+    /// Whether links lead through the door, which tells that they were followed (default: yes).
+    pub clicks: bool,
+    /// Whether a picture of the door tells that a message was opened (default: no. Nobody does anything to be told of, mail
+    /// programs load it by themselves, and in many countries it needs consent).
+    pub opens: bool,
+}
+
+impl Default for TrackingOptions {
+    fn default() -> Self {
+        Self { clicks: true, opens: false }
+    }
 }
 
 /// `[messaging.shops.<id>]`: how a shop appears in messages.
@@ -100,6 +119,7 @@ impl Default for MessagingOptions {
             replay_sends: false,
             smtp: SmtpOptions::default(),
             shops: BTreeMap::new(),
+            tracking: TrackingOptions::default(),
             claim_deadline: HumanDuration::from_millis(5_000),
         }
     }

@@ -98,7 +98,7 @@ impl SmtpChannel {
         if let Err(late) = self.in_time(email, claimed_at) {
             return late;
         }
-        let composed = match self.composer.compose(email).await {
+        let composed = match self.composer.compose(email, self.clock.now()).await {
             Ok(composed) => composed,
             Err(reason) => return Attempt::RenderFailed(reason),
         };

@@ -1,6 +1,7 @@
 //! Templates, hostile contexts, languages.
 
 mod hostile;
+mod links;
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -41,6 +42,7 @@ fn render(template: &Template, context: &str) -> Result<Rendered, RenderError> {
         context_json: Some(context),
         shop,
         unsubscribe_url: "https://example.com/u/token",
+        preferences_url: "https://example.com/p/token",
         ..Facts::default()
     };
     Renderer::new().render(template, &facts)
@@ -247,9 +249,12 @@ fn the_presets_templates_are_good_and_read_well() {
                 context_json: Some(&context),
                 shop: ShopFacts { id: "main", name: "The Shop", url: None },
                 unsubscribe_url: "https://example.com/u/token",
+                preferences_url: "https://example.com/p/token",
                 ..Facts::default()
             };
             let rendered = Renderer::new().render(&template, &facts).unwrap();
+            let preferences = format!("https://example.com/p/token?lang={locale}");
+            assert!(rendered.text.contains(&preferences) && rendered.text.contains("/u/token"), "{name}");
             assert!(rendered.text.contains("Ana") && rendered.text.contains("The Shop"), "{name}: {}", rendered.text);
             assert!(rendered.text.contains("https://example.com/u/token"), "{name}: {}", rendered.text);
             assert!(!rendered.html.contains("<shoe>") && !rendered.text.contains("{{"), "{name}");

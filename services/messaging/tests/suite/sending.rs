@@ -4,8 +4,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use domain::{BootTime, HumanDuration, Timestamp};
-use links::{KeyRing, UnsubscribeToken};
-use messaging::shell::{Clock, Mailbox, MessagingOptions, Security, ShopOptions, SmtpChannel, SmtpOptions};
+use links::{ClickToken, KeyRing, OpenToken, PreferencesToken, UnsubscribeToken};
+use messaging::shell::{
+    Clock, Mailbox, MessagingOptions, Security, ShopOptions, SmtpChannel, SmtpOptions, TrackingOptions,
+};
 use messaging::{Attempt, Email, Refusal, RefusalKind};
 use schemas::{MessageRequest, Recipient};
 use testkit::{
@@ -395,4 +397,75 @@ async fn the_mailbox_keeps_the_last_messages_with_why_they_were_sent() {
     assert_eq!((message.journey.as_str(), message.step.as_str()), ("cart-recovery", "first"));
     assert!(message.html.contains("Hi") && message.unsubscribe_url.starts_with(BASE_URL));
     assert!(mailbox.message(1).is_none());
+}
+
+/// A claimed message whose page says this, by a template with this beside its texts.
+fn saying(text: &str, more: &str) -> Email {
+    let mut bench = Bench::new();
+    let body = format!(
+        "<mjml><mj-body><mj-section><mj-column><mj-text>{text}</mj-text></mj-column></mj-section></mj-body></mjml>"
+    );
+    let yaml = format!("template: cart-reminder-1\nversion: 1\n{more}\nes:\n  subject: Hola\n  body: |\n    {body}\n");
+    bench.define("template", "cart-reminder-1", &yaml);
+    bench.send(&request("m-1", 0));
+    bench.claim_one().2
+}
+
+const PAGE: &str = r#"<a href="https://shop.example.com/cart?a=1&amp;b=2">cart</a> <a href="{{ unsubscribe_url }}">off</a>
+    <a href="{{ preferences_url }}">choose</a>"#;
+
+/// The page of what is sent with these settings.
+async fn page(tracking: TrackingOptions, email: Email) -> String {
+    let options = MessagingOptions { tracking, ..MessagingOptions::default() };
+    let mailbox = Mailbox::new(&options, keys(), BASE_URL, Arc::new(Still), 1).unwrap();
+    assert_eq!(mailbox.send(email, NOW).await.attempt, Attempt::Sent);
+    mailbox.messages()[0].html.clone()
+}
+
+/// What follows the door's address and this, up to the end of the attribute.
+fn token_after<'a>(html: &'a str, path: &str) -> Option<&'a str> {
+    html.split_once(&format!("{BASE_URL}{path}"))?.1.split('"').next()
+}
+
+#[tokio::test]
+async fn links_lead_through_the_door_to_the_address_that_was_written_and_the_text_keeps_its_own() {
+    let sink = SmtpSink::start().unwrap();
+    let email = saying(PAGE, "");
+    assert_eq!(send(&channel(&options(sink.port())), email).await, Attempt::Sent);
+    let message = only(&sink);
+    let html = message.html.as_deref().unwrap();
+    assert!(!html.contains("https://shop.example.com"), "{html}");
+    let click = ClickToken::verify(&keys(), token_after(html, "/c/").unwrap()).unwrap();
+    assert_eq!(click.target.as_str(), "https://shop.example.com/cart?a=1&b=2");
+    let sent = &click.message;
+    assert_eq!((sent.customer_id.as_str(), sent.message_id.as_str(), sent.shop.as_str()), ("c-1", "m-1", "shop"));
+    assert_eq!((sent.category.as_str(), sent.sent_at, click.link), ("cart", at(60_000).as_millis(), 1));
+    assert!(UnsubscribeToken::verify(&keys(), token_after(html, "/u/").unwrap()).is_ok());
+    let preferences = token_after(html, "/p/").unwrap().strip_suffix("?lang=es").unwrap();
+    assert_eq!(
+        PreferencesToken::verify(&keys(), preferences).unwrap().0.address_hash.to_string(),
+        hash_of("Ana@example.com")
+    );
+    assert!(message.body.contains("https://shop.example.com/cart?a=1&b=2"), "{}", message.body);
+    assert_eq!(token_after(html, "/o/"), None, "opens are not told unless somebody says so");
+}
+
+#[tokio::test]
+async fn clicks_and_opens_are_told_where_the_installation_and_the_template_let_them() {
+    for (clicks, opens, template, clicks_told, opens_told) in [
+        (true, true, "", true, true),
+        (true, true, "tracking: { clicks: false }", false, true),
+        (true, true, "tracking: { opens: false }", true, false),
+        (true, false, "tracking: { opens: true }", true, false),
+        (false, true, "tracking: { clicks: true }", false, true),
+        (false, false, "", false, false),
+    ] {
+        let html = page(TrackingOptions { clicks, opens }, saying(PAGE, template)).await;
+        let told = (token_after(&html, "/c/").is_some(), token_after(&html, "/o/").is_some());
+        assert_eq!(told, (clicks_told, opens_told), "{clicks} {opens} {template}");
+        assert_eq!(html.contains("https://shop.example.com/cart"), !clicks_told);
+        if let Some(token) = token_after(&html, "/o/") {
+            assert_eq!(OpenToken::verify(&keys(), token).unwrap().0.message_id, "m-1");
+        }
+    }
 }

@@ -82,12 +82,12 @@ fn an_address_that_does_not_exist_is_not_written_to_again() {
     let outputs = bench.driver.outputs();
     let suppressions = outputs.iter().filter_map(|output| match output {
         Output::Suppression(suppression) => Some((&*suppression.address_hash, suppression.reason)),
-        Output::Outcome(_) => None,
+        Output::Outcome(_) | Output::Lifted { .. } => None,
     });
     assert_eq!(suppressions.collect::<Vec<_>>(), [(&*hash_of(EMAIL), SuppressionReason::Bounced)]);
     let outcomes = outputs.iter().filter_map(|output| match output {
         Output::Outcome(outcome) => Some((&*outcome.message_id, outcome.outcome, outcome.reason.as_deref())),
-        Output::Suppression(_) => None,
+        Output::Suppression(_) | Output::Lifted { .. } => None,
     });
     let expected = [
         ("m-1", Outcome::Failed, Some("550 5.1.1")),

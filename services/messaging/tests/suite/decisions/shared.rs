@@ -171,15 +171,15 @@ impl Bench {
 
     /// The same; what was suppressed comes back by the table, as it does on Kafka.
     pub(crate) fn records_with_the_table(&mut self) -> Vec<MessageOutcome> {
-        let (mut outcomes, mut suppressions) = (Vec::new(), Vec::new());
+        let mut outcomes = Vec::new();
         for output in self.driver.outputs() {
             match output {
                 Output::Outcome(outcome) => outcomes.push(*outcome),
-                Output::Suppression(suppression) => suppressions.push(suppression),
+                Output::Suppression(suppression) => {
+                    self.table(1, &suppression.address_hash, Some(encode("messaging.suppressions", &suppression)));
+                }
+                Output::Lifted { address_hash } => self.table(1, &address_hash, None),
             }
-        }
-        for suppression in suppressions {
-            self.table(1, &suppression.address_hash, Some(encode("messaging.suppressions", &suppression)));
         }
         outcomes
     }
@@ -237,6 +237,11 @@ pub(crate) fn unsubscribe(address: &str, at_ms: i64) -> MessagingCommand {
         at: START + at_ms,
         source: "one_click".to_owned(),
     }
+}
+
+pub(crate) fn subscribe(address: &str, at_ms: i64) -> MessagingCommand {
+    let (request_id, source) = (format!("subscribe {at_ms}"), "preferences".to_owned());
+    MessagingCommand { request_id, kind: CommandKind::Subscribe, source, ..unsubscribe(address, at_ms) }
 }
 
 pub(crate) fn refused(kind: RefusalKind, reason: &str) -> Attempt {

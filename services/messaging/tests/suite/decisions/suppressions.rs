@@ -36,7 +36,55 @@ fn a_second_wish_to_unsubscribe_changes_nothing() {
     bench.driver.advance_to(at(2 * HOUR));
     assert_eq!(bench.driver.states(), 0, "from then on the table alone is asked");
     bench.command(&unsubscribe(EMAIL, 3 * HOUR));
-    assert_eq!(bench.driver.outputs(), []);
+    let again = bench.driver.outputs();
+    assert!(
+        matches!(&*again, [Output::Suppression(_)]),
+        "the same once more, in case it was lifted meanwhile: {again:?}"
+    );
+}
+
+#[test]
+fn who_subscribes_again_is_written_to_again() {
+    let mut bench = Bench::new();
+    bench.command(&unsubscribe(EMAIL, 0));
+    bench.suppress(EMAIL, SuppressionReason::Unsubscribed);
+    drop(bench.driver.outputs());
+    bench.command(&subscribe(EMAIL, 1));
+    assert_eq!(bench.driver.outputs(), [Output::Lifted { address_hash: hash_of(EMAIL) }]);
+    bench.lift(EMAIL);
+    bench.send(&request("m-1", 2));
+    assert_eq!(bench.claim_one().2.message_id, "m-1");
+    bench.command(&subscribe(EMAIL, 3));
+    assert_eq!(bench.driver.outputs(), [], "there is nothing to lift any more");
+}
+
+#[test]
+fn her_last_wish_stands_also_when_the_table_has_not_heard_of_the_one_before() {
+    let mut bench = Bench::new();
+    bench.command(&unsubscribe(EMAIL, 0));
+    bench.suppress(EMAIL, SuppressionReason::Unsubscribed);
+    bench.command(&subscribe(EMAIL, 1));
+    bench.command(&unsubscribe(EMAIL, 2));
+    let outputs = bench.driver.outputs();
+    assert!(
+        matches!(&*outputs, [Output::Suppression(_), Output::Lifted { .. }, Output::Suppression(_)]),
+        "{outputs:?}"
+    );
+    bench.lift(EMAIL);
+    bench.send(&request("m-1", 3));
+    assert_eq!(bench.outcomes(), ended("m-1", Outcome::Unsubscribed));
+}
+
+#[test]
+fn what_others_hold_against_an_address_is_not_hers_to_lift() {
+    for reason in [SuppressionReason::Bounced, SuppressionReason::Complained, SuppressionReason::Manual] {
+        let mut bench = Bench::new();
+        bench.suppress(EMAIL, reason);
+        bench.command(&subscribe(EMAIL, 0));
+        assert_eq!(bench.driver.outputs(), []);
+        bench.send(&request("m-1", 1));
+        assert_eq!(bench.outcomes().len(), 1, "nothing is sent");
+    }
 }
 
 #[test]

@@ -39,6 +39,7 @@ struct Entry<'a> {
     due_at: String,
     sent_at: String,
     unsubscribe_url: &'a str,
+    preferences_url: &'a str,
     trigger: Option<Sent>,
 }
 
@@ -64,6 +65,7 @@ fn entry<'a>(pages: &Pages, message: &'a KeptMessage) -> Entry<'a> {
         due_at: written::time(message.due_at),
         sent_at: written::time(message.sent_at),
         unsubscribe_url: &message.unsubscribe_url,
+        preferences_url: &message.preferences_url,
         trigger: pages.story.trigger(&message.run_id),
     }
 }

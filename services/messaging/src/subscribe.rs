@@ -1,0 +1,34 @@
+//! A customer wants to be written to again at an address.
+
+use schemas::SuppressionReason;
+use stream::Disposition;
+
+use crate::Effects;
+use crate::input::Wish;
+use crate::output::Output;
+use crate::policy::Policy;
+use crate::state::MessagingState;
+use crate::unsubscribe::address_of;
+
+/// Lifts her own unsubscription. What else is held against the address is not hers to lift: a mailbox that does not exist, a
+/// complaint to the provider, an operator's word.
+///
+/// Until the table has brought it to every worker, less is sent than she asked for.
+pub(crate) fn subscribe(
+    policy: &Policy,
+    state: &mut MessagingState,
+    wish: &Wish,
+    effects: &mut Effects,
+) -> Disposition {
+    let Some(address_hash) = address_of(state, wish) else { return Disposition::Rejected("no_address") };
+    let held: Vec<SuppressionReason> = policy.suppressions_of(state, &address_hash).collect();
+    if held.is_empty() {
+        return Disposition::Ignored("not_suppressed");
+    }
+    if held.iter().any(|reason| *reason != SuppressionReason::Unsubscribed) {
+        return Disposition::Ignored("suppressed_for_another_reason");
+    }
+    state.barred.retain(|barred| barred.address_hash != address_hash);
+    effects.emit(Output::Lifted { address_hash });
+    Disposition::Emitted
+}
