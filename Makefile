@@ -46,6 +46,6 @@ soak: parts ## Faults until there were KILLS kills, the others in proportion, an
 	KILLS=$(or $(KILLS),1000) $(if $(SOAK_MINUTES),SOAK_MINUTES=$(SOAK_MINUTES)) \
 		$(CARGO) test -p vuelve-tests --test exactly_once -- --ignored --exact soak --nocapture
 
-soak-door: parts ## 100,000 events sent with retries while ingestion is killed 30 times and the broker twice
+soak-door: parts ## 100,000 events while ingestion is killed 30 times and the broker twice; and two minutes at half load on the spool alone
 	$(CARGO) build -p vuelve
-	$(CARGO) test -p vuelve-tests --test door -- --ignored --nocapture
+	$(CARGO) test -p vuelve-tests --test door --test spool_soak -- --ignored --nocapture
