@@ -80,7 +80,8 @@ fn properties(installation: &Installation, name: &str, count: usize) -> Vec<Valu
 #[test]
 fn a_link_in_a_mail_leads_to_the_shop_and_her_journey_goes_on_with_her_click() {
     let mail = SmtpSink::start().unwrap();
-    let sections = smtp_sections(&mail) + "[messaging]\nclaim_deadline = \"2s\"\ntracking = { opens = true }\n";
+    let sections = smtp_sections(&mail)
+        + "[messaging]\nclaim_deadline = \"2s\"\ntracking = { opens = true }\n[messaging.shops.test]\nurl = \"https://shop.example.com\"\n";
     let installation = Installation::start_with("live", State::Memory, &sections).unwrap();
     let door = installation.door();
     let all = installation.run_with(&["--all"], 0, &[format!("links.base_url={door}")]).unwrap();

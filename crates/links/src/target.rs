@@ -32,6 +32,15 @@ impl Target {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// Its host, as it is written, without the port.
+    pub fn host(&self) -> &str {
+        let rest = self.0.split_once("://").map_or("", |(_, rest)| rest);
+        let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+        // An IPv6 address stands in brackets, and has colons of its own.
+        let end = authority.rfind(']').map_or(0, |bracket| bracket + 1);
+        authority[end..].find(':').map_or(authority, |colon| &authority[..end + colon])
+    }
 }
 
 impl FromStr for Target {

@@ -18,7 +18,7 @@ const MAX_FINALS: usize = 500;
 /// More are not held of one customer: the table has them all soon after.
 const MAX_BARRED: usize = 64;
 /// By then the table of suppressions has surely brought a suppression to every worker.
-const TABLE_CATCHES_UP: HumanDuration = HumanDuration::from_hours(1);
+pub(crate) const TABLE_CATCHES_UP: HumanDuration = HumanDuration::from_hours(1);
 /// No derived record has more hops (promise 15).
 const MAX_HOPS: i32 = 16;
 

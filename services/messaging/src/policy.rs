@@ -4,12 +4,14 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use definitions::{Definition, Kind, Messaging, parse_document};
+use domain::Timestamp;
 use links::{AddressHash, Secret};
 use schemas::{DefinitionStatus, Schemas, Suppression, SuppressionReason};
 use stream::{Poison, RecordRef};
 
 use crate::input::{poison, value_of};
 use crate::options::Settings;
+use crate::outcome::TABLE_CATCHES_UP;
 use crate::state::MessagingState;
 use crate::template::Template;
 use crate::topology;
@@ -21,7 +23,14 @@ pub struct Policy {
     pub(crate) address_secret: Secret,
     templates: Versions<Arc<Template>>,
     messaging: Versions<Messaging>,
-    suppressions: HashMap<AddressHash, SuppressionReason>,
+    suppressions: HashMap<AddressHash, Held>,
+}
+
+/// What the table holds against an address.
+#[derive(Clone, Copy, Debug)]
+struct Held {
+    reason: SuppressionReason,
+    since: Timestamp,
 }
 
 /// Why a template can't be used: a reason of the outcome `render_failed`.
@@ -92,7 +101,8 @@ impl Policy {
             self.suppressions.remove(&hash);
         } else {
             let suppression: Suppression = value_of(schemas, record)?;
-            self.suppressions.insert(hash, suppression.reason);
+            let since = Timestamp::from_millis(suppression.since);
+            self.suppressions.insert(hash, Held { reason: suppression.reason, since });
         }
         Ok(())
     }
@@ -124,8 +134,25 @@ impl Policy {
         address_hash: &str,
     ) -> impl Iterator<Item = SuppressionReason> {
         let own = state.barred.iter().find(|barred| barred.address_hash == address_hash).map(|barred| barred.reason);
-        let table = address_hash.parse().ok().and_then(|hash: AddressHash| self.suppressions.get(&hash).copied());
-        own.into_iter().chain(table)
+        own.into_iter().chain(self.in_table(address_hash))
+    }
+
+    /// What the table holds against an address.
+    pub(crate) fn in_table(&self, address_hash: &str) -> Option<SuppressionReason> {
+        self.held(address_hash).map(|held| held.reason)
+    }
+
+    /// When an address was unsubscribed, as far as table and state tell: at the latest.
+    pub(crate) fn unsubscribed_since(&self, state: &MessagingState, address_hash: &str) -> Option<Timestamp> {
+        let is_wish = |reason| reason == SuppressionReason::Unsubscribed;
+        let own = state.barred.iter().find(|barred| barred.address_hash == address_hash && is_wish(barred.reason));
+        let table = self.held(address_hash).filter(|held| is_wish(held.reason));
+        own.map(|barred| barred.forget_at - TABLE_CATCHES_UP).max(table.map(|held| held.since))
+    }
+
+    fn held(&self, address_hash: &str) -> Option<Held> {
+        let hash: AddressHash = address_hash.parse().ok()?;
+        self.suppressions.get(&hash).copied()
     }
 
     /// Whether a suppression stands against messages of a category: an unsubscription does not where no consent is asked.

@@ -28,6 +28,10 @@ pub(crate) fn subscribe(
     if held.iter().any(|reason| *reason != SuppressionReason::Unsubscribed) {
         return Disposition::Ignored("suppressed_for_another_reason");
     }
+    // Commands come late, and twice: what was wished before does not undo what was wished after it.
+    if policy.unsubscribed_since(state, &address_hash).is_some_and(|since| wish.at < since) {
+        return Disposition::Ignored("older_than_the_unsubscription");
+    }
     state.barred.retain(|barred| barred.address_hash != address_hash);
     effects.emit(Output::Lifted { address_hash });
     Disposition::Emitted

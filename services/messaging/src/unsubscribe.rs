@@ -9,8 +9,8 @@ use crate::outcome::{Cause, bar};
 use crate::policy::Policy;
 use crate::state::MessagingState;
 
-/// Bars the address. A second wish changes nothing; one that comes when the state has forgotten the first is written once more,
-/// because the table, which comes late, may tell of a suppression that was lifted since.
+/// Bars the address. A second wish changes nothing where state and table both hold the first. Else it is written once more: the
+/// table, which comes late, may tell of one that was lifted since, and the state of one that was lifted under another id.
 ///
 /// The wish holds for every category: as long as consent is not kept by category, less than she asked for is the worse
 /// mistake.
@@ -24,7 +24,8 @@ pub(crate) fn unsubscribe(
     let Some(address_hash) = address_of(state, wish) else { return Disposition::Rejected("no_address") };
     // A bounce may be lifted when the mailbox is back, and so may be an unsubscription: her own wish must then still stand.
     let stays = |reason| matches!(reason, SuppressionReason::Complained | SuppressionReason::Manual);
-    let is_known = own_reason(state, &address_hash) == Some(SuppressionReason::Unsubscribed);
+    let is_wish = |reason| reason == Some(SuppressionReason::Unsubscribed);
+    let is_known = is_wish(own_reason(state, &address_hash)) && is_wish(policy.in_table(&address_hash));
     if is_known || policy.suppressions_of(state, &address_hash).any(stays) {
         return Disposition::Ignored("already_suppressed");
     }

@@ -192,6 +192,21 @@ fn requests(world: &World) -> Vec<(i32, MessageRequest)> {
     })
 }
 
+/// By message: when the broker stored it last.
+fn stored_at(world: &World) -> BTreeMap<String, i64> {
+    let mut latest = BTreeMap::new();
+    for partition in 0..PARTITIONS {
+        for record in committed(world, &at("storefront.received", partition)) {
+            let event = record.value.as_deref().and_then(|value| SCHEMAS.decode::<StorefrontEvent>(value).ok());
+            if let Some(event) = event {
+                let latest = latest.entry(event.message_id).or_insert(i64::MIN);
+                *latest = record.timestamp_ms.max(*latest);
+            }
+        }
+    }
+    latest
+}
+
 fn events(world: &World) -> Vec<(i32, StorefrontEvent)> {
     decoded(world, "storefront.events", |value| SCHEMAS.decode(value).ok())
 }
@@ -263,6 +278,7 @@ fn events_are_what_was_sent(world: &World, workload: &Workload, breaches: &mut V
     let sent: BTreeMap<&str, &str> = workload.sent().map(|sent| sent.arrival.names()).collect();
     let mut found: BTreeMap<String, u32> = BTreeMap::new();
     let mut messages: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    let stored_at = stored_at(world);
     for (partition, event) in events(world) {
         let (message, customer) = (event.message_id, event.customer_id.unwrap_or_default());
         *found.entry(message.clone()).or_default() += 1;
@@ -272,7 +288,8 @@ fn events_are_what_was_sent(world: &World, workload: &Workload, breaches: &mut V
             let detail = format!("{message} lies under {customer} in {partition}");
             breaches.push(Breach::new("an_event_lies_under_its_customer", detail));
         }
-        if !(EARLIEST.as_millis()..=world.wall_ms()).contains(&event.event_time) {
+        let latest = stored_at.get(&message).copied().unwrap_or_default();
+        if !(EARLIEST.as_millis()..=latest).contains(&event.event_time) {
             let detail = format!("{message} happened at {}", event.event_time);
             breaches.push(Breach::new("no_event_is_of_another_age", detail));
         }
@@ -396,15 +413,24 @@ fn nothing_is_sent_twice(world: &World, outcomes: &[(i32, MessageOutcome)], brea
     }
 }
 
+/// Up to where a view may lack what the changelog has. The resolver was told to stop: one that was about to heal its view of its
+/// last batch leaves that to the next owner, and there is none.
+fn may_stand_at(world: &World, topology: &Topology, partition: i32) -> i64 {
+    let view = world.redis.get(topology.service).and_then(|redis| redis.position(partition));
+    let records = committed(world, &at(topology.changelog, partition));
+    let headers = records.iter().rev().filter(|record| record.key.as_deref() == Some(b"\0"));
+    let before_last = headers.map(|record| record.offset).nth(1);
+    let is_stopped = topology.service == Resolver::topology().service;
+    view.map(|view| view.header_offset).filter(|at| is_stopped && Some(*at) == before_last).unwrap_or(i64::MAX)
+}
+
 fn stores_are_the_fold(world: &World, breaches: &mut Vec<Breach>) {
     let nothing = redis::States::new();
     for (topology, fold, last_header) in services() {
         for partition in 0..PARTITIONS {
             let place = || format!("{} {partition}", topology.service);
             let redis = world.redis.get(topology.service);
-            // Who was told to stop while it healed its view leaves that to the next owner, and there is none.
-            let stands_at = redis.and_then(|redis| redis.position(partition)).map(|position| position.header_offset);
-            let until = stands_at.filter(|_| topology.service == Resolver::topology().service).unwrap_or(i64::MAX);
+            let until = may_stand_at(world, topology, partition);
             let Fold { header, states } = fold(world, topology.changelog, partition, until);
             let Some((offset, _)) = header else { continue };
             let view =

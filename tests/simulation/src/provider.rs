@@ -13,8 +13,6 @@ use crate::world::{MS, ProcessId, SECOND, Shared, World};
 
 /// A claim that is older is dropped.
 const CLAIM_DEADLINE: Duration = Duration::from_secs(2);
-/// Time leaps by hours in less than a second: who sends is so far behind it, or most of what is asked for would have expired.
-const BEHIND_MS: i64 = 36 * 3_600_000;
 /// A process has so many connections.
 const CONNECTIONS: usize = 4;
 
@@ -27,6 +25,8 @@ pub struct Provider {
     pub asked: BTreeMap<String, u32>,
     /// It refuses nothing and loses nothing.
     pub is_fair: bool,
+    /// Time leaps by hours in less than a second: who sends is so far behind it, or most of what is asked for would have expired.
+    pub behind_ms: i64,
 }
 
 impl World {
@@ -102,7 +102,7 @@ fn begin(world: &mut World, act: Act<Messaging>, process: ProcessId, tries: u32,
     if present.since(act.claimed_at) >= CLAIM_DEADLINE && tries == 1 {
         return finish(world, Attempt::Dropped);
     }
-    if Timestamp::from_millis(world.wall_ms() - BEHIND_MS) >= act.action.expires_at {
+    if Timestamp::from_millis(world.wall_ms() - world.provider.behind_ms) >= act.action.expires_at {
         return finish(world, Attempt::Expired);
     }
     let there = world.latency().min(SECOND / 2);

@@ -126,6 +126,7 @@ impl World {
     /// An empty one.
     pub fn new(seed: u64, plan: &Plan, broken: Option<Broken>, traced: bool) -> Self {
         let network = plan.network;
+        let mut chance = Chance::new(seed ^ 0x6e65_7477_6f72_6b00);
         let config = CoreConfig {
             seed,
             min_session_timeout_ms: 100,
@@ -139,11 +140,11 @@ impl World {
             core: Core::new(config),
             broker_away_until: 0,
             coordinators_away_until: [0; 2],
-            chance: Chance::new(seed ^ 0x6e65_7477_6f72_6b00),
+            chance,
             network,
             broken,
             redis: BTreeMap::new(),
-            provider: Provider::default(),
+            provider: Provider { behind_ms: *chance.one_of(&[0, 36, 36, 72]) * 3_600_000, ..Provider::default() },
             machines: Vec::new(),
             members: BTreeMap::new(),
             wall_ahead_ms: 0,

@@ -27,6 +27,8 @@ pub(crate) const HEADER_KEY: &str = "\0";
 const STEP: Duration = Duration::from_millis(200);
 /// How long it is left alone with deliveries, while there may be something to hear.
 const SHORT_STEP: Duration = Duration::from_millis(1);
+/// Of so many marks in a row the broker says its time, or it never does.
+const MANY_MARKS: u32 = 8;
 /// Names the writer, on the first record of a transaction on each partition of the changelog, and on each header.
 pub(super) const WRITER_HEADER: &str = "vuelve-writer";
 /// What a key waits for, on its changelog record: the four lanes, 8 bytes each, big-endian milliseconds; `i64::MIN` for none.
@@ -76,8 +78,8 @@ pub(super) struct Transactions<'a, C: Clients> {
     /// Of these the broker did not say where the last records lie, so that their bounds may be too low.
     unknown: BTreeSet<(&'static str, Partition)>,
     clock: BrokerClock,
-    /// It was said that the broker's time can't be known.
-    is_clockless: bool,
+    /// So many marks were committed, one after the other, of which the broker did not say when it took them.
+    untimed_marks: u32,
     buffer: Vec<u8>,
 }
 
@@ -101,7 +103,7 @@ impl<'a, C: Clients> Transactions<'a, C> {
             bounds: bounds.collect(),
             unknown: BTreeSet::new(),
             clock: BrokerClock::default(),
-            is_clockless: false,
+            untimed_marks: 0,
             buffer: Vec::new(),
         })
     }
@@ -325,6 +327,7 @@ impl<'a, C: Clients> Transactions<'a, C> {
         };
         if let Some(time) = time {
             self.clock.wrote(time, self.clients.monotonic());
+            self.untimed_marks = 0;
         }
         match failure {
             None => Ok(()),
@@ -332,15 +335,15 @@ impl<'a, C: Clients> Transactions<'a, C> {
         }
     }
 
-    /// The broker's clock is known from the marks.
+    /// The broker's clock is known from the marks: now and then it says nothing of one, but not of many.
     fn look_at_clock(&mut self) {
         let by_broker = self.topology.inputs.iter().any(|input| input.clock == Clock::Broker);
-        if by_broker && self.broker_time().is_none() && !self.is_clockless {
-            self.is_clockless = true;
+        self.untimed_marks += u32::from(by_broker);
+        if self.untimed_marks == MANY_MARKS {
             tracing::warn!(
                 topic = self.topology.marks.map(|marks| self.cluster.topic(marks)),
                 "its records carry the times of who wrote them, so time stands still where nothing comes: set \
-                 message.timestamp.type = LogAppendTime on the topic, as `vuelve topics create` does"
+                 message.timestamp.type = LogAppendTime on the topic (kafka-configs.sh --alter)"
             );
         }
     }

@@ -9,8 +9,8 @@ use std::fmt::Write as _;
 use super::escape::{self, Part};
 use super::markup::{Markup, Piece, Pieces, attribute};
 
-/// A page grows by no more: mail programs cut off what is long. Links beyond that stay as they are.
-const MAX_ADDED_BYTES: usize = 256 * 1024;
+/// A page grows to no more: mail programs cut off what is longer (Gmail at 102 kB). Links beyond that stay as they are.
+const MAX_PAGE_BYTES: usize = 96 * 1024;
 /// The mark of a link that is to stay as it is. In `rel`, because MJML hands that on from its buttons and pictures.
 const UNTRACKED: &str = "untracked";
 
@@ -36,7 +36,7 @@ pub fn with_links(html: &str, mut other: impl FnMut(&str) -> Option<String>) -> 
             continue;
         }
         let Some(url) = address(value).and_then(|url| other(&url)) else { continue };
-        if page.len() + url.len() > copied + MAX_ADDED_BYTES {
+        if page.len() + url.len() + (html.len() - copied) > MAX_PAGE_BYTES {
             break;
         }
         page.push_str(&html[copied..at]);

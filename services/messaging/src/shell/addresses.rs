@@ -1,6 +1,6 @@
-//! The door's addresses in a message: each is signed, and says nothing in clear.
+//! The door's addresses in a message: each is signed. They can be read by whoever sees them, and hold no address of a person.
 
-use links::{ClickToken, KeyRing, OpenToken, PreferencesToken, SentMessage, TokenError, UnsubscribeToken};
+use links::{ClickToken, KeyRing, OpenToken, PreferencesToken, SentMessage, Target, TokenError, UnsubscribeToken};
 
 use super::options::OptionProblem;
 use crate::action::{Email, Reason};
@@ -42,14 +42,18 @@ impl Addresses {
         Ok((format!("{}/u/{unsubscribe}", self.base_url), format!("{}/p/{preferences}", self.base_url)))
     }
 
-    /// Where a link leads through the door to its address; none for the door's own links, for what is no web address, and where
-    /// it would be too long: then it is better not told of than broken.
-    pub(super) fn click(&self, message: &SentMessage, link: u16, url: &str) -> Option<String> {
+    /// Where a link leads through the door to its address; none for the door's own links, for what is no web address or leads
+    /// to none of these hosts, and where it would be too long: then it is better not told of than broken.
+    pub(super) fn click(&self, message: &SentMessage, link: u16, url: &str, hosts: &[&str]) -> Option<String> {
         let own = url.strip_prefix(&*self.base_url);
         if own.is_some_and(|path| PATHS.iter().any(|own| path.starts_with(own))) {
             return None;
         }
-        let token = ClickToken { message: message.clone(), link, target: url.parse().ok()? };
+        let target: Target = url.parse().ok()?;
+        if !hosts.iter().any(|host| host.eq_ignore_ascii_case(target.host())) {
+            return None;
+        }
+        let token = ClickToken { message: message.clone(), link, target };
         Some(format!("{}/c/{}", self.base_url, token.sign(&self.keys).ok()?))
     }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use domain::Timestamp;
-use links::{KeyRing, SentMessage};
+use links::{KeyRing, SentMessage, Target};
 
 use super::addresses::Addresses;
 use super::options::{MessagingOptions, OptionProblem, ShopOptions, TrackingOptions};
@@ -38,7 +38,7 @@ impl Composer {
         problems: &mut Vec<OptionProblem>,
     ) -> Self {
         let addresses = Addresses::new(keys, base_url, problems);
-        Self { renderer: Renderer::new(), addresses, tracking: options.tracking, shops: options.shops.clone() }
+        Self { renderer: Renderer::new(), addresses, tracking: options.tracking.clone(), shops: options.shops.clone() }
     }
 
     /// Renders the message, away from the threads that wait for networks: it takes milliseconds of work.
@@ -88,10 +88,13 @@ impl Composer {
         };
         let mut page = html;
         if self.tracking.clicks && allowed.clicks {
+            let shop = self.shops.get(&email.shop).and_then(|shop| shop.url.as_deref()?.parse::<Target>().ok());
+            let hosts: Vec<&str> =
+                self.tracking.hosts.iter().map(String::as_str).chain(shop.as_ref().map(Target::host)).collect();
             let mut link = 0_u16;
             page = with_links(&page, |url| {
                 link = link.saturating_add(1);
-                self.addresses.click(&message, link, url)
+                self.addresses.click(&message, link, url, &hosts)
             });
         }
         if self.tracking.opens

@@ -28,11 +28,14 @@ pub struct MessagingOptions {
 }
 
 /// `[messaging.tracking]`: what is told of those who read messages. A template can only take from it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct TrackingOptions {
     /// Whether links lead through the door, which tells that they were followed (default: yes).
     pub clicks: bool,
+    /// The hosts to which links may lead through the door, beside that of the shop's own `url`. Messages show addresses that
+    /// events brought, and a key that is in web pages lets anybody send those: nobody's host but these is vouched for.
+    pub hosts: Vec<String>,
     /// Whether a picture of the door tells that a message was opened (default: no. Nobody does anything to be told of, mail
     /// programs load it by themselves, and in many countries it needs consent).
     pub opens: bool,
@@ -40,7 +43,7 @@ pub struct TrackingOptions {
 
 impl Default for TrackingOptions {
     fn default() -> Self {
-        Self { clicks: true, opens: false }
+        Self { clicks: true, hosts: Vec::new(), opens: false }
     }
 }
 

@@ -1,5 +1,6 @@
 //! Messages over a real mail server, and whatever may go wrong with one.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -47,7 +48,12 @@ fn options(port: u16) -> MessagingOptions {
         from: "hello@shop.example.com".to_owned(),
         ..SmtpOptions::default()
     };
-    MessagingOptions { smtp, ..MessagingOptions::default() }
+    MessagingOptions { smtp, shops: shops(), ..MessagingOptions::default() }
+}
+
+fn shops() -> BTreeMap<String, ShopOptions> {
+    let shop = ShopOptions { url: Some("https://shop.example.com".to_owned()), ..ShopOptions::default() };
+    BTreeMap::from([("shop".to_owned(), shop)])
 }
 
 fn with_smtp(port: u16, change: impl FnOnce(&mut SmtpOptions)) -> SmtpChannel {
@@ -416,7 +422,7 @@ const PAGE: &str = r#"<a href="https://shop.example.com/cart?a=1&amp;b=2">cart</
 
 /// The page of what is sent with these settings.
 async fn page(tracking: TrackingOptions, email: Email) -> String {
-    let options = MessagingOptions { tracking, ..MessagingOptions::default() };
+    let options = MessagingOptions { tracking, shops: shops(), ..MessagingOptions::default() };
     let mailbox = Mailbox::new(&options, keys(), BASE_URL, Arc::new(Still), 1).unwrap();
     assert_eq!(mailbox.send(email, NOW).await.attempt, Attempt::Sent);
     mailbox.messages()[0].html.clone()
@@ -451,6 +457,17 @@ async fn links_lead_through_the_door_to_the_address_that_was_written_and_the_tex
 }
 
 #[tokio::test]
+async fn nobodys_host_is_vouched_for_but_the_shops_and_those_that_are_named() {
+    let links = "<a href=\"https://evil.example/\">1</a> <a href=\"https://shop.example.com.evil.example/\">2</a> \
+        <a href=\"https://SHOP.example.com:8443/\">3</a> <a href=\"https://media.example.com/\">4</a>";
+    let hosts = vec!["media.example.com".to_owned()];
+    let html = page(TrackingOptions { hosts, ..TrackingOptions::default() }, saying(links, "")).await;
+    let kept = |link: &str| html.contains(&format!("href=\"{link}\""));
+    assert!(kept("https://evil.example/") && kept("https://shop.example.com.evil.example/"), "{html}");
+    assert!(!kept("https://SHOP.example.com:8443/") && !kept("https://media.example.com/"), "{html}");
+}
+
+#[tokio::test]
 async fn clicks_and_opens_are_told_where_the_installation_and_the_template_let_them() {
     for (clicks, opens, template, clicks_told, opens_told) in [
         (true, true, "", true, true),
@@ -460,7 +477,8 @@ async fn clicks_and_opens_are_told_where_the_installation_and_the_template_let_t
         (false, true, "tracking: { clicks: true }", false, true),
         (false, false, "", false, false),
     ] {
-        let html = page(TrackingOptions { clicks, opens }, saying(PAGE, template)).await;
+        let tracking = TrackingOptions { clicks, opens, ..TrackingOptions::default() };
+        let html = page(tracking, saying(PAGE, template)).await;
         let told = (token_after(&html, "/c/").is_some(), token_after(&html, "/o/").is_some());
         assert_eq!(told, (clicks_told, opens_told), "{clicks} {opens} {template}");
         assert_eq!(html.contains("https://shop.example.com/cart"), !clicks_told);

@@ -93,7 +93,12 @@ impl Bench {
     }
 
     pub(crate) fn suppress(&mut self, address: &str, reason: SuppressionReason) {
-        let suppression = Suppression { address_hash: hash_of(address), reason, ..Suppression::default() };
+        self.suppress_since(address, reason, 0);
+    }
+
+    pub(crate) fn suppress_since(&mut self, address: &str, reason: SuppressionReason, seconds: i64) {
+        let since = at(seconds).as_millis();
+        let suppression = Suppression { address_hash: hash_of(address), reason, since, ..Suppression::default() };
         let bytes = encode("messaging.suppressions", &suppression);
         self.table(1, &suppression.address_hash, Some(bytes));
     }

@@ -30,9 +30,9 @@ fn who_unsubscribes_gets_nothing_that_still_waits_and_nothing_that_comes_after()
 fn a_second_wish_to_unsubscribe_changes_nothing() {
     let mut bench = Bench::new();
     bench.command(&unsubscribe(EMAIL, 0));
+    bench.suppress(EMAIL, SuppressionReason::Unsubscribed);
     bench.command(&unsubscribe(EMAIL, 1));
     assert_eq!(bench.driver.outputs().len(), 1);
-    bench.suppress(EMAIL, SuppressionReason::Unsubscribed);
     bench.driver.advance_to(at(2 * HOUR));
     assert_eq!(bench.driver.states(), 0, "from then on the table alone is asked");
     bench.command(&unsubscribe(EMAIL, 3 * HOUR));
@@ -73,6 +73,35 @@ fn her_last_wish_stands_also_when_the_table_has_not_heard_of_the_one_before() {
     bench.lift(EMAIL);
     bench.send(&request("m-1", 3));
     assert_eq!(bench.outcomes(), ended("m-1", Outcome::Unsubscribed));
+}
+
+#[test]
+fn a_wish_to_be_written_to_that_comes_late_does_not_undo_a_later_unsubscription() {
+    // By the state alone, and by the table alone.
+    for table in [false, true] {
+        let mut bench = Bench::new();
+        if table {
+            bench.suppress_since(EMAIL, SuppressionReason::Unsubscribed, 10);
+        } else {
+            bench.command(&unsubscribe(EMAIL, 10));
+            drop(bench.driver.outputs());
+        }
+        bench.command(&subscribe(EMAIL, 5));
+        assert_eq!(bench.driver.outputs(), []);
+        bench.command(&subscribe(EMAIL, 11));
+        assert_eq!(bench.driver.outputs(), [Output::Lifted { address_hash: hash_of(EMAIL) }]);
+    }
+}
+
+#[test]
+fn an_unsubscription_that_was_lifted_under_another_id_is_written_again() {
+    let mut bench = Bench::new();
+    bench.command(&unsubscribe(EMAIL, 0));
+    bench.suppress(EMAIL, SuppressionReason::Unsubscribed);
+    bench.lift(EMAIL);
+    drop(bench.driver.outputs());
+    bench.command(&unsubscribe(EMAIL, 1));
+    assert!(matches!(&*bench.driver.outputs(), [Output::Suppression(_)]));
 }
 
 #[test]
