@@ -172,6 +172,27 @@ pub fn produce_raw(
     kcat(bootstrap_servers, &arguments, limit).map(drop)
 }
 
+/// Runs schemathesis against what serves this description, with a write key; returns its report. What it found is an error.
+/// It makes the same calls in each run, as far as it gets in `most`.
+pub fn schemathesis(description: &str, write_key: &str, arguments: &[&str], most: Duration) -> Result<String> {
+    // It keeps what it found in the folder that it runs in, and would begin with that the next time.
+    let scratch = Scratch::new("schemathesis")?;
+    let run = Process::spec("schemathesis", python()?)
+        .dir(scratch.path())
+        .env("PYTHONDONTWRITEBYTECODE", "1")
+        .args(["-m", "schemathesis.cli", "--config-file"])
+        .arg(script("schemathesis.toml"))
+        .args(["run", description, "--no-color"])
+        .args(["--checks", "all", "--continue-on-failure", "--seed", "1", "--generation-deterministic"])
+        .args(["--auth", &format!("{write_key}:"), "--max-time", &most.as_secs().to_string()])
+        .args(arguments)
+        .start()?;
+    // What it found is said long before its last lines.
+    let ended = run.wait_for_success(most + SCRIPT_START);
+    ended.map_err(|error| Error::new("schemathesis", format!("{error}: {}", run.log())))?;
+    Ok(run.log())
+}
+
 fn script(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("clients").join(name)
 }

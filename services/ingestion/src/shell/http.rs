@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::{MatchedPath, Path, Request, State};
+use axum::extract::{MatchedPath, Request, State};
 use axum::http::{HeaderMap, HeaderValue, Method, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
@@ -17,9 +17,13 @@ use tracing::Instrument;
 use super::answer::{self, Refused};
 use super::dead_letter::REDRIVES_HEADER;
 use super::door::{Door, Head};
+use super::in_path::InPath;
 use super::log::EventLog;
 use super::{credentials, message_links, preferences, trace, unsubscribe, webhook};
 use crate::mapping::{CallKind, MAX_CALL_BYTES};
+
+/// What is said of all these paths, for people and for programs.
+const DESCRIPTION: &str = include_str!("../../openapi.yaml");
 
 /// The calls of the Segment specification: their names, the short forms of the browser library, and what they are.
 const CALLS: [(&str, &str, CallKind); 7] = [
@@ -58,6 +62,7 @@ pub fn router<L: EventLog>(door: Arc<Door<L>>) -> Router {
         .route("/p/{token}", get(preferences::show).post(preferences::save))
         .route("/c/{token}", get(message_links::click))
         .route("/o/{token}", get(message_links::open))
+        .route("/openapi.yaml", get(description))
         .method_not_allowed_fallback(async || Refused::WrongMethod)
         .fallback(async || Refused::NoSuchPath)
         .layer(CatchPanicLayer::custom(|_| Refused::Broken.into_response()))
@@ -89,10 +94,14 @@ async fn try_take<L: EventLog>(door: &Door<L>, kind: CallKind, route: &str, requ
     door.take(Head { kind, route, key, redrives }, body, trace).await.map(drop)
 }
 
+async fn description() -> impl IntoResponse {
+    ([(header::CONTENT_TYPE, HeaderValue::from_static("application/yaml"))], DESCRIPTION)
+}
+
 /// What the browser library asks for first: that everything goes to Segment's own integration, which is this door.
 async fn settings<L: EventLog>(
     State(door): State<Arc<Door<L>>>,
-    Path(write_key): Path<String>,
+    InPath(write_key): InPath,
     headers: HeaderMap,
 ) -> Response {
     if door.secrets.write_keys.find(&write_key).is_none() {

@@ -9,14 +9,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::rejection::PathRejection;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use links::{ClickToken, OpenToken, Target};
 use tracing::Instrument;
 
 use super::door::{Door, send_span};
+use super::in_path::InPath;
 use super::log::{EventLog, LogRecord};
 use super::page::{self, Page};
 use super::trace;
@@ -31,12 +31,11 @@ const PURPOSES: [&str; 4] = ["sec-purpose", "purpose", "x-purpose", "x-moz"];
 /// Sends on to where a link leads.
 pub(crate) async fn click<L: EventLog>(
     State(door): State<Arc<Door<L>>>,
-    token: Result<Path<String>, PathRejection>,
+    InPath(token): InPath,
     method: Method,
     uri: Uri,
     headers: HeaderMap,
 ) -> Response {
-    let token = token.map(|Path(token)| token).unwrap_or_default();
     match ClickToken::verify(&door.secrets.links, &token) {
         Ok(token) => {
             tell(&door, Engagement::clicked(&token), &method, &headers).await;
@@ -54,11 +53,10 @@ pub(crate) async fn click<L: EventLog>(
 /// Answers with the picture, whoever asks.
 pub(crate) async fn open<L: EventLog>(
     State(door): State<Arc<Door<L>>>,
-    token: Result<Path<String>, PathRejection>,
+    InPath(token): InPath,
     method: Method,
     headers: HeaderMap,
 ) -> Response {
-    let token = token.map(|Path(token)| token).unwrap_or_default();
     match OpenToken::verify(&door.secrets.links, &token) {
         Ok(token) => tell(&door, Engagement::opened(&token), &method, &headers).await,
         Err(_) => door.metrics.message_link("open", "bad_link"),

@@ -11,6 +11,7 @@ mod dead_letter;
 mod door;
 mod host;
 mod http;
+mod in_path;
 mod key_source;
 mod limits;
 mod log;

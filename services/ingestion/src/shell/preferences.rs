@@ -8,7 +8,7 @@
 use std::sync::Arc;
 
 use axum::body::Body;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use links::{PreferencesToken, TokenError};
@@ -17,6 +17,7 @@ use schemas::{CommandKind, MessagingCommand};
 use super::answer::Refused;
 use super::commands;
 use super::door::Door;
+use super::in_path::InPath;
 use super::log::EventLog;
 use super::page::{self, Page};
 use super::preferences_page::{PreferencesPage, Said};
@@ -24,7 +25,7 @@ use super::preferences_page::{PreferencesPage, Said};
 /// Shows the page.
 pub(crate) async fn show<L: EventLog>(
     State(door): State<Arc<Door<L>>>,
-    Path(token): Path<String>,
+    InPath(token): InPath,
     uri: Uri,
     headers: HeaderMap,
 ) -> Response {
@@ -37,7 +38,7 @@ pub(crate) async fn show<L: EventLog>(
 /// Stores what was chosen.
 pub(crate) async fn save<L: EventLog>(
     State(door): State<Arc<Door<L>>>,
-    Path(token): Path<String>,
+    InPath(token): InPath,
     uri: Uri,
     headers: HeaderMap,
     body: Body,

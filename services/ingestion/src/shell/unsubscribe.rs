@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use axum::body::Body;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use links::{TokenError, UnsubscribeToken};
@@ -13,13 +13,14 @@ use schemas::{CommandKind, MessagingCommand};
 use super::answer::Refused;
 use super::commands;
 use super::door::Door;
+use super::in_path::InPath;
 use super::log::EventLog;
 use super::page::{self, Page};
 
 /// Asks whether to unsubscribe.
 pub(crate) async fn ask<L: EventLog>(
     State(door): State<Arc<Door<L>>>,
-    Path(token): Path<String>,
+    InPath(token): InPath,
     uri: Uri,
     headers: HeaderMap,
 ) -> Response {
@@ -33,7 +34,7 @@ pub(crate) async fn ask<L: EventLog>(
 /// Unsubscribes.
 pub(crate) async fn obey<L: EventLog>(
     State(door): State<Arc<Door<L>>>,
-    Path(token): Path<String>,
+    InPath(token): InPath,
     uri: Uri,
     headers: HeaderMap,
     body: Body,

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::{Path, Request, State};
+use axum::extract::{Request, State};
 use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
 use links::AddressHash;
@@ -21,6 +21,7 @@ use super::answer::{self, Refused};
 use super::body;
 use super::dead_letter::{self, WebhookHead};
 use super::door::{Door, send_span};
+use super::in_path::InPath;
 use super::log::{EventLog, LogRecord};
 use super::signature::is_signed;
 use super::trace::{self, Trace};
@@ -47,7 +48,7 @@ type Outcome = &'static str;
 /// Takes a webhook.
 pub(crate) async fn take<L: EventLog>(
     State(door): State<Arc<Door<L>>>,
-    Path(id): Path<String>,
+    InPath(id): InPath,
     request: Request,
 ) -> Response {
     let Some(source) = door.secrets.webhooks.find(&id) else { return Refused::NoSuchPath.into_response() };

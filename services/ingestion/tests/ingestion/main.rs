@@ -2,7 +2,9 @@
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
+mod description;
 mod door;
+mod errors;
 mod mapping;
 mod mapping_properties;
 mod message_links;

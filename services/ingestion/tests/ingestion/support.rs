@@ -20,6 +20,8 @@ use schemas::{Schemas, StorefrontEvent};
 use serde_json::Value;
 use tower::ServiceExt;
 
+use crate::description;
+
 /// 2026-03-01T12:00:00Z: when the door of the tests receives everything.
 pub(crate) const NOW: Timestamp = Timestamp::from_seconds(1_772_366_400);
 pub(crate) const KEY: &str = "demo-write-key";
@@ -164,9 +166,13 @@ impl Fixture {
         self.log.is(mood);
     }
 
+    /// The answer, which is one that the description has.
     pub(crate) async fn send(&self, request: Request<Body>) -> Answer {
+        let (method, path) = (request.method().clone(), request.uri().path().to_owned());
         let response = self.router.clone().oneshot(request).await.unwrap();
-        Answer::read(response).await
+        let answer = Answer::read(response).await;
+        description::holds(&method, &path, &answer);
+        answer
     }
 
     /// Posts a body under the test's write key.
