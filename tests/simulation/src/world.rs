@@ -127,6 +127,7 @@ impl World {
     pub fn new(seed: u64, plan: &Plan, broken: Option<Broken>, traced: bool) -> Self {
         let network = plan.network;
         let mut chance = Chance::new(seed ^ 0x6e65_7477_6f72_6b00);
+        let behind_ms = *chance.one_of(&[0, 36, 36, 72]) * 3_600_000;
         let config = CoreConfig {
             seed,
             min_session_timeout_ms: 100,
@@ -144,7 +145,7 @@ impl World {
             network,
             broken,
             redis: BTreeMap::new(),
-            provider: Provider { behind_ms: *chance.one_of(&[0, 36, 36, 72]) * 3_600_000, ..Provider::default() },
+            provider: Provider { behind_ms, ..Provider::default() },
             machines: Vec::new(),
             members: BTreeMap::new(),
             wall_ahead_ms: 0,
