@@ -31,7 +31,8 @@ fn a_row_becomes_columns_that_are_known_and_what_it_lacks_is_left_out() {
 #[test]
 fn a_row_that_lacks_what_when_reads_is_told_instead_of_passed_over_unless_when_asks_for_it() {
     let row = json!({ "id": "1", "status": null });
-    let mapping = read("mapping: shop\nwhen: row.status != 'void'\ncolumns: { order_id: row.id, total: int(row.many) }\n");
+    let mapping =
+        read("mapping: shop\nwhen: row.status != 'void'\ncolumns: { order_id: row.id, total: int(row.many) }\n");
     let error = mapping.columns(&row, 10_000).unwrap_err();
     assert_eq!((error.place.as_str(), error.error), ("when", EvaluationError::MissingValue));
     let asks = "mapping: shop\nwhen: '!has(row.status) || row.status != \"void\"'\ncolumns: { order_id: row.id }\n";
