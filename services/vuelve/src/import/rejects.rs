@@ -170,7 +170,9 @@ mod tests {
 
         for lost in [None, Some("{\"line\":2")] {
             fs::remove_file(&path).unwrap();
-            lost.map(|text| fs::write(&path, text).unwrap());
+            if let Some(text) = lost {
+                fs::write(&path, text).unwrap();
+            }
             let mut report = Rejects::open(&path, bytes).unwrap();
             assert_eq!(report.bytes(), 0);
             report.add(&rejected(5), "line").unwrap();

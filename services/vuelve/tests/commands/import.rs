@@ -410,8 +410,8 @@ fn under_way(past: &Past, before: &str) -> (Child, BufReader<ChildStdout>) {
 }
 
 fn ten_orders() -> Past {
-    let rows: String = (0..10).map(|order| format!("{order},2024-05-01T10:00:00Z,c\n")).collect();
-    Past::of("orders.csv", format!("order_id,time,customer_id\n{rows}").as_bytes())
+    let rows: Vec<String> = (0..10).map(|order| format!("{order},2024-05-01T10:00:00Z,c\n")).collect();
+    Past::of("orders.csv", format!("order_id,time,customer_id\n{}", rows.concat()).as_bytes())
 }
 
 fn send(signal: &str, child: &Child) {
