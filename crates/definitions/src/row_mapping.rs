@@ -3,7 +3,8 @@
 //! Wanted properties:
 //! - pure; what is made of a row is bounded;
 //! - a column that nobody knows is refused when the mapping is read, at its place;
-//! - what a row lacks, or has as null, is left out; what can't be computed is told with its column and without any value.
+//! - what a row lacks, or has as null, is left out; what can't be computed is told with its column and without any value;
+//! - `when` that reads what a row lacks is no answer: the row may be one that is wanted, such as a line of an order.
 
 use std::sync::Arc;
 
@@ -85,7 +86,7 @@ impl RowNames {
 
 impl RowMapping {
     /// The columns that a row becomes, as JSON of at most so many bytes each, in the mapping's order; none if the mapping
-    /// does not want it.
+    /// does not want it. What `when` reads has to be there; `has(…)` asks whether it is.
     pub fn columns(&self, row: &Value, max_bytes: usize) -> Result<Option<Vec<(&str, Value)>>, MappingError> {
         let mut scope = Scope::new();
         scope.set("row", Lean(row));
@@ -93,7 +94,6 @@ impl RowMapping {
             match when.evaluate(&scope) {
                 Ok(true) => {}
                 Ok(false) => return Ok(None),
-                Err(EvaluationError::MissingValue) if !when.reads().in_a_loop => return Ok(None),
                 Err(error) => return Err(MappingError { place: "when".to_owned(), error }),
             }
         }
@@ -107,5 +107,13 @@ impl RowMapping {
             }
         }
         Ok(Some(columns))
+    }
+
+    /// One column of a row, whatever `when` says and whether the others can be computed or not.
+    pub fn column(&self, name: &str, row: &Value, max_bytes: usize) -> Option<Value> {
+        let mut scope = Scope::new();
+        scope.set("row", Lean(row));
+        let (_, expression) = self.columns.iter().find(|(known, _)| known == name)?;
+        expression.value(&scope, max_bytes).ok().filter(|value| !value.is_null())
     }
 }

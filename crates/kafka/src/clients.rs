@@ -20,7 +20,7 @@ use crate::port::Polled;
 /// After a question that was not answered.
 const ASK_AGAIN: Duration = Duration::from_millis(100);
 /// The largest record that is sent: what any producer could write to a topic, and the headers of a dead letter.
-const MAX_RECORD_BYTES: usize = (1 << 20) + (64 << 10);
+pub const MAX_RECORD_BYTES: usize = (1 << 20) + (64 << 10);
 
 /// Where the cluster is and how it is spoken to.
 #[derive(Clone)]

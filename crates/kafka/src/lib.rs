@@ -22,7 +22,7 @@ mod worker;
 
 pub use admin::{Follower, ReadRecord, is_changelog_header};
 pub use append::{Appender, Header, NewRecord};
-pub use clients::Cluster;
+pub use clients::{Cluster, MAX_RECORD_BYTES};
 pub use dead_letters::{HeadersOf, LetterHead, REDRIVES_HEADER, redrive_record};
 pub use error::KafkaFailure;
 pub use http::http_client;

@@ -1,6 +1,6 @@
 //! Mappings of rows: what is read, what is refused, and what rows become.
 
-use definitions::{RowMapping, RowNames, parse_row_mapping};
+use definitions::{EvaluationError, RowMapping, RowNames, parse_row_mapping};
 use serde_json::{Value, json};
 
 const NAMES: RowNames = RowNames { fixed: &["order_id", "total", "time"], beginnings: &["properties."] };
@@ -24,9 +24,23 @@ fn a_row_becomes_columns_that_are_known_and_what_it_lacks_is_left_out() {
     let expected = json!({ "order_id": "1001", "total": 12.5, "time": "2024-05-01T00:00:00Z" });
     assert_eq!(columns(&mapping, &row), Some(expected));
     assert_eq!(columns(&mapping, &json!({ "status": "draft" })), None);
-    assert_eq!(columns(&mapping, &json!({ "Order ID": "1" })), None, "what has no status is not known to be wanted");
     let error = mapping.columns(&json!({ "status": "paid", "cents": "many" }), 10_000).unwrap_err().to_string();
     assert!(error.starts_with("`columns.total` can't be computed: ") && !error.contains("many"), "{error}");
+}
+
+#[test]
+fn a_row_that_lacks_what_when_reads_is_told_instead_of_passed_over_unless_when_asks_for_it() {
+    let row = json!({ "id": "1", "status": null });
+    let mapping =
+        read("mapping: shop\nwhen: row.status != 'void'\ncolumns: { order_id: row.id, total: int(row.many) }\n");
+    let error = mapping.columns(&row, 10_000).unwrap_err();
+    assert_eq!((error.place.as_str(), error.error), ("when", EvaluationError::MissingValue));
+    let asks = "mapping: shop\nwhen: '!has(row.status) || row.status != \"void\"'\ncolumns: { order_id: row.id }\n";
+    assert_eq!(columns(&read(asks), &row), Some(json!({ "order_id": "1" })));
+
+    // One column is there without the others.
+    assert_eq!(mapping.column("order_id", &row, 10_000), Some(json!("1")));
+    assert_eq!(mapping.column("total", &row, 10_000), None);
 }
 
 #[test]

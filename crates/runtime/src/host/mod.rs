@@ -19,7 +19,7 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
 pub use exit::Exit;
-pub use signals::{Signal, Signals};
+pub use signals::{Signal, Signals, ignores_hang_up};
 pub use stop::StopToken;
 
 use crate::config::HostOptions;

@@ -89,8 +89,9 @@ async fn next(signals: Option<&mut Stream>) -> Option<()> {
     }
 }
 
-/// Whether whoever started the process had SIGHUP ignored, as the kernel has it: bit 0 of `SigIgn`.
-fn ignores_hang_up() -> bool {
+/// Whether whoever started the process had SIGHUP ignored, as the kernel has it: bit 0 of `SigIgn`. To be asked before anybody
+/// listens to it.
+pub fn ignores_hang_up() -> bool {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
     mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).is_some_and(|mask| mask & 1 == 1)

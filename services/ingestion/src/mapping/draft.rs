@@ -63,15 +63,21 @@ impl Draft {
     /// has one of the names that mean something to the specification and not the same to the platform.
     pub(super) fn rest(&mut self, object: &Object<'_>, mean_something_else: &[&str]) {
         for (name, value) in object.members() {
-            let mut own = name.to_owned();
-            if mean_something_else.contains(&name) || self.names.contains(name) {
-                own = format!("payload_{name}");
+            if mean_something_else.contains(&name) {
+                self.keep(&format!("payload_{name}"), value);
+            } else {
+                self.keep(name, value);
             }
-            while self.names.contains(&own) {
-                own = format!("payload_{own}");
-            }
-            self.raw(&own, value.get());
         }
+    }
+
+    /// Adds a value; where its name is taken, under that name with `payload_` before it.
+    pub(super) fn keep(&mut self, name: &str, value: &RawValue) {
+        let mut own = name.to_owned();
+        while self.names.contains(&own) {
+            own = format!("payload_{own}");
+        }
+        self.raw(&own, value.get());
     }
 
     /// Whether a name is taken.

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use definitions::{parse_row_mapping, time_zone};
 use domain::{Currency, Timestamp};
 use ingestion::mapping::past::{Kind, Terms, Unfit};
-use ingestion::mapping::{Envelope, Refusal, Scope, Source};
+use ingestion::mapping::{Envelope, Scope, Source};
 use links::Secret;
 use proptest::prelude::*;
 use schemas::{EventKind, StorefrontEvent};
@@ -19,8 +19,12 @@ fn terms(kind: Kind) -> Terms<'static> {
 }
 
 fn event_of(terms: &Terms<'_>, rows: &[Value]) -> Result<StorefrontEvent, Unfit> {
+    event_in("main", terms, rows)
+}
+
+fn event_in(shop: &str, terms: &Terms<'_>, rows: &[Value]) -> Result<StorefrontEvent, Unfit> {
     let secret = Secret::new(*b"a secret of thirty-two bytes, ok").unwrap();
-    let source = Source { id: "import", shop: "main", currency: Currency::parse("EUR").unwrap(), scope: Scope::Server };
+    let source = Source { id: "import", shop, currency: Currency::parse("EUR").unwrap(), scope: Scope::Server };
     let envelope = Envelope { received_at: NOW, source, traceparent: None, address_secret: &secret, random: 7 };
     let mut columns = Vec::new();
     for row in rows {
@@ -180,6 +184,41 @@ fn amounts_with_a_decimal_comma_are_read_where_it_is_said_and_numbers_as_they_ar
 }
 
 #[test]
+fn amounts_that_may_mean_thousands_are_refused_instead_of_being_read_as_fractions() {
+    let total = |decimal_comma, currency: &str, written: Value| {
+        let row = json!({ "order_id": "1", "customer_id": "c", "time": AT, "total": written, "currency": currency });
+        event_of(&Terms { decimal_comma, ..terms(Kind::Orders) }, &[row]).map(|event| event.order.unwrap().total_minor)
+    };
+    for (decimal_comma, currency, written, word) in [
+        (false, "CLP", "12.990", "ambiguous_amount"),
+        (false, "CLP", "1.000", "ambiguous_amount"),
+        (false, "JPY", "1.250", "ambiguous_amount"),
+        (false, "EUR", "1.250", "ambiguous_amount"),
+        (false, "EUR", "1234.505", "ambiguous_amount"),
+        (true, "EUR", "1,250", "ambiguous_amount"),
+        (true, "EUR", "4.90", "bad_amount"),
+        (true, "EUR", "1.23,50", "bad_amount"),
+        (true, "EUR", "1,234.50", "bad_amount"),
+        (true, "EUR", "1234.567,00", "bad_amount"),
+    ] {
+        let unfit = total(decimal_comma, currency, json!(written)).expect_err(written);
+        assert_eq!(unfit.reason(), word, "{written}");
+        assert!(unfit.to_string().contains("--decimal-comma"), "{unfit}");
+    }
+    for (decimal_comma, currency, written, minor) in [
+        (false, "EUR", json!("12.9000"), 1_290),
+        (false, "EUR", json!("0.500"), 50),
+        (false, "KWD", json!("1.250"), 1_250),
+        (false, "EUR", json!(1.25), 125),
+        (true, "CLP", json!("12.990"), 12_990),
+        (true, "EUR", json!("1.234.567,5"), 123_456_750),
+        (true, "EUR", json!("-1.250"), -125_000),
+    ] {
+        assert_eq!(total(decimal_comma, currency, written.clone()), Ok(Some(minor)), "{written}");
+    }
+}
+
+#[test]
 fn the_same_row_has_the_same_message_id_and_no_two_orders_have() {
     let row = |id: &str, total: &str| json!({ "order_id": id, "customer_id": "c", "time": AT, "total": total });
     let id = |row: Value| order(&[row]).unwrap().message_id;
@@ -189,6 +228,11 @@ fn the_same_row_has_the_same_message_id_and_no_two_orders_have() {
     refunded["event"] = json!("Order Refunded");
     let ids = BTreeSet::from([id(row("1", "10")), id(row("2", "10")), id(refunded)]);
     assert_eq!(ids.len(), 3);
+    let mut old_name = row("1", "10");
+    old_name["event"] = json!("completed order");
+    assert_eq!(id(old_name), id(row("1", "10")), "an event is the same by its old name");
+    let other_shop = event_in("other", &terms(Kind::Orders), &[row("1", "10")]).unwrap().message_id;
+    assert_ne!(other_shop, id(row("1", "10")), "two shops may count their orders alike");
     assert!(ids.iter().all(|id| id.len() <= 100 && id.starts_with("i-")));
 
     // Whether it opens journeys does not change what it is.
@@ -260,6 +304,75 @@ fn an_event_by_its_columns_is_what_its_call_would_be() {
 }
 
 #[test]
+fn parts_of_an_event_that_are_json_texts_are_read_and_what_is_none_is_refused_by_its_column() {
+    let event = |more: Value| {
+        let mut row = json!({ "time": AT, "event": "Fitted", "customer_id": "u" });
+        row.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        event_of(&terms(Kind::Events), &[row])
+    };
+    let read =
+        event(json!({ "properties": r#" {"size":4,"colour":"blue"} "#, "properties.colour": "red", "colour": "green",
+                             "context": r#"{"locale":"es"}"#, "traits": "", "consent": "no" }))
+        .unwrap();
+    let rest: Value = serde_json::from_str(&read.properties_json.unwrap()).unwrap();
+    let expected = json!({ "colour": "red", "size": 4, "payload_colour": "blue", "payload_payload_colour": "green" });
+    assert_eq!(rest, expected, "what has a name that is taken is kept");
+    assert_eq!((read.contact.unwrap().locale.as_deref(), read.consent_marketing), (Some("es"), Some(false)));
+    for column in ["properties", "traits", "context"] {
+        for value in [json!("size: 4"), json!("[1]"), json!([1]), json!(7), json!("{")] {
+            let (word, told) = reason(event(json!({ column: value })));
+            assert_eq!(word, "bad_object");
+            assert!(told.contains(&format!("`{column}`")), "{told}");
+        }
+    }
+    let deep = format!("{}1{}", "{\"a\":".repeat(100), "}".repeat(100));
+    assert_eq!(reason(event(json!({ "properties": deep }))).0, "too_deep");
+
+    let row = json!({ "order_id": "1", "customer_id": "c", "time": AT, "total": "10", "properties.total": "ten" });
+    let event = order(&[row]).unwrap();
+    assert_eq!(event.properties_json.as_deref(), Some(r#"{"payload_total":"ten"}"#));
+}
+
+#[test]
+fn amounts_of_events_by_their_columns_are_as_strict_as_those_of_orders() {
+    let event = |decimal_comma, more: Value| {
+        let mut row = json!({ "time": AT, "event": "Order Completed", "customer_id": "u", "order_id": "1" });
+        row.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        event_of(&Terms { decimal_comma, ..terms(Kind::Events) }, &[row])
+    };
+    let total = |more: Value| event(true, more).unwrap().order.unwrap().total_minor;
+    assert_eq!(total(json!({ "total": "1.234,50" })), Some(123_450));
+    assert_eq!(total(json!({ "properties.total": "12.990", "properties.currency": "CLP" })), Some(12_990));
+    assert_eq!(total(json!({ "properties": r#"{"total":"4,90"}"# })), Some(490));
+    let products = event(true, json!({ "products": [{ "product_id": "p", "price": "4,90" }] })).unwrap().products;
+    assert_eq!(products[0].price_minor, Some(490));
+    for (more, word) in [
+        (json!({ "total": "1.234,50" }), "bad_amount"),
+        (json!({ "properties.price": "free" }), "bad_amount"),
+        (json!({ "properties": { "tax": "1.250" } }), "ambiguous_amount"),
+        (json!({ "currency": "euros" }), "bad_currency"),
+        (json!({ "properties.quantity": "a few" }), "bad_number"),
+        (json!({ "products": [{ "price": "free" }] }), "bad_amount"),
+        (json!({ "products": ["p"] }), "bad_products"),
+    ] {
+        assert_eq!(reason(event(false, more)).0, word);
+    }
+}
+
+#[test]
+fn rows_are_of_one_order_by_its_id_and_by_what_happened_to_it() {
+    let by = |row: Value| terms(Kind::Orders).together_by(&row.to_string()).unwrap();
+    let completed = by(json!({ "order_id": 1, "event": "Completed Order" }));
+    assert!(completed.is_with(&by(json!({ "order_id": "1", "event": "order completed" }))));
+    assert!(completed.is_with(&by(json!({ "order_id": "1" }))), "a row may leave it out");
+    assert!(!completed.is_with(&by(json!({ "order_id": "1", "event": "Order Refunded" }))));
+    assert!(!completed.is_with(&by(json!({ "order_id": "2", "event": "Order Completed" }))));
+    assert_eq!(completed.key(), by(json!({ "order_id": "1" })).key());
+    let row = |event: &str| json!({ "order_id": "1", "customer_id": "c", "time": AT, "event": event });
+    assert!(order(&[row("Order Completed"), row("completed order")]).is_ok());
+}
+
+#[test]
 fn a_mapping_says_which_columns_rows_of_any_form_have() {
     let text = "mapping: shop-export\nwhen: row.Status != 'void'\ncolumns:\n  order_id: row.Name\n  customer_id: row[\"Customer ID\"]\n  \
                 time: row.Day + 'T12:00:00Z'\n  total: double(row.Cents) / 100.0\n  product_id: row.Item\n  item.note: row.Note\n";
@@ -272,8 +385,16 @@ fn a_mapping_says_which_columns_rows_of_any_form_have() {
     assert_eq!(event.order.unwrap().total_minor, Some(1_999));
     assert_eq!(terms.columns(r#"{"Status":"void"}"#), Ok(None));
     let refused = terms.columns(r#"{"Status":"paid","Cents":"many"}"#);
-    assert!(matches!(refused, Err(Unfit::Refused(Refusal::NotComputed(_)))), "{refused:?}");
-    assert_eq!(terms.together_by(r##"{"order_id":"#1"}"##).as_deref(), Some("#1"));
+    assert!(matches!(refused, Err(Unfit::NotComputed { .. })), "{refused:?}");
+    let together = terms.together_by(r##"{"order_id":"#1"}"##).unwrap();
+    assert_eq!(together.order_id, "#1");
+    let of_half_a_row = terms.perhaps_together_by(r##"{"Name":"#1","Cents":"many"}"##).unwrap();
+    assert!(of_half_a_row.is_with(&together));
+    assert_eq!(terms.perhaps_together_by(r#"{"Cents":"1"}"#), None);
+
+    let (word, told) = reason(event_of(&terms, &[json!({ "Name": "#1" })]));
+    assert_eq!(word, "not_computed");
+    assert!(told.contains("`when`") && told.contains("has(row.…)"), "{told}");
 }
 
 #[test]

@@ -84,7 +84,8 @@ pub(crate) struct Import {
     /// Where it is kept how far it came [default: FILE.vuelve-progress].
     #[arg(long, value_name = "FILE")]
     progress: Option<PathBuf>,
-    /// Where rejected rows are reported [default: FILE.rejected.jsonl].
+    /// Where rejected rows are reported [default: FILE.rejected.jsonl, of a dry run
+    /// FILE.dry-run.rejected.jsonl].
     #[arg(long, value_name = "FILE")]
     rejects: Option<PathBuf>,
 }
@@ -153,11 +154,14 @@ fn tell_summary(summary: &Summary, import: &import::Import, is_dry: bool) -> any
     let (counts, file) = (summary.counts, import.file.display());
     match &summary.end {
         End::WasWhole(progress) => tell(&format!(
-            "{file}: it was imported before, and nothing was sent now; without {} it is sent again\n",
+            "{file}: it was imported before, and nothing was sent now; mended rows go as a file of their own (without {} all is sent \
+             again, and what was sent more than 24 hours ago counts twice, as does what lies more than 4,096 events of its customer \
+             back)\n",
             progress.display()
         )),
         End::Stopped(signal) => {
-            tell(&format!("{file}: ended by {}; the same command goes on from here\n", signal.name()));
+            let what_next = if is_dry { "not all of it was looked at" } else { "the same command goes on from here" };
+            tell(&format!("{file}: ended by {}; {what_next}\n", signal.name()));
         }
         End::Whole => {}
     }

@@ -89,6 +89,17 @@ impl CsvRows {
             let problem = format!("{} fields, and the header names {} columns", split.fields.len(), self.names.len());
             return Err(Broken::new("wrong_number_of_fields", problem));
         }
+        self.object(split)
+    }
+
+    /// What of a row can be read, each field by its place.
+    fn partial(&self, split: &Split) -> String {
+        let fields = split.fields.iter().map(|field| String::from_utf8_lossy(field).into_owned().into_bytes());
+        let readable = Split { fields: fields.collect(), ..Split::default() };
+        self.object(&readable).unwrap_or_default()
+    }
+
+    fn object(&self, split: &Split) -> Result<String, Broken> {
         let mut json = String::with_capacity(split.raw.len() * 2);
         for (name, field) in self.names.iter().zip(&split.fields).filter(|(_, field)| !field.is_empty()) {
             let text = std::str::from_utf8(field).map_err(|error| {
@@ -126,7 +137,7 @@ impl Rows for CsvRows {
                 continue;
             }
             self.at.row += 1;
-            let json = self.json(&split);
+            let json = self.json(&split).map_err(|broken| Broken { partial: Some(self.partial(&split)), ..broken });
             return Ok(Some(Row { number, json, raw: Some(split.raw), end: self.at }));
         }
     }

@@ -135,7 +135,9 @@ impl Import {
         let input = Input::open(&self.file)?;
         let read = self.read(config)?;
         let progress_file = ProgressFile(self.progress.clone().unwrap_or_else(|| self.beside(".vuelve-progress")));
-        let rejects_path = self.rejects.clone().unwrap_or_else(|| self.beside(".rejected.jsonl"));
+        // What a real import has reported is not a dry run's to write over.
+        let ending = if self.dry_run { ".dry-run.rejected.jsonl" } else { ".rejected.jsonl" };
+        let rejects_path = self.rejects.clone().unwrap_or_else(|| self.beside(ending));
         ensure!(
             rejects_path != self.file && progress_file.0 != self.file,
             "{}: it would be written over",
@@ -172,6 +174,7 @@ impl Import {
             progress,
             share: &share,
             stopping: &stopping,
+            unchanged: &|| input.check_unchanged(),
         };
         let source = Source { id: &self.source, shop: &read.shop, currency: read.currency, scope: Scope::Server };
         let envelope =

@@ -15,7 +15,10 @@ use serde::{Deserialize, Serialize};
 use super::input::Digest;
 use super::rows::Place;
 
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
+/// What beginning anew does, and what else to do.
+const ANEW: &str = "rows that were sent are told from new ones for 24 hours (`window` of the resolver) and among a customer's last 4,096 \
+                    events, and beyond that they count twice; mended rows go as a file of their own";
 
 /// What became of the rows so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -72,18 +75,21 @@ impl ProgressFile {
         let known: Progress = serde_json::from_str(&text).with_context(|| {
             format!("{name}: this is no progress of an import; remove it, or name another with --progress")
         })?;
-        ensure!(known.version == VERSION, "{name}: it is of another version of vuelve; remove it to begin anew");
+        ensure!(
+            known.version == VERSION,
+            "{name}: it is of another version of vuelve; remove it to begin anew ({ANEW})"
+        );
         ensure!(
             known.input == begin.input,
             "{name}: it is of another file, or this one has changed since (then {} rows had been read); give the file as it was, or \
-             remove {name} to begin anew: rows that were sent have the same message ids again",
+             remove {name} to begin anew ({ANEW})",
             known.counts.rows
         );
         let differs = known.settings.iter().zip(&begin.settings).find(|(before, now)| before != now);
         if let Some(((setting, before), (_, now))) = differs {
             bail!(
                 "{name}: the import was begun with {setting} `{before}`, and now it is `{now}`; give the same again, or remove {name} \
-                 to begin anew"
+                 to begin anew ({ANEW})"
             );
         }
         Ok(known)

@@ -66,11 +66,13 @@ pub(super) struct Broken {
     pub(super) reason: &'static str,
     /// What it is, and what to do.
     pub(super) problem: String,
+    /// What of the row could be read all the same, as a JSON object: it may tell whose it is.
+    pub(super) partial: Option<String>,
 }
 
 impl Broken {
     pub(super) fn new(reason: &'static str, problem: impl Into<String>) -> Self {
-        Self { reason, problem: problem.into() }
+        Self { reason, problem: problem.into(), partial: None }
     }
 }
 

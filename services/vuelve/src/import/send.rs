@@ -6,15 +6,15 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use kafka::{Appender, NewRecord};
+use kafka::{Appender, MAX_RECORD_BYTES, NewRecord};
 use schemas::{Schemas, StorefrontEvent};
 
 use super::meter::Meter;
 use super::progress::{Counts, Progress, ProgressFile};
 use super::rejects::Rejects;
-use super::rows::{Place, Row};
+use super::rows::{Broken, Place, Row};
 use super::stopping::Stopping;
-use super::units::{Became, Rejected, Unit, Units};
+use super::units::{Became, Made, Rejected, Unit, Units};
 
 /// What waits for the broker at once is no more, and twice as much is being made. It is also what is sent again after a kill: fewer
 /// than the messages that the resolver remembers of one customer, so that all of them are known again.
@@ -59,6 +59,8 @@ pub(super) struct Sending<'a> {
     /// The share of the file that has been read, by what of it is done.
     pub(super) share: &'a dyn Fn(Place) -> f64,
     pub(super) stopping: &'a Stopping,
+    /// Whether what was read is what was there when it began; asked at the end.
+    pub(super) unchanged: &'a dyn Fn() -> anyhow::Result<()>,
 }
 
 impl Sending<'_> {
@@ -96,6 +98,7 @@ impl Sending<'_> {
         // An error is a maker that has ended without a word: it panicked.
         while let Ok(batch) = batches.recv() {
             let Some(batch) = batch? else {
+                (self.unchanged)()?;
                 is_all = true;
                 break;
             };
@@ -195,37 +198,71 @@ impl Making {
 
     fn add(&mut self, batch: &mut Batch, unit: Unit) -> anyhow::Result<()> {
         batch.counts.rows += unit.rows;
-        batch.counts.passed_over += unit.passed_over;
         batch.end = unit.end;
-        match unit.became {
-            Became::Nothing => {}
-            Became::Rejected(rejected) => {
-                batch.counts.rejected += unit.rows;
-                batch.bytes += rejected.rows.iter().map(Row::bytes).sum::<usize>();
-                batch.rejected.push(rejected);
-            }
-            Became::Event(key, event) => {
-                batch.counts.events += 1;
-                batch.counts.taken += unit.rows - unit.passed_over;
-                if let Some((schemas, topic)) = &self.encoding {
-                    let mut value = Vec::new();
-                    schemas.encode(ingestion::RECEIVED, &*event, &mut value)?;
-                    batch.bytes += value.len();
-                    let (key, value) = (Some(key.into_bytes()), Some(value));
-                    batch.records.push(NewRecord {
-                        topic: topic.clone(),
-                        partition: None,
-                        key,
-                        value,
-                        headers: Vec::new(),
-                    });
+        let became = match unit.became {
+            Became::Event(made) => match self.record(&made)? {
+                Ok(record) => {
+                    batch.counts.events += 1;
+                    batch.counts.taken += unit.rows - unit.passed_over;
+                    batch.bytes += record.as_ref().map_or(0, size);
+                    batch.records.extend(record);
+                    if self.shown > 0 {
+                        self.shown -= 1;
+                        batch.events.push(made.event);
+                    }
+                    batch.counts.passed_over += unit.passed_over;
+                    return Ok(());
                 }
-                if self.shown > 0 {
-                    self.shown -= 1;
-                    batch.events.push(*event);
-                }
-            }
+                Err(broken) => Became::Rejected(made.rejected(broken)),
+            },
+            became => became,
+        };
+        if let Became::Rejected(rejected) = became {
+            batch.counts.rejected += unit.rows;
+            batch.bytes += rejected.rows.iter().map(Row::bytes).sum::<usize>();
+            batch.rejected.push(rejected);
+        } else {
+            batch.counts.passed_over += unit.passed_over;
         }
         Ok(())
+    }
+
+    /// The record of an event, if any is sent; or why the client would not send it.
+    fn record(&self, made: &Made) -> anyhow::Result<Result<Option<NewRecord>, Broken>> {
+        let Some((schemas, topic)) = &self.encoding else { return Ok(Ok(None)) };
+        let mut value = Vec::new();
+        schemas.encode(ingestion::RECEIVED, &made.event, &mut value)?;
+        let (topic, key) = (topic.clone(), Some(made.key.clone().into_bytes()));
+        Ok(sendable(NewRecord { topic, partition: None, key, value: Some(value), headers: Vec::new() }).map(Some))
+    }
+}
+
+/// A record as it is, unless no client sends one of its size: it would end the import each time that it is gone on with.
+fn sendable(record: NewRecord) -> Result<NewRecord, Broken> {
+    let bytes = size(&record);
+    if bytes <= MAX_RECORD_BYTES {
+        return Ok(record);
+    }
+    let problem = format!("its event has {bytes} bytes as a record; at most {MAX_RECORD_BYTES} are sent");
+    Err(Broken::new("too_large", problem))
+}
+
+fn size(record: &NewRecord) -> usize {
+    [&record.key, &record.value].into_iter().flatten().map(Vec::len).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_that_no_client_sends_is_rejected_instead_of_ending_the_import() {
+        let record = |bytes: usize| {
+            let (key, value) = (Some(vec![0; 10]), Some(vec![0; bytes - 10]));
+            sendable(NewRecord { topic: "t".to_owned(), partition: None, key, value, headers: Vec::new() })
+        };
+        assert!(record(MAX_RECORD_BYTES).is_ok());
+        let refused = record(MAX_RECORD_BYTES + 1).map(|record| size(&record));
+        assert_eq!(refused.map_err(|broken| broken.reason), Err("too_large"));
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 
-use runtime::host::Signal;
+use runtime::host::{Signal, ignores_hang_up};
 use tokio::signal::unix::{SignalKind, signal};
 
 /// Whether it is to stop.
@@ -15,7 +15,12 @@ impl Stopping {
     pub(super) fn listen(tokio: &tokio::runtime::Runtime) -> std::io::Result<Self> {
         let _context = tokio.enter();
         let stopping = Self::default();
-        for kind in [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()] {
+        let mut kinds = vec![SignalKind::interrupt(), SignalKind::terminate()];
+        // Who started it with `nohup` wants it to outlive the terminal.
+        if !ignores_hang_up() {
+            kinds.push(SignalKind::hangup());
+        }
+        for kind in kinds {
             let (mut signals, asked) = (signal(kind)?, Arc::clone(&stopping.0));
             tokio.spawn(async move {
                 while signals.recv().await.is_some() {

@@ -5,7 +5,7 @@ use std::collections::{HashSet, VecDeque};
 
 use domain::Timestamp;
 use ingestion::ids;
-use ingestion::mapping::past::{MAX_ROW_BYTES, MAX_ROWS, Terms, Unfit};
+use ingestion::mapping::past::{MAX_ROW_BYTES, MAX_ROWS, OneOrder, Terms, Unfit};
 use ingestion::mapping::{Envelope, Refusal};
 use schemas::StorefrontEvent;
 use serde_json::Value;
@@ -31,12 +31,20 @@ pub(super) struct Unit {
 /// What rows become.
 #[derive(Debug)]
 pub(super) enum Became {
-    /// An event under its key.
-    Event(String, Box<StorefrontEvent>),
+    /// An event.
+    Event(Box<Made>),
     /// Nothing: the mapping does not want them.
     Nothing,
     /// Nothing, for a reason.
     Rejected(Rejected),
+}
+
+/// An event, and what it was made of.
+#[derive(Debug)]
+pub(super) struct Made {
+    pub(super) key: String,
+    pub(super) event: StorefrontEvent,
+    pub(super) rows: Vec<Row>,
 }
 
 /// Rows that were not taken.
@@ -47,6 +55,8 @@ pub(super) struct Rejected {
     pub(super) broken: Broken,
     /// What stands in the file: a text, or of Parquet an object.
     pub(super) rows: Vec<Row>,
+    /// So many more belong to them, of which there were too many to keep.
+    pub(super) more: u64,
 }
 
 /// A row, and what it is so far.
@@ -61,26 +71,40 @@ enum Columns {
     Broken(Broken),
 }
 
+/// Rows that belong together.
+#[derive(Default)]
+struct Together {
+    /// By this; none for a row that stands for itself.
+    by: Option<OneOrder>,
+    members: Vec<Member>,
+    bytes: usize,
+    /// Rows beyond what an order may have: counted, and not kept.
+    more: u64,
+    end: Place,
+    /// Rows behind the last that belongs to it: they stand for themselves, unless one more that does comes behind them.
+    behind: Vec<Member>,
+    behind_bytes: usize,
+    /// A row beside it that can't be read, nor whose it is: it may be one of them.
+    beside: Option<(u64, Broken)>,
+}
+
 /// What becomes of rows.
 pub(super) struct Units<'a> {
     rows: Box<dyn Rows>,
     terms: Terms<'a>,
     envelope: Envelope<'a>,
     now: fn() -> Timestamp,
-    /// Rows that belong together so far, and by what.
-    together: Vec<Member>,
-    by: Option<String>,
-    bytes: usize,
-    /// More belongs together than may: the rest of it is still to come.
-    too_much: bool,
+    together: Together,
+    /// The last row, or the last but such as are passed over, can't be read, nor whose it is.
+    stray: Option<(u64, Broken)>,
     known: HashSet<u64>,
     ready: VecDeque<Unit>,
 }
 
 impl<'a> Units<'a> {
     pub(super) fn new(rows: Box<dyn Rows>, terms: Terms<'a>, envelope: Envelope<'a>, now: fn() -> Timestamp) -> Self {
-        let (together, known, ready) = (Vec::new(), HashSet::new(), VecDeque::new());
-        Self { rows, terms, envelope, now, together, by: None, bytes: 0, too_much: false, known, ready }
+        let (together, known, ready) = (Together::default(), HashSet::new(), VecDeque::new());
+        Self { rows, terms, envelope, now, together, stray: None, known, ready }
     }
 
     /// What became of the next rows; none at the end.
@@ -105,89 +129,181 @@ impl<'a> Units<'a> {
     fn add(&mut self, member: Member) {
         let by = match &member.columns {
             Columns::Of(columns) => self.terms.together_by(columns),
-            // It may stand between rows that belong together.
-            Columns::Unwanted | Columns::Broken(_) if self.together.is_empty() => None,
-            Columns::Unwanted | Columns::Broken(_) => self.by.clone(),
+            Columns::Unwanted => None,
+            Columns::Broken(broken) => {
+                let read = member.row.json.as_ref().ok().or(broken.partial.as_ref());
+                read.and_then(|json| self.terms.perhaps_together_by(json))
+            }
         };
-        if by.is_none() || by != self.by {
+        let goes_on = self.together.by.as_ref().zip(by.as_ref()).is_some_and(|(known, by)| known.is_with(by));
+        // It may stand between rows that belong together.
+        let may_go_on = self.together.by.is_some() && by.is_none() && !matches!(member.columns, Columns::Of(_));
+        if may_go_on {
+            if self.together.put_behind(member) {
+                self.close();
+            }
+        } else if goes_on {
+            self.together.push(member, by.as_ref());
+        } else {
             self.close();
-            self.by = by;
+            self.begin(member, by);
         }
-        self.bytes += member.row.bytes();
-        self.together.push(member);
-        // An order of any length must not come to lie in memory; it is refused, and the rest of it as an order that was there.
-        self.too_much = self.by.is_some() && (self.together.len() > MAX_ROWS || self.bytes > 2 * MAX_ROW_BYTES);
-        if self.by.is_none() || self.too_much {
-            self.close();
+    }
+
+    fn begin(&mut self, member: Member, by: Option<OneOrder>) {
+        if by.is_none() {
+            self.alone(member);
+            return;
         }
+        self.together = Together { by, beside: self.stray.take(), ..Together::default() };
+        self.together.push(member, None);
+    }
+
+    /// A row that stands for itself.
+    fn alone(&mut self, Member { row, columns }: Member) {
+        let (end, number) = (row.end, row.number);
+        let (became, passed_over) = match columns {
+            Columns::Unwanted => (Became::Nothing, 1),
+            Columns::Broken(broken) => {
+                self.stray = Some((number, broken.clone()));
+                (Became::Rejected(Rejected { number, broken, rows: vec![row], more: 0 }), 0)
+            }
+            columns @ Columns::Of(_) => {
+                self.stray = None;
+                let together = Together { members: vec![Member { row, columns }], end, ..Together::default() };
+                let unit = self.unit(together);
+                self.ready.push_back(unit);
+                return;
+            }
+        };
+        self.ready.push_back(Unit { rows: 1, passed_over, end, became });
     }
 
     /// What stands together is complete.
     fn close(&mut self) {
-        let mut members = std::mem::take(&mut self.together);
-        let by = self.by.take();
-        self.bytes = 0;
-        // What stands behind the last row that belongs to it stands for itself.
-        let last = members.iter().rposition(|member| matches!(member.columns, Columns::Of(_)));
-        let behind = members.split_off(last.map_or(0, |last| last + 1));
-        if !members.is_empty() {
-            let unit = self.unit(members, by.as_deref());
+        let mut together = std::mem::take(&mut self.together);
+        let behind = std::mem::take(&mut together.behind);
+        if !together.members.is_empty() {
+            self.stray = None;
+            let stray = behind.iter().find_map(Member::stray);
+            together.beside = together.beside.take().or(stray);
+            let unit = self.unit(together);
             self.ready.push_back(unit);
         }
-        for Member { row, columns } in behind {
-            let end = row.end;
-            let (became, passed_over) = match columns {
-                Columns::Broken(broken) => {
-                    (Became::Rejected(Rejected { number: row.number, broken, rows: vec![row] }), 0)
-                }
-                Columns::Unwanted | Columns::Of(_) => (Became::Nothing, 1),
-            };
-            self.ready.push_back(Unit { rows: 1, passed_over, end, became });
+        for member in behind {
+            self.alone(member);
         }
     }
 
-    fn unit(&mut self, members: Vec<Member>, by: Option<&str>) -> Unit {
-        let rows = members.len() as u64;
-        let unwanted = members.iter().filter(|member| matches!(member.columns, Columns::Unwanted)).count() as u64;
-        let end = members.last().map(|member| member.row.end).unwrap_or_default();
-        let number = members.first().map_or(0, |member| member.row.number);
-        match self.event(&members, by) {
-            Ok((key, event)) => Unit { rows, passed_over: unwanted, end, became: Became::Event(key, Box::new(event)) },
+    fn unit(&mut self, together: Together) -> Unit {
+        let rows = together.rows();
+        let unwanted =
+            together.members.iter().filter(|member| matches!(member.columns, Columns::Unwanted)).count() as u64;
+        let end = together.end;
+        let number = together.members.first().map_or(0, |member| member.row.number);
+        let event = self.event(&together);
+        let (more, stood) = (together.more, together.members.into_iter().map(|member| member.row).collect());
+        match event {
+            Ok((key, event)) => {
+                let became = Became::Event(Box::new(Made { key, event, rows: stood }));
+                Unit { rows, passed_over: unwanted, end, became }
+            }
             Err(broken) => {
-                let stood = members.into_iter().map(|member| member.row).collect();
-                let became = Became::Rejected(Rejected { number, broken, rows: stood });
+                let became = Became::Rejected(Rejected { number, broken, rows: stood, more });
                 Unit { rows, passed_over: 0, end, became }
             }
         }
     }
 
-    fn event(&mut self, members: &[Member], by: Option<&str>) -> Result<(String, StorefrontEvent), Broken> {
-        let too_much = std::mem::take(&mut self.too_much);
-        if let Some(by) = by {
-            let hash = xxh3_64(by.as_bytes());
-            if self.known.contains(&hash) {
-                let problem = format!(
-                    "rows of the order `{by}` stand before, with others between them or more than an order may have: sort the \
-                     file by order"
-                );
-                return Err(Broken::new("order_again", problem));
-            }
-            if self.known.len() < MAX_KNOWN {
-                self.known.insert(hash);
+    fn event(&mut self, together: &Together) -> Result<(String, StorefrontEvent), Broken> {
+        let is_known = together.by.as_ref().is_some_and(|by| self.is_known(by));
+        let columns = together.columns()?;
+        if let (true, Some(by)) = (is_known, &together.by) {
+            let problem = format!(
+                "rows of the order `{}` stand before, with others between them: sort the file by order",
+                by.order_id
+            );
+            return Err(Broken::new("order_again", problem));
+        }
+        if let Some((number, broken)) = together.beside.as_ref().filter(|_| columns.len() > 1) {
+            let problem = format!(
+                "the row {number} beside the order can't be read and may be one of its lines: {}",
+                broken.problem
+            );
+            return Err(Broken::new(broken.reason, problem));
+        }
+        let event = self.terms.event(&columns, &self.envelope).map_err(|unfit| broken(&unfit))?;
+        let key = ids::received_key(&event).ok_or_else(|| broken(&Refusal::NoId.into()))?.to_owned();
+        Ok((key, event))
+    }
+
+    /// Whether rows of an order stood before these. From now on they do.
+    fn is_known(&mut self, by: &OneOrder) -> bool {
+        let hash = xxh3_64(by.key().as_bytes());
+        if self.known.len() >= MAX_KNOWN {
+            return self.known.contains(&hash);
+        }
+        !self.known.insert(hash)
+    }
+}
+
+impl Member {
+    /// What is wrong with it, if it can't be read.
+    fn stray(&self) -> Option<(u64, Broken)> {
+        match &self.columns {
+            Columns::Broken(broken) => Some((self.row.number, broken.clone())),
+            _ => None,
+        }
+    }
+}
+
+impl Together {
+    /// Adds a row that belongs to it, and those before it that were not known to.
+    fn push(&mut self, member: Member, by: Option<&OneOrder>) {
+        if let (Some(own), Some(by)) = (&mut self.by, by) {
+            own.fill_from(by);
+        }
+        self.end = member.row.end;
+        self.behind_bytes = 0;
+        for member in std::mem::take(&mut self.behind).into_iter().chain([member]) {
+            // An order of any length must not come to lie in memory. All of it is refused, so the rest is counted.
+            if self.is_too_much() {
+                self.more += 1;
+            } else {
+                self.bytes += member.row.bytes();
+                self.members.push(member);
             }
         }
-        // A part of an order must not pass for the whole.
-        if too_much {
-            let bytes = members.iter().map(|member| member.row.bytes()).sum();
-            let count = members.len();
+    }
+
+    /// Keeps a row that may stand between two that belong to it. Whether that are more than are kept.
+    fn put_behind(&mut self, member: Member) -> bool {
+        self.behind_bytes += member.row.bytes();
+        self.behind.push(member);
+        self.behind.len() > MAX_ROWS || self.behind_bytes > 2 * MAX_ROW_BYTES
+    }
+
+    fn rows(&self) -> u64 {
+        self.members.len() as u64 + self.more
+    }
+
+    fn is_too_much(&self) -> bool {
+        self.members.len() > MAX_ROWS || self.bytes > 2 * MAX_ROW_BYTES
+    }
+
+    /// The columns of its rows that are wanted, if all of it can be read.
+    fn columns(&self) -> Result<Vec<&str>, Broken> {
+        if self.is_too_much() && self.rows() > 1 {
+            let count = usize::try_from(self.rows()).unwrap_or(usize::MAX);
             let lines = Unfit::Refused(Refusal::TooManyLines { count });
-            return Err(broken(&if count > MAX_ROWS { lines } else { Unfit::TooLarge { bytes } }));
+            return Err(broken(&if count > MAX_ROWS { lines } else { Unfit::TooLarge { bytes: self.bytes } }));
         }
-        let mut columns = Vec::with_capacity(members.len());
-        for member in members {
+        let mut columns = Vec::with_capacity(self.members.len());
+        for member in &self.members {
             match &member.columns {
                 Columns::Of(json) => columns.push(json.as_str()),
                 Columns::Unwanted => {}
+                Columns::Broken(broken) if self.rows() == 1 => return Err(broken.clone()),
                 Columns::Broken(broken) => {
                     let problem =
                         format!("a row of the order can't be read ({}): {}", member.row.number, broken.problem);
@@ -195,14 +311,20 @@ impl<'a> Units<'a> {
                 }
             }
         }
-        let event = self.terms.event(&columns, &self.envelope).map_err(|unfit| broken(&unfit))?;
-        let key = ids::received_key(&event).ok_or_else(|| broken(&Refusal::NoId.into()))?.to_owned();
-        Ok((key, event))
+        Ok(columns)
     }
 }
 
 fn broken(unfit: &Unfit) -> Broken {
     Broken::new(unfit.reason(), unfit.to_string())
+}
+
+impl Made {
+    /// What of it is rejected after all.
+    pub(super) fn rejected(self, broken: Broken) -> Rejected {
+        let number = self.rows.first().map_or(0, |row| row.number);
+        Rejected { number, broken, rows: self.rows, more: 0 }
+    }
 }
 
 impl Rejected {

@@ -1,9 +1,9 @@
 //! `vuelve import`, as far as it needs no broker: what rows would become, and how what is wrong is told.
 
 use std::fs;
-use std::io::Write as _;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::path::PathBuf;
-use std::process::Output;
+use std::process::{Child, ChildStdout, Command, Output, Stdio};
 use std::sync::Arc;
 
 use parquet::data_type::{ByteArray, ByteArrayType, DoubleType, Int64Type};
@@ -44,7 +44,7 @@ impl Past {
     }
 
     fn rejected(&self) -> Vec<Value> {
-        let name = format!("{}.rejected.jsonl", self.file.display());
+        let name = format!("{}.dry-run.rejected.jsonl", self.file.display());
         fs::read_to_string(name).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     }
 }
@@ -233,7 +233,86 @@ fn of_an_order_that_is_too_large_no_part_passes_for_the_whole() {
     let events = events(&output);
     assert_eq!((events.len(), &events[0]["order"]["order_id"]), (1, &json!("3")));
     let reasons: Vec<Value> = past.rejected().into_iter().map(|row| row["reason"].clone()).collect();
-    assert_eq!(reasons, ["too_large", "order_again", "too_large", "order_again"]);
+    assert_eq!(reasons, ["too_large", "too_large"]);
+    let rows: Vec<Value> = past.rejected().into_iter().map(|row| row["rows"].clone()).collect();
+    assert_eq!(rows, [2_600, 30], "the rest of them is theirs, and counted");
+    assert_eq!(past.rejected()[0]["rows_left_out"], 99);
+    let told = out(&output).lines().last().unwrap().to_owned();
+    assert_eq!(told, "2631 rows: 1 events would be sent; nothing was, of 1 rows; 0 passed over, 2630 rejected");
+}
+
+#[test]
+fn rows_that_are_passed_over_behind_an_order_do_not_make_it_too_large() {
+    let row = |order: u32, state: &str| format!("{order},2024-05-01T10:00:00Z,c,{state}\n");
+    let void = row(2, "void").repeat(2_600);
+    let past = Past::of("orders.csv", format!("id,at,who,state\n{}{void}{}", row(1, "ok"), row(3, "ok")).as_bytes());
+    let mapping = past.folder.path().join("columns.yaml");
+    let text =
+        "mapping: shop\nwhen: row.state == 'ok'\ncolumns: { order_id: row.id, time: row.at, customer_id: row.who }\n";
+    fs::write(&mapping, text).unwrap();
+    let output = past.dry_run("--orders", &["--mapping", mapping.to_str().unwrap()]);
+    let told = out(&output).lines().last().unwrap().to_owned();
+    assert_eq!(told, "2602 rows: 2 events would be sent; nothing was, of 2 rows; 2600 passed over, 0 rejected");
+}
+
+#[test]
+fn an_order_is_not_sent_without_its_first_or_last_line_because_that_can_not_be_read() {
+    let at = "2024-05-01T10:00:00Z";
+    // The line says whose it is.
+    let csv = format!("order_id,time,customer_id,sku\n1,{at},c,a\n1,b\n2,x\n2,{at},c,b\n3,{at},c,c\n");
+    let past = Past::of("orders.csv", csv.as_bytes());
+    let output = past.dry_run("--orders", &[]);
+    assert_eq!(events(&output).iter().map(|e| e["order"]["order_id"].clone()).collect::<Vec<_>>(), ["3"]);
+    let rejected = past.rejected();
+    assert_eq!(rejected.iter().map(|row| row["rows"].clone()).collect::<Vec<_>>(), [2, 2]);
+
+    // It does not: orders of several rows beside it are not known to be whole.
+    let csv = format!(
+        "order_id,time,customer_id,sku\n1,{at},c,a\n1,,,b\n,x\n2,{at},c,a\n2,,,b\n3,{at},c,c\n,y\n4,{at},c,d\n"
+    );
+    let past = Past::of("orders.csv", csv.as_bytes());
+    let output = past.dry_run("--orders", &[]);
+    assert_eq!(events(&output).iter().map(|e| e["order"]["order_id"].clone()).collect::<Vec<_>>(), ["3", "4"]);
+    let lines: Vec<Value> = past.rejected().into_iter().map(|row| row["line"].clone()).collect();
+    assert_eq!(lines, [2, 4, 5, 8]);
+    assert!(past.rejected()[0]["problem"].as_str().unwrap().contains("the row 4 beside the order can't be read"));
+}
+
+#[test]
+fn an_order_that_is_completed_and_refunded_in_one_file_is_two_events() {
+    let at = "2024-05-01T10:00:00Z";
+    let csv = format!(
+        "order_id,time,customer_id,event\n1,{at},c,Order Completed\n1,{at},c,\n1,{at},c,Order Refunded\n2,{at},c,\n1,{at},c,Completed Order\n"
+    );
+    let past = Past::of("orders.csv", csv.as_bytes());
+    let output = past.dry_run("--orders", &[]);
+    let names: Vec<_> = events(&output).iter().map(|e| e["name"].clone()).collect();
+    assert_eq!(names, ["Order Completed", "Order Refunded", "Order Completed"]);
+    assert_eq!((&past.rejected()[0]["line"], &past.rejected()[0]["reason"]), (&json!(6), &json!("order_again")));
+}
+
+#[test]
+fn a_dry_run_leaves_the_report_of_the_import_alone_and_no_device_is_removed() {
+    let past = Past::of("rows.csv", b"order_id,time,email\n1,,\n");
+    let own = PathBuf::from(format!("{}.rejected.jsonl", past.file.display()));
+    fs::write(&own, "{\"line\":9}\n").unwrap();
+    assert_eq!(past.dry_run("--orders", &[]).status.code(), Some(4));
+    assert_eq!(fs::read_to_string(&own).unwrap(), "{\"line\":9}\n");
+    assert_eq!(past.rejected().len(), 1);
+
+    // A link stands for what is not removed: the device of the machine is no test's to lose.
+    let (given, link) = (past.folder.path().join("given"), past.folder.path().join("link"));
+    fs::write(&given, "before\n").unwrap();
+    std::os::unix::fs::symlink(&given, &link).unwrap();
+    let output = past.dry_run("--orders", &["--rejects", link.to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(4), "{}", err(&output));
+    assert!(link.is_symlink());
+    let text = fs::read_to_string(&given).unwrap();
+    assert!(text.starts_with("before\n{\"line\":2"), "{text}");
+    let nowhere = past.folder.path().join("nowhere");
+    std::os::unix::fs::symlink("/dev/null", &nowhere).unwrap();
+    let output = past.dry_run("--orders", &["--rejects", nowhere.to_str().unwrap()]);
+    assert_eq!((output.status.code(), nowhere.is_symlink()), (Some(4), true), "{}", err(&output));
 }
 
 #[test]
@@ -311,4 +390,51 @@ fn the_columns_of_parquet_are_read_with_their_types() {
     let rejected = &past.rejected()[0];
     assert_eq!((&rejected["row"], &rejected["reason"]), (&json!(3), &json!("not_past")));
     assert_eq!(rejected["columns"][0]["total"], "0.05");
+}
+
+/// A slow look at ten rows, under way: the first event has been shown.
+fn under_way(past: &Past, before: &str) -> (Child, BufReader<ChildStdout>) {
+    let line = format!(
+        "{before}exec {} import --orders {} --dry-run --show 10 --shop main --currency EUR --limit-rate 5",
+        env!("CARGO_BIN_EXE_vuelve"),
+        past.file.display()
+    );
+    let mut command = Command::new("sh");
+    command.args(["-c", &line]).stdout(Stdio::piped()).stderr(Stdio::piped()).env_remove("VUELVE_CONFIG");
+    let mut child = command.spawn().unwrap();
+    let mut shown = BufReader::new(child.stdout.take().unwrap());
+    let mut first = String::new();
+    shown.read_line(&mut first).unwrap();
+    assert!(first.starts_with('{'), "{first}");
+    (child, shown)
+}
+
+fn ten_orders() -> Past {
+    let rows: Vec<String> = (0..10).map(|order| format!("{order},2024-05-01T10:00:00Z,c\n")).collect();
+    Past::of("orders.csv", format!("order_id,time,customer_id\n{}", rows.concat()).as_bytes())
+}
+
+fn send(signal: &str, child: &Child) {
+    assert!(Command::new("kill").args([signal, &child.id().to_string()]).status().unwrap().success());
+}
+
+#[test]
+fn who_was_started_with_nohup_outlives_the_terminal() {
+    let past = ten_orders();
+    let (child, mut shown) = under_way(&past, "trap '' HUP; ");
+    send("-HUP", &child);
+    let mut all = String::new();
+    shown.read_to_string(&mut all).unwrap();
+    assert!(all.contains("10 rows: 10 events would be sent"), "{all}");
+    assert_eq!(child.wait_with_output().unwrap().status.code(), Some(0));
+}
+
+#[test]
+fn a_dry_run_that_was_stopped_does_not_say_that_it_is_gone_on_with() {
+    let past = ten_orders();
+    let (child, _shown) = under_way(&past, "");
+    send("-HUP", &child);
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(129));
+    assert!(err(&output).contains("ended by SIGHUP; not all of it was looked at"), "{}", err(&output));
 }

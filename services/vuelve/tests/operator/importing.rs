@@ -89,6 +89,15 @@ async fn an_import_is_sent_once_and_opens_no_journey_unless_it_is_asked_to() {
         "{}",
         told.err
     );
+    // A dry run is of its own, and a report that is lost ends nothing.
+    assert_eq!(past.import(&shop, &["--dry-run"]).await.code, Some(4));
+    assert!(past.beside(".dry-run.rejected.jsonl").exists() && past.beside(".rejected.jsonl").exists());
+    let mut unfinished = past.progress();
+    unfinished["finished"] = false.into();
+    fs::write(past.beside(".vuelve-progress"), unfinished.to_string()).unwrap();
+    fs::remove_file(past.beside(".rejected.jsonl")).unwrap();
+    let told = past.import(&shop, &[]).await;
+    assert!(told.code == Some(4) && told.err.contains("it begins anew"), "{}", told.err);
     fs::remove_file(past.beside(".vuelve-progress")).unwrap();
     assert_eq!(past.import(&shop, &[]).await.code, Some(4));
     assert_eq!(shop.all::<StorefrontEvent>("storefront.received").await.len(), 40);
@@ -137,6 +146,11 @@ async fn an_import_that_was_stopped_goes_on_and_nothing_else_may_go_on_with_it()
     let told = past.import(&shop, &[]).await;
     assert_eq!(told.code, Some(1));
     assert!(told.err.contains("it is of another file, or this one has changed since"), "{}", told.err);
+    assert!(
+        told.err.contains("24 hours") && told.err.contains("mended rows go as a file of their own"),
+        "{}",
+        told.err
+    );
 
     fs::write(&past.file, text).unwrap();
     let told = past.import(&shop, &[]).await;

@@ -1,9 +1,12 @@
 //! Events: calls of the tracking API as they were sent, or columns.
 
+use domain::Currency;
+
+use super::names::AMOUNTS;
 use super::{Terms, Unfit, Written, parts};
 use crate::mapping::draft::Draft;
 use crate::mapping::event::Envelope;
-use crate::mapping::json::Object;
+use crate::mapping::json::{self, Object};
 
 /// When a call was sent and received says nothing any more: its time is not to be corrected by the clock of today.
 const TIMES: [&str; 4] = ["timestamp", "originalTimestamp", "sentAt", "receivedAt"];
@@ -46,12 +49,14 @@ impl Terms<'_> {
         let at = self.time(&mut row, &["time"], envelope.received_at)?;
         call.text("timestamp", &at.ok_or(Unfit::NoTime { column: "time" })?);
         let consent = parts::consent(&mut row)?;
-        let (mut traits, mut context) = (part(&mut row, "traits"), part(&mut row, "context"));
-        let mut properties = part(&mut row, "properties");
-        context.raw("library", &self.library());
+        let (mut traits, mut properties, mut context) = (Draft::default(), Draft::default(), Draft::default());
         if let Some(consent) = consent {
             context.raw("consent", consent);
         }
+        part(&mut row, "traits", &mut traits)?;
+        part(&mut row, "properties", &mut properties)?;
+        part(&mut row, "context", &mut context)?;
+        context.raw("library", &self.library());
         let is_track = kind.eq_ignore_ascii_case("track");
         if !is_track {
             call.take("name", &mut row, "name");
@@ -61,18 +66,36 @@ impl Terms<'_> {
         } else {
             properties.rest(&row, &[]);
         }
-        call.raw("properties", &properties.finish());
+        let mut properties = properties.finish();
+        if is_track {
+            properties = self.with_amounts(&properties, envelope.source.currency)?;
+        }
+        call.raw("properties", &properties);
         call.raw("traits", &traits.finish());
         call.raw("context", &context.finish());
         Ok(Written { call, id: None })
     }
+
+    /// Properties of a track event with their amounts as the mapping of events reads them; those of a list of products, too.
+    fn with_amounts(&self, properties: &str, otherwise: Currency) -> Result<String, Unfit> {
+        let mut object = Object::read(properties).unwrap_or_default();
+        let currency = parts::currency(&object, otherwise)?;
+        parts::check_whole(&object, "quantity")?;
+        let mut draft = Draft::default();
+        for column in AMOUNTS.into_iter().chain(["price"]) {
+            draft.raw_if(column, self.amount(&mut object, column, currency)?);
+        }
+        if let Some(elements) = object.get("products").and_then(json::elements) {
+            draft.raw("products", &self.products(&elements, "products", currency)?);
+            object.remove("products");
+        }
+        draft.rest(&object, &[]);
+        Ok(draft.finish())
+    }
 }
 
-/// Takes a part of a call: the object of that name, and the columns that begin so.
-fn part(row: &mut Object<'_>, name: &str) -> Draft {
-    let mut part = Draft::default();
-    parts::take_beginning(&format!("{name}."), row, &mut part);
-    part.rest(&row.object(name), &[]);
-    row.remove(name);
-    part
+/// Takes a part of a call: the columns that begin with its name, and the object of that name.
+fn part(row: &mut Object<'_>, name: &'static str, into: &mut Draft) -> Result<(), Unfit> {
+    parts::take_beginning(&format!("{name}."), row, into);
+    parts::take_object(name, row, into)
 }

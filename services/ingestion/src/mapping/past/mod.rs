@@ -21,13 +21,15 @@ use std::borrow::Cow;
 use definitions::RowMapping;
 use jiff::tz::TimeZone;
 use schemas::StorefrontEvent;
+use serde_json::Value;
 
 use super::call::{Call, Shared};
 use super::draft::Draft;
 use super::event::Envelope;
 use super::json::{Object, demands};
+use super::names::canonical;
 use super::webhooks::{MAX_DRAFT_BYTES, MAX_LINES, MAX_REST_BYTES, MAX_WEBHOOK_BYTES};
-use super::{MAX_DEPTH, MAX_EVENT_BYTES, Refusal, map};
+use super::{MAX_DEPTH, MAX_EVENT_BYTES, Refusal, Source, map};
 
 pub use names::Kind;
 pub use unfit::Unfit;
@@ -61,6 +63,37 @@ struct Written {
     id: Option<String>,
 }
 
+/// The order that a row is a line of, and the event of it: one order may be completed and refunded in one file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OneOrder {
+    /// Its id.
+    pub order_id: String,
+    /// What happened to it, by its canonical name, where the row says so.
+    event: Option<String>,
+}
+
+impl OneOrder {
+    fn of(order_id: Option<String>, event: Option<String>) -> Option<Self> {
+        Some(Self { order_id: order_id?, event: event.map(|event| canonical(&event).to_owned()) })
+    }
+
+    /// Whether another row is of the same; a row may leave out which event it is.
+    pub fn is_with(&self, other: &Self) -> bool {
+        let differs = self.event.as_ref().zip(other.event.as_ref()).is_some_and(|(one, other)| one != other);
+        self.order_id == other.order_id && !differs
+    }
+
+    /// Takes over what another row says.
+    pub fn fill_from(&mut self, other: &Self) {
+        self.event = self.event.take().or_else(|| other.event.clone());
+    }
+
+    /// Tells it from all others of a file.
+    pub fn key(&self) -> String {
+        format!("{}\0{}", self.event.as_deref().unwrap_or(orders::COMPLETED), self.order_id)
+    }
+}
+
 impl Terms<'_> {
     /// The columns of a row as a JSON object, by the mapping where there is one; none where that does not want it.
     pub fn columns<'r>(&self, row: &'r str) -> Result<Option<Cow<'r, str>>, Unfit> {
@@ -75,7 +108,7 @@ impl Terms<'_> {
             return Err(Refusal::NumberOutOfRange.into());
         }
         let value = serde_json::from_str(row).map_err(|_| Refusal::NotAnObject)?;
-        let columns = mapping.columns(&value, MAX_ROW_BYTES).map_err(Refusal::NotComputed)?;
+        let columns = mapping.columns(&value, MAX_ROW_BYTES).map_err(|error| Unfit::NotComputed { error })?;
         Ok(columns.map(|columns| {
             let mut draft = Draft::default();
             for (name, value) in columns {
@@ -86,11 +119,27 @@ impl Terms<'_> {
     }
 
     /// What rows that stand together have in common, if they do: the order that they are lines of.
-    pub fn together_by(&self, columns: &str) -> Option<String> {
+    pub fn together_by(&self, columns: &str) -> Option<OneOrder> {
         if self.kind != Kind::Orders {
             return None;
         }
-        Object::read(columns)?.text("order_id")
+        let columns = Object::read(columns)?;
+        OneOrder::of(columns.text("order_id"), columns.text("event"))
+    }
+
+    /// The same of a row that has no columns, because something else in it can't be read, as far as that can be told.
+    pub fn perhaps_together_by(&self, row: &str) -> Option<OneOrder> {
+        if self.kind != Kind::Orders || demands(row).depth > MAX_DEPTH {
+            return None;
+        }
+        let Some(mapping) = self.mapping else { return self.together_by(row) };
+        let row = serde_json::from_str(row).ok()?;
+        let text = |name| match mapping.column(name, &row, MAX_ROW_BYTES)? {
+            Value::String(text) => Some(text.trim().to_owned()).filter(|text| !text.is_empty()),
+            Value::Number(number) => Some(number.to_string()),
+            _ => None,
+        };
+        OneOrder::of(text("order_id"), text("event"))
     }
 
     /// The event that rows become by their columns: one row, or all of an order.
@@ -115,7 +164,7 @@ impl Terms<'_> {
             call.finish()
         } else {
             let said = id.unwrap_or_else(|| call.so_far().to_owned());
-            call.text("messageId", &self.message_id(envelope.source.id, &said));
+            call.text("messageId", &self.message_id(&envelope.source, &said));
             call.finish()
         };
         let most_event_bytes = if self.kind == Kind::Orders { MAX_DRAFT_BYTES } else { MAX_EVENT_BYTES };
@@ -131,9 +180,9 @@ impl Terms<'_> {
         Ok(event)
     }
 
-    /// Names an event by its source and by what tells it from others.
-    fn message_id(&self, source: &str, said: &str) -> String {
-        let named = format!("{}\0{source}\0{said}", self.kind.word());
+    /// Names an event by its source, its shop and what tells it from others there.
+    fn message_id(&self, source: &Source<'_>, said: &str) -> String {
+        let named = format!("{}\0{}\0{}\0{said}", self.kind.word(), source.id, source.shop);
         format!("i-{:032x}", xxhash_rust::xxh3::xxh3_128(named.as_bytes()))
     }
 

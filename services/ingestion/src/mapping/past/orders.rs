@@ -8,9 +8,10 @@ use super::{Terms, Unfit, Written, parts};
 use crate::mapping::draft::Draft;
 use crate::mapping::event::Envelope;
 use crate::mapping::json::{self, Object};
+use crate::mapping::names::canonical;
 
 /// What an order is, where nothing else is said.
-const COMPLETED: &str = "Order Completed";
+pub(super) const COMPLETED: &str = "Order Completed";
 
 impl Terms<'_> {
     pub(super) fn order(&self, rows: &[Object<'_>], envelope: &Envelope<'_>) -> Result<Written, Unfit> {
@@ -45,7 +46,7 @@ impl Terms<'_> {
         properties.rest(&head, &[]);
         call.raw("properties", &properties.finish());
         call.raw("context", &context.finish());
-        Ok(Written { call, id: Some(format!("{event}\0{order_id}")) })
+        Ok(Written { call, id: Some(format!("{}\0{order_id}", canonical(&event))) })
     }
 
     /// The products of an order: of its rows, and of a list where it has one.
@@ -55,13 +56,7 @@ impl Terms<'_> {
             let Some(raw) = head.get(column) else { continue };
             let elements = json::elements(raw).ok_or(Unfit::BadProducts { column })?;
             for element in elements {
-                let mut product = Object::read(element.get()).ok_or(Unfit::BadProducts { column })?;
-                parts::check_whole(&product, "quantity")?;
-                let own = parts::currency(&product, currency)?;
-                let mut line = Draft::default();
-                line.raw_if("price", self.amount(&mut product, "price", own)?);
-                line.rest(&product, &[]);
-                lines.push(line.finish());
+                lines.push(self.product(element, column, currency)?);
             }
             head.remove(column);
         }
@@ -80,6 +75,29 @@ impl Terms<'_> {
         }
         Ok(lines)
     }
+
+    /// A list of products.
+    pub(super) fn products(
+        &self,
+        elements: &[&RawValue],
+        column: &'static str,
+        currency: Currency,
+    ) -> Result<String, Unfit> {
+        let products: Result<Vec<_>, _> =
+            elements.iter().map(|element| self.product(element, column, currency)).collect();
+        Ok(format!("[{}]", products?.join(",")))
+    }
+
+    /// A product of a list.
+    fn product(&self, element: &RawValue, column: &'static str, currency: Currency) -> Result<String, Unfit> {
+        let mut product = Object::read(element.get()).ok_or(Unfit::BadProducts { column })?;
+        parts::check_whole(&product, "quantity")?;
+        let own = parts::currency(&product, currency)?;
+        let mut line = Draft::default();
+        line.raw_if("price", self.amount(&mut product, "price", own)?);
+        line.rest(&product, &[]);
+        Ok(line.finish())
+    }
 }
 
 /// What all rows of an order say of it: a row may leave out what another has said, but not say something else.
@@ -88,14 +106,26 @@ fn head<'r>(rows: &[Object<'r>]) -> Result<Object<'r>, Unfit> {
     for row in rows {
         let mut rest = row.clone();
         rest.retain(|name, raw| !is_of_a_line(name) && raw.get() != "null");
-        let says_else =
-            |(name, raw): &(&str, &RawValue)| head.get(name).is_some_and(|known: &RawValue| known.get() != raw.get());
+        let says_else = |(name, raw): &(&str, &RawValue)| {
+            let is_event = *name == "event";
+            head.get(name).is_some_and(|known| !(same(known, raw) || is_event && same_event(known, raw)))
+        };
         if let Some((name, _)) = rest.members().find(says_else) {
             return Err(Unfit::Differs { column: name.to_owned() });
         }
         head.fill_from(rest);
     }
     Ok(head)
+}
+
+fn same(one: &RawValue, other: &RawValue) -> bool {
+    one.get() == other.get()
+}
+
+/// Whether two names are of one event: also where one is of version 1, or in other capitals.
+fn same_event(one: &RawValue, other: &RawValue) -> bool {
+    let (one, other) = (json::text(one), json::text(other));
+    one.zip(other).is_some_and(|(one, other)| canonical(&one.value) == canonical(&other.value))
 }
 
 fn is_of_a_line(name: &str) -> bool {

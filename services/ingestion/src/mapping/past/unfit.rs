@@ -1,3 +1,6 @@
+use definitions::{EvaluationError, MappingError};
+use domain::Currency;
+
 use crate::mapping::Refusal;
 
 /// Why a row is not taken. It is told to who imports, beside the row, so it may name a value.
@@ -64,6 +67,36 @@ pub enum Unfit {
         /// As it is written.
         value: String,
     },
+    /// An amount with more digits than its currency has: a point between thousands may have been read as one before a fraction.
+    #[error(
+        "`{column}` is `{value}`, which has more digits behind its point or comma than {} has; is that one between thousands? \
+         --decimal-comma reads 1.234,50, and without it 1234.50 is read; an amount that is none of thousands is written with {} \
+         digits",
+        currency.code(),
+        currency.digits()
+    )]
+    TooFine {
+        /// Where it is.
+        column: String,
+        /// As it is written.
+        value: String,
+        /// In this currency.
+        currency: Currency,
+    },
+    /// A part of a call that is no object.
+    #[error("`{column}` is `{value}`, which is no JSON object, nor a text that is one")]
+    BadObject {
+        /// Where it is.
+        column: &'static str,
+        /// As it is written.
+        value: String,
+    },
+    /// A row that a mapping can't be applied to.
+    #[error("the mapping can't be applied to the row: {error}{}", what_to_ask(error))]
+    NotComputed {
+        /// What of it.
+        error: MappingError,
+    },
     /// Not a currency.
     #[error("`currency` is `{value}`, which is no code of a currency; three letters such as EUR are")]
     BadCurrency {
@@ -113,11 +146,24 @@ impl Unfit {
             Self::NoZone { .. } => "no_time_zone",
             Self::NotPast { .. } => "not_past",
             Self::BadAmount { .. } => "bad_amount",
+            Self::TooFine { .. } => "ambiguous_amount",
+            Self::BadObject { .. } => "bad_object",
+            Self::NotComputed { .. } => "not_computed",
             Self::BadCurrency { .. } => "bad_currency",
             Self::BadNumber { .. } => "bad_number",
             Self::BadConsent { .. } => "bad_consent",
             Self::BadProducts { .. } => "bad_products",
             Self::Differs { .. } => "rows_differ",
         }
+    }
+}
+
+/// What to do where a condition reads what is not there.
+fn what_to_ask(error: &MappingError) -> &'static str {
+    if error.place == "when" && error.error == EvaluationError::MissingValue {
+        "; it reads a column that is empty in this row, and has(row.…) asks whether it is there: `!has(row.state) || row.state != \
+         \"void\"`"
+    } else {
+        ""
     }
 }
