@@ -3,7 +3,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 CARGO ?= cargo
 
-.PHONY: help demo check test format lint tidy fast-tests tests parts bench soak soak-door simulate
+.PHONY: help demo check test format lint tidy fast-tests tests parts bench soak soak-door simulate fuzz
 
 help: ## What can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -13,7 +13,8 @@ demo: ## A shop to look at, at http://127.0.0.1:8080; DEMO_FLAGS="--speed 600" a
 
 check: format lint tidy fast-tests ## Format, lints, tidy and the fast tests: for use while writing
 
-test: format lint tidy tests ## Everything, on real parts
+test: format lint tidy tests ## Everything, on real parts; at the end each fuzz target for a minute
+	$(MAKE) fuzz FUZZ_SECONDS=60
 
 format:
 	$(CARGO) fmt --all --check
@@ -32,6 +33,10 @@ parts: ## Installs and fetches the real parts that the tests run: Kafka, the reg
 
 tests: parts
 	$(CARGO) test --workspace
+
+FUZZ_SECONDS ?= 600
+fuzz: ## Any bytes to the door, as webhooks and as a spool, guided by coverage; FUZZ_SECONDS=60 a target, FUZZ_FLAGS="--target door" and others go to it
+	$(CARGO) run -p vuelve-fuzz -- --seconds $(FUZZ_SECONDS) $(FUZZ_FLAGS)
 
 SEEDS ?= 1000
 simulate: ## Driver, engine and services on virtual time, with faults by seed; SEEDS=100000 for more, SIMULATE_FLAGS="--from 5000" and others go to it

@@ -8,14 +8,15 @@ use std::process::Command;
 use anyhow::{Context as _, ensure};
 
 /// Counters at each edge, and what is compared with what.
-const INSTRUMENTED: [&str; 7] = [
+const INSTRUMENTED: [&str; 8] = [
     "-Cpasses=sancov-module",
     "-Cllvm-args=-sanitizer-coverage-level=4",
     "-Cllvm-args=-sanitizer-coverage-inline-8bit-counters",
     "-Cllvm-args=-sanitizer-coverage-pc-table",
     "-Cllvm-args=-sanitizer-coverage-trace-compares",
     "-Ccodegen-units=1",
-    "--cfg=fuzzing",
+    "--cfg",
+    "fuzzing",
 ];
 
 pub(crate) fn root() -> anyhow::Result<PathBuf> {

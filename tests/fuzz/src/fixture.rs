@@ -98,7 +98,8 @@ pub(crate) struct Answer {
 impl Fixture {
     pub(crate) fn new() -> Self {
         let keys = [write_key("server", KEY, "server"), write_key("web", BROWSER_KEY, "browser")];
-        let webhooks = [webhook("shopify", "shopify"), webhook("woocommerce", "woocommerce"), webhook("till", "mapping")];
+        let webhooks =
+            [webhook("shopify", "shopify"), webhook("woocommerce", "woocommerce"), webhook("till", "mapping")];
         let options = DoorOptions { webhooks: webhooks.to_vec(), ..DoorOptions::default() };
         let secrets = DoorSecrets {
             write_keys: WriteKeys::load(&keys, |name| Some(name.to_owned())).expect("keys"),

@@ -113,7 +113,8 @@ impl<'a> Input<'a> {
         };
         // A few are enough to meet every seam.
         let size = size.max(1).max(body.len() / 64);
-        let parts: Vec<_> = body.chunks(size).map(|part| Ok::<_, std::io::Error>(Bytes::copy_from_slice(part))).collect();
+        let parts: Vec<_> =
+            body.chunks(size).map(|part| Ok::<_, std::io::Error>(Bytes::copy_from_slice(part))).collect();
         Body::from_stream(futures_util::stream::iter(parts))
     }
 }

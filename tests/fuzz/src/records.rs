@@ -39,7 +39,9 @@ pub(crate) fn are_read_again(fixture: &Fixture, records: &[LogRecord]) {
             }
             PRIVACY => {
                 let request: PrivacyRequest = fixture.schemas.decode(&record.value).expect("a request");
-                assert!(request.customer_id.is_some_and(|id| !id.is_empty()) || record.key.as_ref() == Some(&request.shop));
+                assert!(
+                    request.customer_id.is_some_and(|id| !id.is_empty()) || record.key.as_ref() == Some(&request.shop)
+                );
             }
             COMMANDS => {
                 let _command: MessagingCommand = fixture.schemas.decode(&record.value).expect("a command");

@@ -44,18 +44,56 @@ fn door() -> Vec<Seed> {
         ("long-batch".to_owned(), request("/v1/batch", &["@repeat: 40000", &key], r#"{"batch":[1,"#)),
         ("query-key".to_owned(), request(&format!("/v1/t?writeKey={KEY}"), &["content-type: text/plain"], TRACK)),
         ("no-key".to_owned(), request("/v1/track", &[], TRACK)),
-        ("traced".to_owned(), request("/v1/p", &["traceparent: 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", "tracestate: a=b", "vuelve-redrives: 2", "content-length: 5", &key], TRACK)),
-        ("surrogates".to_owned(), request("/v1/track", &[&key], r#"{"event":"\ud800x\udc00","userId":"\ud83d\ude00","properties":{"a\ud800":[[[1e400]]]}}"#)),
+        (
+            "traced".to_owned(),
+            request(
+                "/v1/p",
+                &[
+                    "traceparent: 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+                    "tracestate: a=b",
+                    "vuelve-redrives: 2",
+                    "content-length: 5",
+                    &key,
+                ],
+                TRACK,
+            ),
+        ),
+        (
+            "surrogates".to_owned(),
+            request(
+                "/v1/track",
+                &[&key],
+                r#"{"event":"\ud800x\udc00","userId":"\ud83d\ude00","properties":{"a\ud800":[[[1e400]]]}}"#,
+            ),
+        ),
         ("settings".to_owned(), format!("GET /v1/projects/{KEY}/settings\nhost: x\n\n").into_bytes()),
-        ("preflight".to_owned(), b"OPTIONS /v1/batch\norigin: https://a\naccess-control-request-method: POST\n\n".to_vec()),
-        ("unsubscribe".to_owned(), request("/u/{token}", &["content-type: application/x-www-form-urlencoded"], "List-Unsubscribe=One-Click")),
-        ("preferences".to_owned(), request("/p/{token}?lang=es", &["content-type: application/x-www-form-urlencoded"], "choice=no&offers=no")),
+        (
+            "preflight".to_owned(),
+            b"OPTIONS /v1/batch\norigin: https://a\naccess-control-request-method: POST\n\n".to_vec(),
+        ),
+        (
+            "unsubscribe".to_owned(),
+            request("/u/{token}", &["content-type: application/x-www-form-urlencoded"], "List-Unsubscribe=One-Click"),
+        ),
+        (
+            "preferences".to_owned(),
+            request("/p/{token}?lang=es", &["content-type: application/x-www-form-urlencoded"], "choice=no&offers=no"),
+        ),
         ("click".to_owned(), b"GET /c/{token}\nuser-agent: Mozilla/5.0\n\n".to_vec()),
         ("open".to_owned(), b"GET /o/{token}\nsec-purpose: prefetch\naccept-language: es\n\n".to_vec()),
         ("ping".to_owned(), request("/webhooks/woocommerce", &[], "webhook_id=12")),
-        ("nowhere".to_owned(), b"DELETE /webhooks/%ff\n\n".to_vec()),
+        ("nowhere".to_owned(), request("/webhooks/%ff", &[], "{}")),
+        ("no-settings".to_owned(), b"GET /v1/projects/%ff/settings\n\n".to_vec()),
     ];
-    for (path, body) in [("identify", IDENTIFY), ("track", ORDER), ("page", TRACK), ("screen", TRACK), ("group", IDENTIFY), ("alias", ALIAS), ("m", "")] {
+    for (path, body) in [
+        ("identify", IDENTIFY),
+        ("track", ORDER),
+        ("page", TRACK),
+        ("screen", TRACK),
+        ("group", IDENTIFY),
+        ("alias", ALIAS),
+        ("m", ""),
+    ] {
         seeds.push((path.to_owned(), request(&format!("/v1/{path}"), &[&key], body)));
     }
     seeds
@@ -78,7 +116,8 @@ fn webhooks() -> Vec<Seed> {
         }
     }
     let sale = text(&root.join("examples/webhooks/point-of-sale.json"));
-    let members = r#"{"type":"members","members":[{"number":"1","email":"a@example.com","first_name":"A","agreed":true}]}"#;
+    let members =
+        r#"{"type":"members","members":[{"number":"1","email":"a@example.com","first_name":"A","agreed":true}]}"#;
     for (name, order, body) in
         [("sale", "@pack: none", sale.as_str()), ("members", "@pack: gzip", members), ("wrong", "@sign: wrong", &sale)]
     {
@@ -122,7 +161,10 @@ fn spool() -> Vec<Seed> {
         named("noted", &[real(0), real(1), note("1 59\n")]),
         named("last-note", &[note("18446744073709551615 0\n")]),
         named("last-note-before", &[real(0), note("18446744073709551614 0\n")]),
-        named("names", &[real(0), [&[op::OTHER, 0, 3], &b"abc"[..]].concat(), [&[op::OTHER, 4, 3], &b"abc"[..]].concat()]),
+        named(
+            "names",
+            &[real(0), [&[op::OTHER, 0, 3], &b"abc"[..]].concat(), [&[op::OTHER, 4, 3], &b"abc"[..]].concat()],
+        ),
         named("bytes", &[[&[op::BYTES, 12], &b"VSF1\xff\xff\xff\xff\0\0\0\0"[..]].concat()]),
     ]
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use axum::Router;
+use axum::extract::rejection::PathRejection;
 use axum::extract::{MatchedPath, Path, Request, State};
 use axum::http::{HeaderMap, HeaderValue, Method, header};
 use axum::middleware::{self, Next};
@@ -92,9 +93,10 @@ async fn try_take<L: EventLog>(door: &Door<L>, kind: CallKind, route: &str, requ
 /// What the browser library asks for first: that everything goes to Segment's own integration, which is this door.
 async fn settings<L: EventLog>(
     State(door): State<Arc<Door<L>>>,
-    Path(write_key): Path<String>,
+    write_key: Result<Path<String>, PathRejection>,
     headers: HeaderMap,
 ) -> Response {
+    let Ok(Path(write_key)) = write_key else { return Refused::WrongKey.into_response() };
     if door.secrets.write_keys.find(&write_key).is_none() {
         return Refused::WrongKey.into_response();
     }

@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Request, State};
 use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
@@ -47,10 +48,12 @@ type Outcome = &'static str;
 /// Takes a webhook.
 pub(crate) async fn take<L: EventLog>(
     State(door): State<Arc<Door<L>>>,
-    Path(id): Path<String>,
+    id: Result<Path<String>, PathRejection>,
     request: Request,
 ) -> Response {
-    let Some(source) = door.secrets.webhooks.find(&id) else { return Refused::NoSuchPath.into_response() };
+    let Some(source) = id.ok().and_then(|Path(id)| door.secrets.webhooks.find(&id)) else {
+        return Refused::NoSuchPath.into_response();
+    };
     let label = match &source.terms().meaning {
         SourceMeaning::Platform(platform) => {
             platform.topic_label(text(request.headers(), headers_of(*platform).0).unwrap_or_default())

@@ -13,8 +13,8 @@ use std::time::{Duration, Instant};
 use ingestion::shell::{EventLog as _, LogRecord, Spool, SpoolState, SpooledLog};
 use tokio::runtime::{Builder, Runtime};
 
-pub(crate) use directory::op;
 use directory::Directory;
+pub(crate) use directory::op;
 
 use crate::fixture::MemoryLog;
 
