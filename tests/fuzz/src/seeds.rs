@@ -27,8 +27,8 @@ const ORDER: &str = r#"{"type":"track","event":"Order Completed","anonymousId":"
 const ALIAS: &str = r#"{"type":"alias","previousId":"a1","userId":"u1"}"#;
 
 fn request(path: &str, lines: &[&str], body: &str) -> Vec<u8> {
-    let head: String = lines.iter().map(|line| format!("{line}\n")).collect();
-    format!("POST {path}\n{head}\n{body}").into_bytes()
+    let head = [&[&*format!("POST {path}")], lines].concat().join("\n");
+    format!("{head}\n\n{body}").into_bytes()
 }
 
 fn door() -> Vec<Seed> {
@@ -102,7 +102,7 @@ fn door() -> Vec<Seed> {
 fn webhooks() -> Vec<Seed> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let folder = root.join("services/ingestion/tests/ingestion/webhooks");
-    let text = |path: &Path| fs::read_to_string(path).expect("an example").replace("\n", " ");
+    let text = |path: &Path| fs::read_to_string(path).expect("an example").replace('\n', " ");
     let mut seeds = Vec::new();
     for file in fs::read_dir(folder).expect("examples").flatten() {
         let (name, body) = (file.file_name().to_string_lossy().replace(".json", ""), text(&file.path()));
