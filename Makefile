@@ -3,7 +3,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 CARGO ?= cargo
 
-.PHONY: help demo check test format lint tidy fast-tests tests parts bench soak soak-door simulate
+.PHONY: help demo check test format lint tidy fast-tests tests parts bench soak soak-door simulate fuzz
 
 help: ## What can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -32,6 +32,10 @@ parts: ## Installs and fetches the real parts that the tests run: Kafka, the reg
 
 tests: parts
 	$(CARGO) test --workspace
+
+FUZZ_SECONDS ?= 600
+fuzz: ## Any bytes to the door, as webhooks and as a spool, guided by coverage; FUZZ_SECONDS=60 a target, FUZZ_FLAGS="--target door" and others go to it
+	$(CARGO) run -p vuelve-fuzz -- --seconds $(FUZZ_SECONDS) $(FUZZ_FLAGS)
 
 SEEDS ?= 1000
 simulate: ## Driver, engine and services on virtual time, with faults by seed; SEEDS=100000 for more, SIMULATE_FLAGS="--from 5000" and others go to it

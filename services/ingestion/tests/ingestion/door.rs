@@ -469,3 +469,11 @@ async fn more_events_than_a_key_may_send_are_told_to_come_again_and_when() {
     door.let_pass(wait * 1_000);
     door.post("/v1/batch", events(100)).await.is_accepted();
 }
+
+#[tokio::test]
+async fn a_path_that_is_no_text_is_refused_as_every_other_is() {
+    let door = Fixture::new();
+    let settings = request(Method::GET, "/v1/projects/%ff/settings").body(Body::empty()).unwrap();
+    door.send(settings).await.is_refused(401, "wrong_write_key", "");
+    door.post("/webhooks/%ff", "{}").await.is_refused(404, "no_such_path", "");
+}

@@ -250,3 +250,33 @@ async fn a_call_that_this_version_does_not_know_stays_where_it_is() {
     file.write_all_at(&bytes, 0).unwrap();
     assert_eq!(drained(directory.path()).await, records([0, 1, 2]));
 }
+
+#[tokio::test]
+async fn what_looks_like_a_call_within_a_callers_record_is_none_wherever_a_portion_ends() {
+    let forged = fs::read(&segments(filled(1).await.path())[0]).unwrap();
+    let long = vec![b'x'; 600 << 10];
+    // What is read at once (1 MiB) ends within the second, behind what looks like a call.
+    let within = [&long[..200 << 10], &forged, &long].concat();
+    let calls: Vec<LogRecord> =
+        [long, within].into_iter().map(|value| LogRecord { value: value.into(), ..record(1) }).collect();
+    let directory = tempfile::tempdir().unwrap();
+    let shop = Shop::open(directory.path(), Mood::Fails(LogError::Unavailable), PLENTY);
+    for call in &calls {
+        shop.spooled.append(vec![call.clone()]).await.unwrap();
+    }
+    shop.kill().await;
+    assert!(drained(directory.path()).await == calls, "these calls, and nothing that one of them says");
+}
+
+#[tokio::test]
+async fn files_and_notes_of_no_spool_keep_it_neither_from_opening_nor_from_taking_calls() {
+    let directory = filled(1).await;
+    for name in ["7.spool", "+7.spool", "18446744073709551615.spool"] {
+        fs::write(directory.path().join(name), "not ours").unwrap();
+    }
+    fs::write(directory.path().join("drained"), "18446744073709551615 0").unwrap();
+    let shop = Shop::open(directory.path(), Mood::Fails(LogError::Unavailable), PLENTY);
+    shop.append(1).await.unwrap();
+    shop.kill().await;
+    assert_eq!(drained(directory.path()).await, records(0..2));
+}

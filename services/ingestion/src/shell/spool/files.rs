@@ -18,6 +18,8 @@ use super::frame::{self, Next};
 /// A segment that has so many bytes is followed by another.
 const SEGMENT_BYTES: u64 = 16 << 20;
 const SUFFIX: &str = "spool";
+/// No spool comes so far; what names such a number is not a spool's.
+const MAX_NUMBER: u64 = 1 << 62;
 /// Says how far the first segment is drained.
 const DRAINED: &str = "drained";
 const LOCK: &str = "lock";
@@ -79,7 +81,9 @@ impl Files {
             let path = entry.map_err(failed)?.path();
             let stem = path.file_stem().and_then(|stem| stem.to_str());
             if path.extension().is_some_and(|suffix| suffix == SUFFIX)
-                && let Some(number) = stem.and_then(|stem| stem.parse::<u64>().ok())
+                && let Some(number) =
+                    stem.and_then(|stem| stem.parse::<u64>().ok()).filter(|number| *number < MAX_NUMBER)
+                && path == path_in(directory, number)
             {
                 numbers.push(number);
             }
@@ -110,7 +114,7 @@ impl Files {
         let bytes = fs::read(&path).map_err(failed)?;
         let (mut end, mut damaged) = (0, false);
         loop {
-            match frame::next(&bytes[end..]) {
+            match frame::next(&bytes[end..], false) {
                 Next::Whole { end: next, .. } => end += next,
                 Next::Damaged { until } => {
                     damaged = true;
@@ -218,13 +222,13 @@ impl Files {
         let mut bytes = vec![0; left.min(max_bytes)];
         file.read_exact_at(&mut bytes, from).map_err(failed)?;
         // A frame may be larger than a portion.
-        if left > bytes.len() && !matches!(frame::next(&bytes), Next::Whole { .. }) {
+        if left > bytes.len() && !matches!(frame::next(&bytes, true), Next::Whole { .. }) {
             bytes.resize(left, 0);
             file.read_exact_at(&mut bytes, from).map_err(failed)?;
         }
         let (mut portion, mut at, mut damaged) = (Portion::default(), 0, false);
         loop {
-            match frame::next(&bytes[at..]) {
+            match frame::next(&bytes[at..], bytes.len() < left) {
                 Next::Whole { payload, end } if at == 0 || at + end <= max_bytes => {
                     portion.payloads.push(bytes[at + payload.start..at + payload.end].to_vec());
                     at += end;
@@ -309,12 +313,17 @@ impl Files {
     fn noted(&self) -> Option<(u64, u64)> {
         let text = fs::read_to_string(self.directory.join(DRAINED)).ok()?;
         let (number, offset) = text.trim().split_once(' ')?;
-        Some((number.parse().ok()?, offset.parse().ok()?))
+        let (number, offset) = (number.parse().ok()?, offset.parse().ok()?);
+        (number < MAX_NUMBER).then_some((number, offset))
     }
 
     fn path(&self, number: u64) -> PathBuf {
-        self.directory.join(format!("{number:020}.{SUFFIX}"))
+        path_in(&self.directory, number)
     }
+}
+
+fn path_in(directory: &Path, number: u64) -> PathBuf {
+    directory.join(format!("{number:020}.{SUFFIX}"))
 }
 
 fn tell_of_damage(path: &Path) {

@@ -2,7 +2,8 @@
 //!
 //! Wanted properties:
 //! - what a crash tore off is told from what was written whole, at whichever byte;
-//! - what is damaged costs itself: the frames behind it are found again.
+//! - what is damaged costs itself: the frames behind it are found again;
+//! - what looks like a frame within a whole frame is none: callers choose what is in their records.
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -81,22 +82,27 @@ impl<'a> Stored<'a> {
 pub(super) enum Next {
     /// A whole frame: where its records lie, and where the next one begins.
     Whole { payload: Range<usize>, end: usize },
-    /// Damage, and a whole frame behind it, at this place.
+    /// Damage, and a frame behind it, at this place.
     Damaged { until: usize },
     /// No whole frame comes any more.
     Nothing,
 }
 
-/// Looks for the next frame.
-pub(super) fn next(bytes: &[u8]) -> Next {
+/// Looks for the next frame. Where the segment goes on behind these bytes, a frame that begins here and ends there is not
+/// looked into: [`Next::Nothing`], or the place where it begins.
+pub(super) fn next(bytes: &[u8], goes_on: bool) -> Next {
     if let Some(payload) = whole(bytes) {
         return Next::Whole { end: payload.end, payload };
+    }
+    let has_begun = |at: usize| goes_on && is_torn(&bytes[at..]);
+    if has_begun(0) {
+        return Next::Nothing;
     }
     let found = bytes
         .windows(MAGIC.len())
         .enumerate()
         .skip(1)
-        .find(|(at, window)| *window == MAGIC && whole(&bytes[*at..]).is_some());
+        .find(|(at, window)| *window == MAGIC && (whole(&bytes[*at..]).is_some() || has_begun(*at)));
     found.map_or(Next::Nothing, |(until, _)| Next::Damaged { until })
 }
 
