@@ -175,6 +175,16 @@ impl Installation {
         Ok(process)
     }
 
+    /// Starts a door that keeps calls in this folder while the broker is away; its admin port is `admin`.
+    pub fn run_door_with_spool(&self, spool: &Path, admin: u16) -> anyhow::Result<Process> {
+        let settings = [
+            format!("ingestion.door.spool.directory={}", spool.display()),
+            "ingestion.door.spool.after=200ms".to_owned(),
+            format!("admin.listen=127.0.0.1:{admin}"),
+        ];
+        self.run_with(&["door"], 0, &settings)
+    }
+
     /// Posts JSON to the door; the error is the answer, if it is not 200.
     pub fn post(&self, path: &str, headers: &[(&str, &str)], json: &str) -> anyhow::Result<()> {
         let mut stream = TcpStream::connect(("127.0.0.1", self.door))?;

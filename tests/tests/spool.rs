@@ -26,12 +26,7 @@ impl Shop {
         let installation = Installation::start("live", State::Memory).unwrap();
         let spool = tempfile::tempdir().unwrap();
         let admin = free_port().unwrap();
-        let settings = [
-            format!("ingestion.door.spool.directory={}", spool.path().display()),
-            "ingestion.door.spool.after=200ms".to_owned(),
-            format!("admin.listen=127.0.0.1:{admin}"),
-        ];
-        let door = installation.run_with(&["door"], 0, &settings).unwrap();
+        let door = installation.run_door_with_spool(spool.path(), admin).unwrap();
         let resolver = installation.run(&["resolver"], 0).unwrap();
         installation.wait_for_door(&door).unwrap();
         Self { installation, door, admin, _spool: spool, _resolver: resolver, rounds: 0 }

@@ -85,12 +85,7 @@ fn two_minutes_without_a_broker_at_half_load_lose_nothing_in_flat_memory_and_dra
     let installation = Installation::start("live", State::Redis).unwrap();
     let spool = tempfile::tempdir().unwrap();
     let admin = free_port().unwrap();
-    let settings = [
-        format!("ingestion.door.spool.directory={}", spool.path().display()),
-        "ingestion.door.spool.after=200ms".to_owned(),
-        format!("admin.listen=127.0.0.1:{admin}"),
-    ];
-    let door = installation.run_with(&["door"], 0, &settings).unwrap();
+    let door = installation.run_door_with_spool(spool.path(), admin).unwrap();
     let _resolver = installation.run(&["resolver"], 0).unwrap();
     installation.wait_for_door(&door).unwrap();
     let mut senders: Vec<Sender> = (0..SENDERS).map(|customer| Sender::new(&installation, customer)).collect();

@@ -176,9 +176,9 @@ pub fn left_to_do(world: &World, workload: &Workload) -> Option<String> {
 }
 
 fn under_way(world: &World) -> Option<String> {
-    let places =
+    let mut places =
         services().into_iter().flat_map(|(topology, ..)| (0..PARTITIONS).map(move |number| (topology, number)));
-    places.into_iter().find_map(|(topology, partition)| {
+    places.find_map(|(topology, partition)| {
         let log = world.core.log(&at(topology.changelog, partition));
         let is_open = log.is_ok_and(|log| log.last_stable_offset() < log.end_offset());
         let undecided = is_open || group_offset(world, topology, partition).is_err();

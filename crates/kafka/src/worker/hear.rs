@@ -263,7 +263,8 @@ impl<C: Clients, S: Service> Ears<'_, C, S> {
                         self.said.by_writers_clock.push((message.partition(), self.topology.inputs[input].dataset));
                         return Ok(heard);
                     }
-                    if message.is_broker_time() {
+                    // Nobody else asks for the broker's time.
+                    if self.topology.inputs[input].clock == Clock::Broker {
                         self.said.latest = self.said.latest.max(Some(message.timestamp()));
                     }
                     hear(self.worker, self.spans, input, &message);
