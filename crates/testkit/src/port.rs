@@ -5,11 +5,15 @@
 //!   kernel drops with the process.
 //! - A port lies below the range from which the kernel takes the ports of outgoing connections. Otherwise, while a
 //!   killed broker is away, a client that tries to reconnect may be given the broker's port as its own.
+//! - Whoever is given a port can listen on it at once: it is never listened on here to see whether it is free. A process
+//!   that another thread starts just then would hold that listener until it is its own program.
 
 use std::fs::{File, OpenOptions};
-use std::net::{Ipv4Addr, TcpListener};
+use std::io::ErrorKind;
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use crate::error::{Context as _, Error, Result};
 
@@ -17,6 +21,8 @@ use crate::error::{Context as _, Error, Result};
 const LOWEST: u16 = 12_000;
 /// Where Linux begins its own range if it doesn't say.
 const KERNEL_RANGE: u16 = 32_768;
+/// The loopback interface answers at once, but for a listener whose queue is full.
+const ANSWER: Duration = Duration::from_millis(200);
 
 /// The locks of the ports that this process was given, held to its end.
 static HELD: Mutex<Vec<File>> = Mutex::new(Vec::new());
@@ -40,12 +46,17 @@ pub fn free_port() -> Result<u16> {
             .write(true)
             .open(&path)
             .context(part, || format!("could not open {}", path.display()))?;
-        if file.try_lock().is_ok() && TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok() {
+        if file.try_lock().is_ok() && nobody_listens(port) {
             held.push(file);
             return Ok(port);
         }
     }
     Err(Error::new(part, format!("none left between {LOWEST} and {highest}")))
+}
+
+fn nobody_listens(port: u16) -> bool {
+    TcpStream::connect_timeout(&SocketAddr::from((Ipv4Addr::LOCALHOST, port)), ANSWER)
+        .is_err_and(|error| error.kind() == ErrorKind::ConnectionRefused)
 }
 
 fn lock_directory() -> PathBuf {

@@ -1,4 +1,6 @@
+use std::net::{Ipv4Addr, TcpListener};
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use testkit::{Process, free_port, wait_until};
@@ -111,4 +113,27 @@ fn ports_differ_and_lie_outside_the_kernels_range() {
 fn a_condition_that_never_comes_is_named() {
     let error = wait_until(Duration::from_millis(10), "the first reminder", || None::<()>).unwrap_err();
     assert_eq!(error.to_string(), "the first reminder: did not come about within 0.0 s");
+}
+
+/// A process that is being started holds, up to its own program, whatever its parent had open: also what was opened only
+/// to see whether the port is free.
+#[test]
+fn a_free_port_can_be_listened_on_at_once_while_other_processes_are_started() {
+    let over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let starting = scope.spawn(|| {
+            while !over.load(Ordering::SeqCst) {
+                std::process::Command::new("true").status().unwrap();
+            }
+        });
+        let taken: Vec<String> = (0..500)
+            .filter_map(|_| {
+                let port = free_port().unwrap();
+                TcpListener::bind((Ipv4Addr::LOCALHOST, port)).err().map(|error| format!("{port}: {error}"))
+            })
+            .collect();
+        over.store(true, Ordering::SeqCst);
+        starting.join().unwrap();
+        assert!(taken.is_empty(), "{taken:?}");
+    });
 }
