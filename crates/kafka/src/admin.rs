@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use domain::Timestamp;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::message::{BorrowedMessage, Headers, Message};
@@ -42,7 +43,10 @@ pub(crate) fn owned(message: &BorrowedMessage<'_>) -> ReadRecord {
         headers: message.headers().map_or_else(Vec::new, |headers| {
             headers
                 .iter()
-                .map(|h| Header { name: h.key.to_owned(), value: h.value.unwrap_or_default().to_vec() })
+                .map(|h| Header {
+                    name: h.key.to_owned().into(),
+                    value: Bytes::copy_from_slice(h.value.unwrap_or_default()),
+                })
                 .collect()
         }),
     }

@@ -1,49 +1,126 @@
 //! Appending records from outside the engine: the door, commands, definitions.
 
-use std::sync::Arc;
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use bytes::Bytes;
+use rdkafka::ClientContext;
 use rdkafka::error::KafkaError;
-use rdkafka::message::{Header as RdHeader, OwnedHeaders};
-use rdkafka::producer::{FutureProducer, FutureRecord, Producer};
+use rdkafka::message::{Header as RdHeader, Message as _, OwnedHeaders};
+use rdkafka::producer::{BaseRecord, DeliveryResult, Producer, ProducerContext, ThreadedProducer};
 use rdkafka::types::RDKafkaErrorCode;
 use rdkafka::util::Timeout;
+use tokio::sync::oneshot;
 
 use crate::KafkaFailure;
 use crate::bearings::{Bearings, STATISTICS_INTERVAL_MS};
 use crate::clients::{Cluster, Logged, create_with, is_about_the_network};
 
+/// How long a record waits for others of its partition, where nobody says.
+const LINGER: Duration = Duration::from_millis(2);
+/// How often it is looked whether there is room again.
+const ROOM_POLL: Duration = Duration::from_millis(2);
+
 /// A record's header.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Header {
     /// Its name.
-    pub name: String,
+    pub name: Cow<'static, str>,
     /// Its value.
-    pub value: Vec<u8>,
+    pub value: Bytes,
 }
 
 /// A record to append.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NewRecord {
     /// The topic, in full.
-    pub topic: String,
+    pub topic: Arc<str>,
     /// The partition; by the key where there is none.
     pub partition: Option<i32>,
     /// Its key.
     pub key: Option<Vec<u8>>,
     /// Its value; none is a tombstone.
-    pub value: Option<Vec<u8>>,
-    /// Its headers.
-    pub headers: Vec<Header>,
+    pub value: Option<Bytes>,
+    /// Its headers, which records may share.
+    pub headers: Arc<[Header]>,
 }
 
 /// Appends records, each once and acknowledged by all replicas.
 #[derive(Clone)]
 pub struct Appender {
-    producer: FutureProducer<Logged>,
+    producer: Arc<ThreadedProducer<Delivering>>,
     bearings: Arc<Bearings>,
     timeout: Duration,
     room_timeout: Duration,
+}
+
+/// Tells batches what became of their records.
+struct Delivering(Logged);
+
+impl ClientContext for Delivering {
+    fn log(&self, level: rdkafka::config::RDKafkaLogLevel, facility: &str, message: &str) {
+        self.0.log(level, facility, message);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        self.0.error(error, reason);
+    }
+
+    fn stats_raw(&self, statistics: &[u8]) {
+        self.0.stats_raw(statistics);
+    }
+}
+
+impl ProducerContext for Delivering {
+    type DeliveryOpaque = Arc<Batch>;
+
+    fn delivery(&self, result: &DeliveryResult<'_>, batch: Arc<Batch>) {
+        batch.note(match result {
+            Ok(record) => Ok((record.partition(), record.offset())),
+            Err((error, record)) => Err(failed(record.topic(), error.clone())),
+        });
+    }
+}
+
+/// By partition, the offset behind the last record of a batch; or the first failure.
+type Answer = Result<BTreeMap<i32, i64>, KafkaFailure>;
+
+/// Records that are appended together: one answer for all of them, so that who waits is woken once.
+struct Batch(Mutex<Progress>);
+
+struct Progress {
+    /// How many records are not decided on.
+    left: usize,
+    ends: BTreeMap<i32, i64>,
+    failure: Option<KafkaFailure>,
+    answer: Option<oneshot::Sender<Answer>>,
+}
+
+impl Batch {
+    fn new(records: usize, answer: oneshot::Sender<Answer>) -> Self {
+        Self(Mutex::new(Progress { left: records, ends: BTreeMap::new(), failure: None, answer: Some(answer) }))
+    }
+
+    fn note(&self, delivery: Result<(i32, i64), KafkaFailure>) {
+        let mut progress = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        match delivery {
+            Ok((partition, offset)) => {
+                let end = progress.ends.entry(partition).or_default();
+                *end = (*end).max(offset + 1);
+            }
+            Err(failure) => drop(progress.failure.get_or_insert(failure)),
+        }
+        progress.left -= 1;
+        if progress.left == 0
+            && let Some(answer) = progress.answer.take()
+        {
+            let ends = std::mem::take(&mut progress.ends);
+            // Whoever has gone away sends again.
+            let _ = answer.send(progress.failure.take().map_or(Ok(ends), Err));
+        }
+    }
 }
 
 impl std::fmt::Debug for Appender {
@@ -55,12 +132,24 @@ impl std::fmt::Debug for Appender {
 impl Appender {
     /// An appender that gives a record up after `timeout`.
     pub fn new(cluster: &Cluster, client_id: &str, timeout: Duration) -> Result<Self, KafkaFailure> {
+        Self::lingering(cluster, client_id, timeout, LINGER)
+    }
+
+    /// The same, where a record waits so long for others of its partition.
+    pub fn lingering(
+        cluster: &Cluster,
+        client_id: &str,
+        timeout: Duration,
+        linger: Duration,
+    ) -> Result<Self, KafkaFailure> {
         let mut config = cluster.idempotent_producer(client_id, timeout);
+        config.set("linger.ms", (linger.as_secs_f64() * 1e3).to_string());
         // A thread of its own polls it.
         config.set("statistics.interval.ms", STATISTICS_INTERVAL_MS);
         let logged = Logged::of(&config);
         let bearings = Arc::clone(&logged.bearings);
-        Ok(Self { producer: create_with(&config, logged, "the producer")?, bearings, timeout, room_timeout: timeout })
+        let producer = Arc::new(create_with(&config, Delivering(logged), "the producer")?);
+        Ok(Self { producer, bearings, timeout, room_timeout: timeout })
     }
 
     /// Where the client's buffer is full, waits for room only so long before it says [`KafkaFailure::Overloaded`]; by
@@ -91,48 +180,40 @@ impl Appender {
         }
     }
 
-    /// Appends all, in order by key, and returns once the broker has them all; the first failure otherwise (of the
-    /// others, some may be stored: whoever sends them again is recognised by the message id).
-    pub async fn append(&self, records: &[NewRecord]) -> Result<Vec<(i32, i64)>, KafkaFailure> {
-        let mut deliveries = Vec::with_capacity(records.len());
-        for record in records {
-            deliveries.push((record, self.enqueue(record).await?));
+    /// Appends all, in order by key, and returns once the broker has decided on them all: for records of one topic, the offset
+    /// behind the last of each partition; the first failure otherwise (of the others, some may be stored: whoever sends
+    /// them again is recognised by the message id).
+    pub async fn append(&self, records: &[NewRecord]) -> Result<BTreeMap<i32, i64>, KafkaFailure> {
+        if records.is_empty() {
+            return Ok(BTreeMap::new());
         }
-        let mut places = Vec::with_capacity(records.len());
-        let mut failure = None;
-        for (record, delivery) in deliveries {
-            match delivery.await {
-                Ok(Ok(delivery)) => places.push((delivery.partition, delivery.offset)),
-                Ok(Err((error, _))) => failure = failure.or(Some(failed(&record.topic, error))),
-                Err(_) => failure = failure.or(Some(failed(&record.topic, KafkaError::Canceled))),
-            }
-        }
-        failure.map_or(Ok(places), Err)
-    }
-
-    async fn enqueue(&self, record: &NewRecord) -> Result<rdkafka::producer::DeliveryFuture, KafkaFailure> {
         self.bearings.find_again(self.producer.client());
+        let (answer, answered) = oneshot::channel();
+        let batch = Arc::new(Batch::new(records.len(), answer));
         let deadline = tokio::time::Instant::now() + self.room_timeout;
-        loop {
-            let mut future = FutureRecord::<[u8], [u8]>::to(&record.topic);
-            future.partition = record.partition;
-            future.key = record.key.as_deref();
-            future.payload = record.value.as_deref();
+        for record in records {
+            let mut new = BaseRecord::<[u8], [u8], _>::with_opaque_to(&record.topic, Arc::clone(&batch));
+            new.partition = record.partition;
+            new.key = record.key.as_deref();
+            new.payload = record.value.as_deref();
             if !record.headers.is_empty() {
-                future.headers = Some(owned_headers(&record.headers));
+                new.headers = Some(owned_headers(&record.headers));
             }
-            match self.producer.send_result(future) {
-                Ok(delivery) => return Ok(delivery),
+            while let Err((error, back)) = self.producer.send(new) {
                 // The client's own buffer is full: room comes as the broker acknowledges.
-                Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), _)) => {
-                    if tokio::time::Instant::now() >= deadline {
-                        return Err(KafkaFailure::Overloaded { what: format!("appending to {}", record.topic) });
-                    }
-                    tokio::time::sleep(Duration::from_millis(2)).await;
+                if !matches!(error, KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull)) {
+                    return Err(failed(&record.topic, error));
                 }
-                Err((error, _)) => return Err(failed(&record.topic, error)),
+                if tokio::time::Instant::now() >= deadline {
+                    return Err(KafkaFailure::Overloaded { what: format!("appending to {}", record.topic) });
+                }
+                tokio::time::sleep(ROOM_POLL).await;
+                new = back;
             }
         }
+        drop(batch);
+        let lost = |_| Err(KafkaFailure::of("waiting for the broker's answers", KafkaError::Canceled));
+        answered.await.unwrap_or_else(lost)
     }
 
     /// Waits until what was appended is out, at most for the appender's time-out.
@@ -147,8 +228,8 @@ fn failed(topic: &str, source: KafkaError) -> KafkaFailure {
     KafkaFailure::of(format!("appending to {topic}"), source)
 }
 
-pub(crate) fn owned_headers(headers: &[Header]) -> OwnedHeaders {
+fn owned_headers(headers: &[Header]) -> OwnedHeaders {
     headers.iter().fold(OwnedHeaders::new_with_capacity(headers.len()), |owned, header| {
-        owned.insert(RdHeader { key: &header.name, value: Some(&header.value) })
+        owned.insert(RdHeader { key: &header.name, value: Some(header.value.as_ref()) })
     })
 }

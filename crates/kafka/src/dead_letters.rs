@@ -22,7 +22,7 @@ pub(crate) const DATASET: &str = "platform.deadletters";
 
 /// The headers of a dead letter: why, and then those of the record itself.
 pub(crate) fn headers(cluster: &Cluster, service: &str, letter: &DeadLetter) -> Vec<Header> {
-    let header = |name: &str, value: String| Header { name: format!("{PREFIX}{name}"), value: value.into_bytes() };
+    let header = |name: &str, value: String| Header { name: format!("{PREFIX}{name}").into(), value: value.into() };
     let own = letter.headers.iter().filter(|(name, _)| !name.starts_with(PREFIX));
     vec![
         header("topic", cluster.topic(letter.dataset)),
@@ -34,7 +34,7 @@ pub(crate) fn headers(cluster: &Cluster, service: &str, letter: &DeadLetter) -> 
         header("exception.message", letter.poison.detail.clone()),
     ]
     .into_iter()
-    .chain(own.map(|(name, value)| Header { name: name.clone(), value: value.to_vec() }))
+    .chain(own.map(|(name, value)| Header { name: name.clone().into(), value: Bytes::copy_from_slice(value) }))
     .collect()
 }
 
@@ -102,12 +102,12 @@ pub fn redrive_record(letter: &ReadRecord) -> Option<NewRecord> {
     let head = LetterHead::read(letter)?;
     let own = letter.headers.iter();
     let own = own.filter(|header| !header.name.starts_with(PREFIX) && header.name != REDRIVES_HEADER);
-    let count = Header { name: REDRIVES_HEADER.to_owned(), value: (head.redrives + 1).to_string().into_bytes() };
+    let count = Header { name: REDRIVES_HEADER.into(), value: (head.redrives + 1).to_string().into() };
     Some(NewRecord {
-        topic: head.topic,
+        topic: head.topic.into(),
         partition: (letter.key.is_none() && head.partition >= 0).then_some(head.partition),
         key: letter.key.clone(),
-        value: letter.value.clone(),
+        value: letter.value.clone().map(Bytes::from),
         headers: own.cloned().chain([count]).collect(),
     })
 }

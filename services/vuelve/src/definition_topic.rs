@@ -1,6 +1,7 @@
 //! Definitions as records: put on their topic, and waited for until every partition has them.
 
 use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::bail;
@@ -18,21 +19,22 @@ const FOLLOWERS: [&str; 2] = ["journeys", "messaging"];
 /// Writes these records; returns the offset behind the last of them.
 pub async fn write(installation: &Installation, records: &[Definition], timeout: Duration) -> anyhow::Result<i64> {
     let appender = Appender::new(&installation.cluster, "vuelve-definitions", timeout)?;
+    let topic: Arc<str> = installation.cluster.topic(DATASET).into();
     let mut new = Vec::with_capacity(records.len());
     for record in records {
         let kind: Kind = record.kind.parse().map_err(anyhow::Error::msg)?;
         let mut value = Vec::new();
         installation.schemas.encode(DATASET, record, &mut value)?;
         new.push(NewRecord {
-            topic: installation.cluster.topic(DATASET),
+            topic: Arc::clone(&topic),
             partition: Some(0),
             key: Some(record_key(kind, &record.name, record.version).into_bytes()),
-            value: Some(value),
-            headers: Vec::new(),
+            value: Some(value.into()),
+            headers: [].into(),
         });
     }
-    let places = appender.append(&new).await?;
-    Ok(places.iter().map(|(_, offset)| offset + 1).max().unwrap_or(0))
+    let ends = appender.append(&new).await?;
+    Ok(ends.into_values().max().unwrap_or(0))
 }
 
 /// What is in force, and the offset behind the last record that says so.

@@ -15,11 +15,11 @@ mod large_state;
 mod latency;
 mod measured;
 mod options;
-mod pace;
 mod profile;
 mod rebuild;
 mod reminders;
 mod report;
+mod send_paced;
 mod settings;
 #[path = "../shared/mod.rs"]
 mod shared;

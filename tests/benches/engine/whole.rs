@@ -4,7 +4,6 @@
 use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
@@ -14,11 +13,12 @@ use rdkafka::message::Message as _;
 use schemas::{MessageOutcome, MessageRequest};
 use testkit::{Process, SmtpSink};
 
-use crate::pace::Pace;
 use crate::report::{Figure, Report, figure};
+use crate::shared::calls::{Call, Target};
 use crate::shared::event::{Event, What};
 use crate::shared::installation::{Installation, Parts, WRITE_KEY, stop};
 use crate::shared::options::Options;
+use crate::shared::pace::Pace;
 use crate::shared::percentiles::Percentiles;
 use crate::shared::sample::Stopwatch;
 use crate::shared::usage::Usage;
@@ -30,7 +30,7 @@ const RATES: [(u32, u32); 2] = [(2_000, 10), (20_000, 100)];
 /// Of so many events one is an order, whose receipt is asked for at once: 20 messages a second at the lower rate.
 const EVENTS_OF_AN_ORDER: u32 = 100;
 /// More than are ever busy, so that a call does not wait for another.
-const CONNECTIONS: usize = 64;
+const CONNECTIONS: u32 = 64;
 const WARM_UP_SECONDS: u32 = 5;
 const READY: Duration = Duration::from_mins(1);
 /// How long what is under way may take once nothing new comes.
@@ -74,14 +74,15 @@ fn one(parts: &Parts, options: &Options, per_second: u32, batch: u32, prefix: &s
             ..with_few_orders(event, options)
         })
         .collect();
-    let bodies: Vec<String> = events.chunks(batch as usize).map(body).collect();
+    let call = |events: &[Event]| Call { path: "/v1/batch", body: body(events).into() };
+    let calls: Vec<Call> = events.chunks(batch as usize).map(call).collect();
     let orders: HashMap<String, usize> = events
         .iter()
         .enumerate()
         .filter(|(_, event)| event.what == What::Ordered)
         .map(|(number, event)| (event.customer_id(), number))
         .collect();
-    let url = format!("{}/v1/batch", parts.door_url());
+    let target = Target { port: parts.door_port(), connections: CONNECTIONS };
     let requests = parts.clients().follow(&installation.topic("messaging.requests"))?;
     let outcomes = parts.clients().follow(&installation.topic("messaging.outcomes"))?;
     let used = |services: &[Process]| -> anyhow::Result<Vec<f64>> {
@@ -94,7 +95,7 @@ fn one(parts: &Parts, options: &Options, per_second: u32, batch: u32, prefix: &s
     let due = |number: usize| pace.due(number / batch as usize);
     let by_message = OnceLock::new();
     let (answered, requested, told) = std::thread::scope(|scope| {
-        let calling = scope.spawn(|| call_paced(&url, &bodies, pace));
+        let calling = scope.spawn(|| target.post_all(&calls, Some(pace)));
         let following = scope.spawn(|| {
             let found = follow_requests(&installation, &requests, &orders);
             let _first = by_message.set(found.as_ref().map_or_else(|_| HashMap::new(), |(_, ids)| ids.clone()));
@@ -200,34 +201,6 @@ fn body(events: &[Event]) -> String {
         let _infallible = write!(body, "{comma}{call}");
     }
     body + "]}"
-}
-
-/// Makes each call when it is due, by whichever connection is free; how long after that it was answered.
-fn call_paced(url: &str, bodies: &[String], pace: Pace) -> anyhow::Result<Percentiles> {
-    let next = AtomicUsize::new(0);
-    let connection = || -> anyhow::Result<Vec<Duration>> {
-        let config = ureq::Agent::config_builder().timeout_global(Some(PATIENCE)).http_status_as_error(false).build();
-        let agent = ureq::Agent::from(config);
-        let mut times = Vec::new();
-        loop {
-            let number = next.fetch_add(1, Ordering::Relaxed);
-            let Some(body) = bodies.get(number) else { return Ok(times) };
-            pace.wait(number);
-            let mut answer = agent.post(url).content_type("application/json").send(body)?;
-            let text = answer.body_mut().read_to_string()?;
-            times.push(pace.due(number).elapsed());
-            ensure!(answer.status() == 200, "no score: the door answers {}: {text}", answer.status());
-        }
-    };
-    let times = std::thread::scope(|scope| -> anyhow::Result<Vec<Duration>> {
-        let threads: Vec<_> = (0..CONNECTIONS).map(|_| scope.spawn(connection)).collect();
-        let mut times = Vec::new();
-        for thread in threads {
-            times.extend(thread.join().ok().context("a thread that calls the door panicked")??);
-        }
-        Ok(times)
-    })?;
-    Ok(Percentiles::of(times))
 }
 
 /// Hears records of a topic until enough were heard; tells each with when it became visible.

@@ -10,9 +10,11 @@ use rdkafka::producer::{BaseRecord, Producer};
 use rdkafka::util::Timeout;
 use rdkafka::{Offset, TopicPartitionList};
 
+use crate::shared::calls::CallTimes;
 use crate::shared::event::Event;
 use crate::shared::installation::{Installation, Parts};
 use crate::shared::kafka_clients::{CountingProducer, send, wait_for_deliveries};
+use crate::shared::pace::Pace;
 use crate::shared::sample::{Sample, Stopwatch};
 use crate::shared::storefront::{EVENTS, write_events};
 use crate::shared::workload::Workload;
@@ -24,9 +26,9 @@ const TRANSACTION: Duration = Duration::from_millis(100);
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// An idempotent producer with acks=all, from the first record handed over to the last acknowledged.
-pub(crate) fn produce(parts: &Parts, workload: &Workload, round: u32) -> anyhow::Result<Sample> {
+pub(crate) fn produce(parts: &Parts, events: &[Event], round: u32) -> anyhow::Result<Sample> {
     let installation = parts.installation(&format!("produce{round}"))?;
-    let records = encoded(&installation, workload)?;
+    let records = encoded(&installation, events)?;
     let topic = installation.topic(RECEIVED);
     let producer = parts.clients().producer(None)?;
     let stopwatch = Stopwatch::start(std::process::id(), parts.broker_pid()?)?;
@@ -40,14 +42,37 @@ pub(crate) fn produce(parts: &Parts, workload: &Workload, round: u32) -> anyhow:
     Ok(sample)
 }
 
+/// The same at a pace, each record handed over when it is due, by a producer that waits for no other record; how long after
+/// that each was acknowledged.
+pub(crate) fn produce_paced(parts: &Parts, events: &[Event], per_second: u32, round: u32) -> anyhow::Result<Sample> {
+    let installation = parts.installation(&format!("paced{round}"))?;
+    let records = encoded(&installation, events)?;
+    let topic = installation.topic(RECEIVED);
+    let producer = parts.clients().timing_producer()?;
+    let stopwatch = Stopwatch::start(std::process::id(), parts.broker_pid()?)?;
+    let pace = Pace::from_now(per_second);
+    for (number, (key, value)) in records.iter().enumerate() {
+        pace.wait(number);
+        let record = BaseRecord::with_opaque_to(&topic, Box::new(pace.due(number)));
+        producer.send(record.key(key.as_bytes()).payload(&value[..])).map_err(|(error, _)| error)?;
+    }
+    producer.flush(PATIENCE)?;
+    let times = producer.context().times()?;
+    ensure!(times.count() == records.len(), "no score: {} of {} records were stored", times.count(), records.len());
+    let sample = Sample { calls: Some(CallTimes::of(&times)), ..stopwatch.stop(records.len() as u64)? };
+    holds(&installation, RECEIVED, records.len() as u64)?;
+    installation.remove()?;
+    Ok(sample)
+}
+
 /// The keys and values of `storefront.received`.
-pub(crate) fn encoded(installation: &Installation<'_>, workload: &Workload) -> anyhow::Result<Vec<(String, Vec<u8>)>> {
+pub(crate) fn encoded(installation: &Installation<'_>, events: &[Event]) -> anyhow::Result<Vec<(String, Vec<u8>)>> {
     let record = |event: &Event| {
         let mut value = Vec::new();
         installation.schemas().encode(RECEIVED, &event.record(false), &mut value)?;
         Ok((event.anonymous_id(), value))
     };
-    workload.for_the_door().iter().map(record).collect()
+    events.iter().map(record).collect()
 }
 
 /// Reads each record and writes it again, with the offsets in the same transaction; from the first commit to the last.

@@ -14,13 +14,14 @@ mod ceilings;
 mod door;
 mod expected;
 mod journeys;
+mod null_handler;
 mod report;
 #[path = "../shared/mod.rs"]
 mod shared;
 
 use std::process::ExitCode;
 
-use clap::Parser as _;
+use clap::{Parser as _, Subcommand};
 use tests::installation::State;
 
 use crate::expected::Tally;
@@ -32,13 +33,36 @@ use crate::shared::workload::Workload;
 
 /// Measures the door and the journeys worker beside plain Kafka clients.
 #[derive(Debug, clap::Parser)]
+#[command(args_conflicts_with_subcommands = true)]
 struct Command {
     #[command(flatten)]
     options: Options,
+    #[command(subcommand)]
+    hidden: Option<Hidden>,
 }
 
+/// What a process that is measured is started with.
+#[derive(Debug, Subcommand)]
+enum Hidden {
+    /// Answers calls, and does nothing with them, until SIGTERM.
+    #[command(hide = true)]
+    NullHandler {
+        #[arg(long)]
+        port: u16,
+    },
+}
+
+/// What `vuelve` has: a handler that is measured runs in this program.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
-    match run(Command::parse().options) {
+    let command = Command::parse();
+    let result = match command.hidden {
+        Some(Hidden::NullHandler { port }) => null_handler::run(port),
+        None => run(command.options),
+    };
+    match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("bench: {error:#}");
@@ -79,24 +103,37 @@ impl Bench {
     fn measure(&self, report: &mut Report) -> anyhow::Result<()> {
         let wanted = |row: &Row| self.options.wants(row.part());
         for round in 0..=self.options.runs() {
+            let mut done: Vec<(Row, Sample)> = Vec::new();
             for row in Row::ALL.into_iter().filter(wanted) {
-                let sample = self.run(row, round)?;
+                let sample = self.run(row, round, &done)?;
                 let count =
                     if round == 0 { "warming up".to_owned() } else { format!("{round} of {}", self.options.runs()) };
                 eprintln!("{count}: {}: {:.0} events/s", row.name(), sample.rate());
-                if round > 0 {
-                    report.add(row, sample);
-                }
+                done.push((row, sample));
+            }
+            if round > 0 {
+                done.into_iter().for_each(|(row, sample)| report.add(row, sample));
             }
         }
         Ok(())
     }
 
-    fn run(&self, row: Row, round: u32) -> anyhow::Result<Sample> {
+    /// `done` are the rows before it in this round.
+    fn run(&self, row: Row, round: u32, done: &[(Row, Sample)]) -> anyhow::Result<Sample> {
         let Self { options, workload, expected, parts } = self;
+        let events = workload.for_the_door();
+        let single = &events[..events.len() / options.events_per_single_call as usize];
+        let half = || {
+            let sample = done.iter().find(|(row, _)| *row == Row::DoorSingle);
+            sample.map_or(0, |(_, sample)| (sample.rate() / 2.0) as u32).max(1)
+        };
         match row {
-            Row::Produce => ceilings::produce(parts, workload, round),
-            Row::Door => door::door(parts, workload, options, round),
+            Row::Produce => ceilings::produce(parts, events, round),
+            Row::Door => door::batches(parts, events, options, round),
+            Row::NullHandler => door::null_handler(parts, single, options),
+            Row::DoorSingle => door::single(parts, single, options, None, round),
+            Row::ProduceHalf => ceilings::produce_paced(parts, single, half(), round),
+            Row::DoorHalf => door::single(parts, single, options, Some(half()), round),
             Row::Transactions => ceilings::transactions(parts, workload, round),
             Row::JourneysMemory => journeys::journeys(parts, workload, expected, State::Memory, round),
             Row::JourneysRedis => journeys::journeys(parts, workload, expected, State::Redis, round),

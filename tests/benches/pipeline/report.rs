@@ -16,6 +16,10 @@ use crate::shared::usage::load;
 pub(crate) enum Row {
     Produce,
     Door,
+    NullHandler,
+    DoorSingle,
+    ProduceHalf,
+    DoorHalf,
     Transactions,
     JourneysMemory,
     JourneysRedis,
@@ -23,13 +27,26 @@ pub(crate) enum Row {
 
 impl Row {
     /// In the order in which they are run: each after its ceiling.
-    pub(crate) const ALL: [Self; 5] =
-        [Self::Produce, Self::Door, Self::Transactions, Self::JourneysMemory, Self::JourneysRedis];
+    pub(crate) const ALL: [Self; 9] = [
+        Self::Produce,
+        Self::Door,
+        Self::NullHandler,
+        Self::DoorSingle,
+        Self::ProduceHalf,
+        Self::DoorHalf,
+        Self::Transactions,
+        Self::JourneysMemory,
+        Self::JourneysRedis,
+    ];
 
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Produce => "ceiling: plain produce",
             Self::Door => "door: batches over HTTP",
+            Self::NullHandler => "ceiling: a handler that does nothing",
+            Self::DoorSingle => "door: single calls over HTTP",
+            Self::ProduceHalf => "ceiling: plain produce at half of that",
+            Self::DoorHalf => "door: single calls at half of that",
             Self::Transactions => "ceiling: plain transactions",
             Self::JourneysMemory => "journeys: store in memory",
             Self::JourneysRedis => "journeys: store in Redis",
@@ -39,6 +56,7 @@ impl Row {
     pub(crate) const fn part(self) -> Part {
         match self {
             Self::Produce | Self::Door => Part::Door,
+            Self::NullHandler | Self::DoorSingle | Self::ProduceHalf | Self::DoorHalf => Part::Single,
             Self::Transactions | Self::JourneysMemory | Self::JourneysRedis => Part::Journeys,
         }
     }
@@ -46,8 +64,10 @@ impl Row {
     /// What it is measured beside.
     const fn ceiling(self) -> Option<Self> {
         match self {
-            Self::Produce | Self::Transactions => None,
+            Self::Produce | Self::NullHandler | Self::ProduceHalf | Self::Transactions => None,
             Self::Door => Some(Self::Produce),
+            Self::DoorSingle => Some(Self::NullHandler),
+            Self::DoorHalf => Some(Self::ProduceHalf),
             Self::JourneysMemory | Self::JourneysRedis => Some(Self::Transactions),
         }
     }

@@ -109,8 +109,8 @@ impl Parts {
         self.kafka.process().pid().context("the broker has ended")
     }
 
-    pub(crate) fn door_url(&self) -> String {
-        format!("http://127.0.0.1:{}", self.door)
+    pub(crate) fn door_port(&self) -> u16 {
+        self.door
     }
 
     pub(crate) fn wait_for_door(&self, process: &Process) -> anyhow::Result<()> {

@@ -1,7 +1,8 @@
 //! Plain Kafka clients: those that the ceilings are made of, and those that fill and read topics around a run.
 
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
@@ -9,9 +10,11 @@ use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
 use rdkafka::message::BorrowedMessage;
-use rdkafka::producer::{BaseProducer, BaseRecord, DeliveryResult, Producer, ProducerContext};
+use rdkafka::producer::{BaseProducer, BaseRecord, DeliveryResult, Producer, ProducerContext, ThreadedProducer};
 use rdkafka::types::RDKafkaErrorCode;
 use rdkafka::{ClientConfig, ClientContext, Offset, TopicPartitionList};
+
+use super::percentiles::Percentiles;
 
 /// How long an answer of the broker, or its next record, may take.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -38,6 +41,30 @@ impl ProducerContext for Failures {
     fn delivery(&self, result: &DeliveryResult<'_>, (): ()) {
         if result.is_err() {
             self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
+/// Knows how long after it was due each stored record was acknowledged; a record carries when it was due.
+#[derive(Debug, Default)]
+pub(crate) struct Times(Mutex<Vec<Duration>>);
+
+impl Times {
+    pub(crate) fn times(&self) -> anyhow::Result<Percentiles> {
+        Ok(Percentiles::of(self.0.lock().ok().context("a delivery panicked")?.clone()))
+    }
+}
+
+impl ClientContext for Times {}
+
+impl ProducerContext for Times {
+    type DeliveryOpaque = Box<Instant>;
+
+    fn delivery(&self, result: &DeliveryResult<'_>, due: Box<Instant>) {
+        if result.is_ok()
+            && let Ok(mut times) = self.0.lock()
+        {
+            times.push(due.elapsed());
         }
     }
 }
@@ -72,7 +99,12 @@ impl KafkaClients {
         self.producer_with(None, "2")
     }
 
-    fn producer_with(&self, transactional_id: Option<&str>, linger_ms: &str) -> anyhow::Result<CountingProducer> {
+    /// An idempotent producer that waits for no other record, polled by a thread of its own.
+    pub(crate) fn timing_producer(&self) -> anyhow::Result<ThreadedProducer<Times>> {
+        Ok(self.producer_config("0").create_with_context(Times::default())?)
+    }
+
+    fn producer_config(&self, linger_ms: &str) -> ClientConfig {
         let mut config = self.config();
         config
             .set("enable.idempotence", "true")
@@ -81,6 +113,11 @@ impl KafkaClients {
             .set("compression.type", "lz4")
             .set("linger.ms", linger_ms)
             .set("queue.buffering.max.messages", "1000000");
+        config
+    }
+
+    fn producer_with(&self, transactional_id: Option<&str>, linger_ms: &str) -> anyhow::Result<CountingProducer> {
+        let mut config = self.producer_config(linger_ms);
         if let Some(id) = transactional_id {
             config.set("transactional.id", id);
         }

@@ -6,6 +6,7 @@ pub(crate) mod event;
 pub(crate) mod installation;
 pub(crate) mod kafka_clients;
 pub(crate) mod options;
+pub(crate) mod pace;
 pub(crate) mod percentiles;
 pub(crate) mod sample;
 pub(crate) mod spread;

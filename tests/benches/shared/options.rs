@@ -29,8 +29,15 @@ pub(crate) struct Options {
     #[arg(long)]
     pub(crate) full: bool,
     /// HTTP connections to the door at once.
-    #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) connections: u32,
+    /// HTTP connections to the door at once, where a call is a single event. By default the door keeps half of its 256 calls from
+    /// what is less urgent than an order.
+    #[arg(long, default_value_t = 128, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) single_connections: u32,
+    /// One of so many events goes to the door in a call of its own, where calls are single.
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) events_per_single_call: u32,
     /// Events in one call to the door; it takes at most 500 KiB.
     #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=700))]
     pub(crate) batch: u32,
@@ -64,6 +71,8 @@ impl Options {
 pub(crate) enum Part {
     /// Of the pipeline: batches over HTTP to acknowledged in Kafka.
     Door,
+    /// Of the pipeline: single calls over HTTP to acknowledged in Kafka.
+    Single,
     /// Of the pipeline: the journeys worker draining preloaded events.
     Journeys,
     /// A profile of each customer: state in memory, and the plain loop that writes as much.
@@ -83,6 +92,6 @@ pub(crate) enum Part {
 }
 
 impl Part {
-    pub(crate) const PIPELINE: [Self; 2] = [Self::Door, Self::Journeys];
+    pub(crate) const PIPELINE: [Self; 3] = [Self::Door, Self::Single, Self::Journeys];
     pub(crate) const ENGINE: [Self; 7] = [Self::S1, Self::S2, Self::L, Self::R1, Self::R2, Self::T1, Self::E1];
 }

@@ -220,7 +220,7 @@ impl<'a, C: Clients> Transactions<'a, C> {
         for letter in &batch.dead_letters {
             let headers = dead_letters::headers(&self.cluster, self.topology.service, letter);
             let headers: Vec<(&str, &[u8])> =
-                headers.iter().map(|Header { name, value }| (name.as_str(), value.as_slice())).collect();
+                headers.iter().map(|Header { name, value }| (name.as_ref(), value.as_ref())).collect();
             self.send(&Outgoing {
                 topic: &dead_letters,
                 partition: None,

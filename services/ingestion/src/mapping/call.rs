@@ -79,16 +79,25 @@ pub(crate) struct Shared<'a> {
     pub(crate) timestamp: Option<Timestamp>,
 }
 
+/// What JSON allows around a value.
+const BLANKS: [char; 4] = [' ', '\t', '\n', '\r'];
+
+/// Why a text is no JSON object.
+fn unreadable(json: &str) -> Unreadable {
+    serde_json::from_str::<&RawValue>(json).map_or_else(
+        |error| Unreadable::NotJson { line: error.line(), column: error.column() },
+        |_| Unreadable::NotAnObject,
+    )
+}
+
 /// Reads a call's JSON, as far as it concerns all of its events.
 pub fn read_call(kind: CallKind, json: &str) -> Result<Call<'_>, Unreadable> {
-    let raw: &RawValue = serde_json::from_str(json)
-        .map_err(|error| Unreadable::NotJson { line: error.line(), column: error.column() })?;
-    let body = Object::read(raw.get()).ok_or(Unreadable::NotAnObject)?;
+    let body = Object::read(json).ok_or_else(|| unreadable(json))?;
     let write_key = body.text("writeKey");
     let kind = match kind {
         CallKind::Single(kind) => {
             let shared = Shared { kind: Some(kind), ..Shared::default() };
-            let events = vec![raw.get()];
+            let events = vec![json.trim_matches(BLANKS)];
             return Ok(Call { events, write_key, shared_bytes: 0, most_event_bytes: MAX_EVENT_BYTES, shared });
         }
         CallKind::Batch => None,

@@ -110,7 +110,7 @@ impl<'a> Object<'a> {
         let mut json = String::new();
         for (name, raw) in own.chain(further) {
             json.push(if json.is_empty() { '{' } else { ',' });
-            json.push_str(&serde_json::Value::from(name).to_string());
+            push_text(&mut json, name);
             json.push(':');
             json.push_str(&raw);
         }
@@ -118,6 +118,17 @@ impl<'a> Object<'a> {
             json.push('}');
         }
         (!json.is_empty()).then_some(json)
+    }
+}
+
+/// Writes a text of JSON. Hardly any name has something to escape.
+fn push_text(json: &mut String, text: &str) {
+    if text.bytes().any(|byte| matches!(byte, b'"' | b'\\' | 0..0x20)) {
+        json.push_str(&serde_json::Value::from(text).to_string());
+    } else {
+        json.push('"');
+        json.push_str(text);
+        json.push('"');
     }
 }
 
@@ -151,6 +162,9 @@ fn scalar(raw: &RawValue) -> Option<Cow<'_, str>> {
 #[derive(Deserialize)]
 struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
 
+/// As many as most objects of an event have, or more.
+const USUAL_ENTRIES: usize = 16;
+
 impl<'de> Deserialize<'de> for Object<'de> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Entries;
@@ -163,7 +177,7 @@ impl<'de> Deserialize<'de> for Object<'de> {
             }
 
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Object<'de>, A::Error> {
-                let mut entries = Vec::new();
+                let mut entries = Vec::with_capacity(USUAL_ENTRIES);
                 while let Some((name, raw)) = map.next_entry::<Text<'de>, &'de RawValue>()? {
                     entries.push((name.0, raw));
                 }
@@ -184,6 +198,9 @@ pub(crate) struct Demands {
     pub(crate) number_out_of_range: bool,
 }
 
+/// A number without an exponent that is no longer is no larger than 10^300, which a double-precision float can hold.
+const SAFE_DIGITS: usize = 300;
+
 /// Looks a text of valid JSON over without building anything of it.
 pub(crate) fn demands(json: &str) -> Demands {
     let mut demands = Demands::default();
@@ -202,8 +219,11 @@ pub(crate) fn demands(json: &str) -> Demands {
                 let more =
                     bytes[at..].iter().take_while(|b| matches!(b, b'0'..=b'9' | b'.' | b'e' | b'E' | b'+' | b'-'));
                 let end = at + more.count();
-                let number = json.get(at - 1..end).and_then(|number| number.parse::<f64>().ok());
-                demands.number_out_of_range |= number.is_some_and(f64::is_infinite);
+                let number = &bytes[at - 1..end];
+                if number.len() > SAFE_DIGITS || number.iter().any(|b| matches!(b, b'e' | b'E')) {
+                    let number = json.get(at - 1..end).and_then(|number| number.parse::<f64>().ok());
+                    demands.number_out_of_range |= number.is_some_and(f64::is_infinite);
+                }
                 at = end;
             }
             _ => {}
@@ -214,14 +234,14 @@ pub(crate) fn demands(json: &str) -> Demands {
 
 /// Behind the quotation mark that ends the text begun before `at`.
 fn end_of_text(bytes: &[u8], mut at: usize) -> usize {
-    while let Some(byte) = bytes.get(at) {
-        at += match byte {
-            b'"' => return at + 1,
-            b'\\' => 2,
-            _ => 1,
-        };
+    while let Some(found) = bytes.get(at..).and_then(|rest| memchr::memchr2(b'"', b'\\', rest)) {
+        at += found;
+        if bytes[at] == b'"' {
+            return at + 1;
+        }
+        at += 2;
     }
-    at
+    bytes.len().max(at)
 }
 
 /// Half a pair of UTF-16 code units (`\ud83d` alone) is what JavaScript makes of an emoji cut in two. No reader accepts it, so it

@@ -24,7 +24,7 @@ pub(crate) fn record(json: &str, head: Head<'_>, index: usize, refusal: &Refusal
     if head.redrives > 0 {
         headers.push((REDRIVES_HEADER.into(), bytes(&head.redrives.to_string())));
     }
-    LogRecord { dataset: DEAD_LETTERS, key: None, value: bytes(json), headers }
+    LogRecord { dataset: DEAD_LETTERS, key: None, value: bytes(json), headers: headers.into() }
 }
 
 /// The head of a webhook.
@@ -40,7 +40,7 @@ pub(crate) fn of_webhook(payload: &str, head: WebhookHead<'_>, refusal: &Refusal
     let mut headers = headers(&format!("/webhooks/{}", head.source), 0, refusal, head.source);
     headers.push(("vuelve.webhook.topic".into(), bytes(head.topic)));
     headers.extend(head.id.map(|id| ("vuelve.webhook.id".into(), bytes(id))));
-    LogRecord { dataset: DEAD_LETTERS, key: None, value: bytes(payload), headers }
+    LogRecord { dataset: DEAD_LETTERS, key: None, value: bytes(payload), headers: headers.into() }
 }
 
 fn headers(path: &str, index: usize, refusal: &Refusal, source: &str) -> Vec<(Cow<'static, str>, Bytes)> {

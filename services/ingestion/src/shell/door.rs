@@ -7,7 +7,6 @@
 //! - it keeps no state between calls;
 //! - who sends slowly takes no place from who has sent, and storefronts take none from people who unsubscribe.
 
-use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,7 +19,7 @@ use tracing::Instrument;
 
 use super::answer::Refused;
 use super::host::Host;
-use super::log::{EventLog, LogError, LogRecord};
+use super::log::{EventLog, LogError, LogRecord, RecordHeaders};
 use super::metrics::Metrics;
 use super::options::DoorOptions;
 use super::trace::Trace;
@@ -198,6 +197,7 @@ impl<L: EventLog> Door<L> {
             address_secret: &self.secrets.addresses,
             random: self.host.random(),
         };
+        let headers = trace.headers();
         let mut records = Vec::with_capacity(call.events.len());
         let mut refused = Vec::new();
         let mut mapped_bytes = 0;
@@ -215,7 +215,12 @@ impl<L: EventLog> Door<L> {
                         Refused::Unstorable
                     })?;
                     let key = ids::received_key(&event).map(str::to_owned);
-                    records.push(LogRecord { dataset: RECEIVED, key, value: value.into(), headers: trace.headers() });
+                    records.push(LogRecord {
+                        dataset: RECEIVED,
+                        key,
+                        value: value.into(),
+                        headers: Arc::clone(&headers),
+                    });
                 }
                 Err(refusal) => {
                     records.push(dead_letter::record(json, head, index, &refusal, key));
@@ -280,7 +285,7 @@ pub(crate) fn send_span(dataset: &'static str, count: usize) -> tracing::Span {
 
 impl Trace {
     /// The headers of a record in this trace.
-    pub(crate) fn headers(&self) -> Vec<(Cow<'static, str>, Bytes)> {
+    pub(crate) fn headers(&self) -> RecordHeaders {
         let traceparent = ("traceparent".into(), Bytes::copy_from_slice(self.traceparent.as_bytes()));
         let tracestate =
             self.tracestate.as_ref().map(|state| ("tracestate".into(), Bytes::copy_from_slice(state.as_bytes())));

@@ -2,9 +2,13 @@
 
 use std::borrow::Cow;
 use std::future::Future;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use stream::Dataset;
+
+/// Names and values; the records of a call share them.
+pub type RecordHeaders = Arc<[(Cow<'static, str>, Bytes)]>;
 
 /// A record to append.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,7 +20,7 @@ pub struct LogRecord {
     /// Its value, encoded.
     pub value: Bytes,
     /// Its headers.
-    pub headers: Vec<(Cow<'static, str>, Bytes)>,
+    pub headers: RecordHeaders,
 }
 
 /// Why records were not appended, as far as the caller can do something about it.

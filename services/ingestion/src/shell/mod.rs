@@ -35,7 +35,7 @@ mod write_keys;
 pub use door::{Door, DoorSecrets};
 pub use host::Host;
 pub use http::router;
-pub use log::{EventLog, LogError, LogRecord};
+pub use log::{EventLog, LogError, LogRecord, RecordHeaders};
 pub use options::{DoorOptions, ServerOptions, SpoolOptions, TlsOptions, WebhookKind, WebhookOptions, WriteKeyOptions};
 pub use rpc::Recorder;
 pub use serve::serve;

@@ -20,7 +20,7 @@ fn record(number: usize) -> LogRecord {
         dataset: "storefront.received",
         key: (!number.is_multiple_of(3)).then(|| format!("customer-{}", number % 3)),
         value: format!("value {number}").into(),
-        headers: vec![("traceparent".into(), format!("00-{number}").into())],
+        headers: [("traceparent".into(), format!("00-{number}").into())].into(),
     }
 }
 

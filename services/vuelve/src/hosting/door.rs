@@ -1,20 +1,23 @@
+use std::borrow::Cow;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
+use bytes::Bytes;
 use domain::{HumanDuration, Timestamp};
 use ingestion::mapping::MAX_CALL_BYTES;
 use ingestion::shell::{
-    Door, DoorSecrets, EventLog, Host as DoorHost, LogError, LogRecord, Recorder, Spool, SpoolState, SpooledLog, Tls,
-    Webhooks, WriteKeys, router, serve,
+    Door, DoorSecrets, EventLog, Host as DoorHost, LogError, LogRecord, RecordHeaders, Recorder, Spool, SpoolState,
+    SpooledLog, Tls, Webhooks, WriteKeys, router, serve,
 };
 use kafka::{Appender, Header, KafkaFailure, NewRecord};
 use runtime::config::{ByteSize, Config, GrpcOptions};
 use runtime::grpc::GrpcServer;
 use runtime::host::Host;
 use runtime::readiness::Condition;
+use stream::Dataset;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -37,18 +40,16 @@ struct KafkaLog {
 
 impl EventLog for KafkaLog {
     async fn append(&self, records: Vec<LogRecord>) -> Result<(), LogError> {
+        // Most of a call's records go to one topic, with the same headers.
+        let (mut topic, mut headers) = (None, None);
         let records: Vec<NewRecord> = records
             .into_iter()
             .map(|record| NewRecord {
-                topic: self.installation.cluster.topic(record.dataset),
+                topic: self.topic(record.dataset, &mut topic),
                 partition: None,
                 key: record.key.map(String::into_bytes),
-                value: Some(record.value.to_vec()),
-                headers: record
-                    .headers
-                    .into_iter()
-                    .map(|(name, value)| Header { name: name.into_owned(), value: value.to_vec() })
-                    .collect(),
+                value: Some(record.value),
+                headers: kafka_headers(record.headers, &mut headers),
             })
             .collect();
         match self.appender.append(&records).await {
@@ -59,6 +60,34 @@ impl EventLog for KafkaLog {
                 Err(LogError::Unavailable)
             }
             Err(failure) => Err(LogError::Refused(failure.to_string())),
+        }
+    }
+}
+
+impl KafkaLog {
+    /// The topic of a data set; `last` is that of the record before.
+    fn topic(&self, dataset: Dataset, last: &mut Option<(Dataset, Arc<str>)>) -> Arc<str> {
+        match last {
+            Some((of, topic)) if *of == dataset => Arc::clone(topic),
+            _ => {
+                let topic: Arc<str> = self.installation.cluster.topic(dataset).into();
+                *last = Some((dataset, Arc::clone(&topic)));
+                topic
+            }
+        }
+    }
+}
+
+/// A record's headers as the client takes them; `last` are those of the record before.
+fn kafka_headers(headers: RecordHeaders, last: &mut Option<(RecordHeaders, Arc<[Header]>)>) -> Arc<[Header]> {
+    match last {
+        Some((of, same)) if Arc::ptr_eq(of, &headers) => Arc::clone(same),
+        _ => {
+            let header =
+                |(name, value): &(Cow<'static, str>, Bytes)| Header { name: name.clone(), value: value.clone() };
+            let made: Arc<[Header]> = headers.iter().map(header).collect();
+            *last = Some((headers, Arc::clone(&made)));
+            made
         }
     }
 }
@@ -127,7 +156,8 @@ pub async fn add_door(host: &mut Host, config: &Config, installation: &Installat
     };
     let grpc = grpc_listener.as_ref().map(TcpListener::local_addr).transpose()?;
     let patience = options.append_deadline.as_std();
-    let appender = Appender::new(&installation.cluster, "vuelve-door", patience)?.waiting_for_room(ROOM_TIMEOUT);
+    let appender = Appender::lingering(&installation.cluster, "vuelve-door", patience, options.linger.as_std())?
+        .waiting_for_room(ROOM_TIMEOUT);
     let (asking, topic) = (appender.clone(), installation.cluster.topic(ingestion::RECEIVED));
     let ask = move || asking.check(&topic, patience);
     let condition = host.readiness().condition("the door");
@@ -290,7 +320,7 @@ mod tests {
         let log = KafkaLog { appender: appender.waiting_for_room(Duration::ZERO), installation };
         // 72 MB into a buffer of 64 MiB.
         let value = vec![0; 900_000].into();
-        let record = LogRecord { dataset: ingestion::RECEIVED, key: None, value, headers: Vec::new() };
+        let record = LogRecord { dataset: ingestion::RECEIVED, key: None, value, headers: [].into() };
         assert_eq!(log.append(vec![record; 80]).await, Err(LogError::Overloaded));
     }
 

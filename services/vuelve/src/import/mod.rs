@@ -248,7 +248,7 @@ fn target(
     let _context = tokio.enter();
     let appender = Appender::new(&installation.cluster, "vuelve-import", PATIENCE)?;
     let topic = installation.cluster.topic(ingestion::RECEIVED);
-    Ok(Target { appender, schemas: installation.schemas.clone(), topic, progress })
+    Ok(Target { appender, schemas: installation.schemas.clone(), topic: topic.into(), progress })
 }
 
 fn now() -> Timestamp {

@@ -1,11 +1,13 @@
 //! Sending: batches are made on a thread, and appended one after another; how far it came is kept once the broker has all of it.
 
 use std::num::NonZeroU32;
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
+use bytes::Bytes;
 use kafka::{Appender, MAX_RECORD_BYTES, NewRecord};
 use schemas::{Schemas, StorefrontEvent};
 
@@ -29,7 +31,7 @@ const BATCHES_A_SECOND: u32 = 4;
 pub(super) struct Target {
     pub(super) appender: Appender,
     pub(super) schemas: Schemas,
-    pub(super) topic: String,
+    pub(super) topic: Arc<str>,
     pub(super) progress: ProgressFile,
 }
 
@@ -162,7 +164,7 @@ impl Sending<'_> {
 
 /// Makes batches of rows.
 struct Making {
-    encoding: Option<(Schemas, String)>,
+    encoding: Option<(Schemas, Arc<str>)>,
     shown: usize,
     most_rows: u64,
 }
@@ -232,8 +234,8 @@ impl Making {
         let Some((schemas, topic)) = &self.encoding else { return Ok(Ok(None)) };
         let mut value = Vec::new();
         schemas.encode(ingestion::RECEIVED, &made.event, &mut value)?;
-        let (topic, key) = (topic.clone(), Some(made.key.clone().into_bytes()));
-        Ok(sendable(NewRecord { topic, partition: None, key, value: Some(value), headers: Vec::new() }).map(Some))
+        let (topic, key) = (Arc::clone(topic), Some(made.key.clone().into_bytes()));
+        Ok(sendable(NewRecord { topic, partition: None, key, value: Some(value.into()), headers: [].into() }).map(Some))
     }
 }
 
@@ -248,7 +250,7 @@ fn sendable(record: NewRecord) -> Result<NewRecord, Broken> {
 }
 
 fn size(record: &NewRecord) -> usize {
-    [&record.key, &record.value].into_iter().flatten().map(Vec::len).sum()
+    record.key.as_ref().map_or(0, Vec::len) + record.value.as_ref().map_or(0, Bytes::len)
 }
 
 #[cfg(test)]
@@ -258,8 +260,8 @@ mod tests {
     #[test]
     fn a_record_that_no_client_sends_is_rejected_instead_of_ending_the_import() {
         let record = |bytes: usize| {
-            let (key, value) = (Some(vec![0; 10]), Some(vec![0; bytes - 10]));
-            sendable(NewRecord { topic: "t".to_owned(), partition: None, key, value, headers: Vec::new() })
+            let (key, value) = (Some(vec![0; 10]), Some(vec![0; bytes - 10].into()));
+            sendable(NewRecord { topic: "t".into(), partition: None, key, value, headers: [].into() })
         };
         assert!(record(MAX_RECORD_BYTES).is_ok());
         let refused = record(MAX_RECORD_BYTES + 1).map(|record| size(&record));

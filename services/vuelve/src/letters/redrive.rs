@@ -117,13 +117,13 @@ impl Redriver {
         let Some(record) = redrive_record(&letter.record) else {
             return Ok(Redriven::Left("its headers do not say where it came from".to_owned()));
         };
-        if !self.topics.contains(&record.topic) {
+        if !self.topics.iter().any(|topic| **topic == *record.topic) {
             return Ok(Redriven::Left(format!("{} is no topic of this installation", record.topic)));
         }
         if let Some(appender) = &self.appender {
             appender.append(std::slice::from_ref(&record)).await?;
         }
-        Ok(Redriven::Topic(record.topic))
+        Ok(Redriven::Topic(record.topic.to_string()))
     }
 
     async fn through_the_door(&self, letter: &Letter, head: &LetterHead) -> anyhow::Result<Redriven> {

@@ -62,10 +62,10 @@ fn mark(installation: &Installation, to: Timestamp, bounds: Vec<i64>) -> anyhow:
     let mut value = Vec::new();
     installation.schemas.encode(MARKS, &mark, &mut value)?;
     Ok(NewRecord {
-        topic: installation.cluster.topic(MARKS),
+        topic: installation.cluster.topic(MARKS).into(),
         partition: Some(0),
         key: Some(b"replay".to_vec()),
-        value: Some(value),
-        headers: Vec::new(),
+        value: Some(value.into()),
+        headers: [].into(),
     })
 }

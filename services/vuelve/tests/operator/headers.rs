@@ -27,11 +27,11 @@ async fn place() -> (Embedded, Installation) {
 
 fn record(installation: &Installation, service: &str, partition: u32, key: &[u8], value: Option<Vec<u8>>) -> NewRecord {
     NewRecord {
-        topic: installation.cluster.topic(&format!("{service}.changelog")),
+        topic: installation.cluster.topic(&format!("{service}.changelog")).into(),
         partition: Some(partition.cast_signed()),
         key: Some(key.to_vec()),
-        value,
-        headers: Vec::new(),
+        value: value.map(Into::into),
+        headers: [].into(),
     }
 }
 
@@ -123,9 +123,10 @@ async fn headers_by_writers_of_another_release_are_read() {
 
     let mut new = headers(&installation, 5);
     for record in new.iter_mut().filter(|record| record.topic.contains("journeys")) {
-        let value = record.value.as_mut().unwrap();
+        let mut value = record.value.take().unwrap().to_vec();
         value[1..5].copy_from_slice(&u32::try_from(id).unwrap().to_be_bytes());
-        assert!(installation.schemas.missing(value).is_some(), "this process does not know it");
+        assert!(installation.schemas.missing(&value).is_some(), "this process does not know it");
+        record.value = Some(value.into());
     }
     appender.append(&new).await.unwrap();
     wait(&installation, 5, SOON).await.unwrap();

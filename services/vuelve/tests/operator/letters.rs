@@ -60,7 +60,11 @@ async fn a_record_goes_back_with_its_bytes_and_headers_and_how_often_is_counted_
         let mut last = Vec::new();
         let topic = installation.cluster.topic("storefront.received");
         kafka::read_topic(&installation.cluster, &topic, std::time::Duration::from_secs(10), |record| {
-            last = record.headers.into_iter().map(|h| (h.name, String::from_utf8(h.value).unwrap())).collect();
+            last = record
+                .headers
+                .into_iter()
+                .map(|h| (h.name.into_owned(), String::from_utf8(h.value.to_vec()).unwrap()))
+                .collect();
             true
         })
         .unwrap();

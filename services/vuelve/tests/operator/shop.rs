@@ -89,12 +89,15 @@ impl Shop {
 
     pub(crate) async fn append(&self, dataset: &str, key: &str, value: &[u8], headers: &[(&str, &str)]) {
         let appender = Appender::new(&self.installation.cluster, "test", SOON).unwrap();
-        let header = |(name, value): &(&str, &str)| Header { name: (*name).into(), value: value.as_bytes().to_vec() };
+        let header = |(name, value): &(&str, &str)| Header {
+            name: (*name).to_owned().into(),
+            value: value.as_bytes().to_vec().into(),
+        };
         let record = NewRecord {
-            topic: self.installation.cluster.topic(dataset),
+            topic: self.installation.cluster.topic(dataset).into(),
             partition: None,
             key: Some(key.as_bytes().to_vec()),
-            value: Some(value.to_vec()),
+            value: Some(value.to_vec().into()),
             headers: headers.iter().map(header).collect(),
         };
         appender.append(&[record]).await.unwrap();

@@ -1,13 +1,7 @@
 //! Arrivals by the clock: an event is due when it is due, whether or not the one before was sent in time. A latency counts
 //! from then on, so a sender that is held up hides nothing.
 
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
-
-use crate::shared::event::Event;
-use crate::shared::installation::Installation;
-use crate::shared::kafka_clients::{CountingProducer, wait_for_deliveries};
-use crate::shared::storefront::{EVENTS, send_event};
 
 /// When each of a row of arrivals is due.
 #[derive(Clone, Copy, Debug)]
@@ -32,27 +26,4 @@ impl Pace {
             std::thread::sleep(left);
         }
     }
-}
-
-/// Sends events at a pace until all are sent or it is to stop; returns how many were.
-pub(crate) fn send_paced(
-    producer: &CountingProducer,
-    installation: &Installation<'_>,
-    events: &[Event],
-    pace: Pace,
-    stop: &AtomicBool,
-) -> anyhow::Result<usize> {
-    let topic = installation.topic(EVENTS);
-    let (mut sent, mut value) = (0, Vec::new());
-    for (number, event) in events.iter().enumerate() {
-        if stop.load(Ordering::Relaxed) {
-            break;
-        }
-        pace.wait(number);
-        send_event(producer, installation, &topic, event, &mut value)?;
-        producer.poll(Duration::ZERO);
-        sent += 1;
-    }
-    wait_for_deliveries(producer)?;
-    Ok(sent)
 }
