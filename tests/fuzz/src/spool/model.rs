@@ -49,7 +49,7 @@ fn frames(segment: &[u8], from: usize) -> (Vec<&[u8]>, usize) {
         if rest.len() < HEAD_BYTES && rest.iter().zip(SALT).all(|(byte, salt)| *byte == salt) {
             return (found, at);
         }
-        let Some((length, sum)) = head(segment, at) else {
+        let Some((length, sum)) = Some(at).filter(|at| segment[*at] == SALT[0]).and_then(|at| head(segment, at)) else {
             at += 1;
             continue;
         };

@@ -119,7 +119,8 @@ impl Salt {
             Some(Head::Whole { length, sum }) => (length, sum),
             Some(Head::Begun) => return Next::Begun { bytes: HEAD_BYTES },
             None => {
-                let begins = |at: &usize| self.head(&bytes[*at..], place + *at as u64).is_some();
+                let [first, ..] = self.0.to_le_bytes();
+                let begins = |at: &usize| bytes[*at] == first && self.head(&bytes[*at..], place + *at as u64).is_some();
                 return Next::Damaged { until: (1..bytes.len()).find(begins).unwrap_or(bytes.len()) };
             }
         };
