@@ -32,10 +32,13 @@ parts: ## Installs and fetches the real parts that the tests run: Kafka, the reg
 
 tests: parts
 	$(CARGO) test --workspace
+	$(MAKE) fuzz FUZZ_SECONDS=60
 
 FUZZ_SECONDS ?= 600
-fuzz: ## Any bytes to the door, as webhooks and as a spool, guided by coverage; FUZZ_SECONDS=60 a target, FUZZ_FLAGS="--target door" and others go to it
-	$(CARGO) run -p vuelve-fuzz -- --seconds $(FUZZ_SECONDS) $(FUZZ_FLAGS)
+fuzz: ## Any bytes to the door, as webhooks and as a spool, guided by coverage; FUZZ_SECONDS=60 a target, FUZZ_FLAGS=door that one alone
+	RUSTC_WORKSPACE_WRAPPER=$(CURDIR)/tests/fuzz/instrumented-rustc \
+		$(CARGO) build --workspace --example fuzz-engine --features vuelve-fuzz/engine
+	FUZZ_SECONDS=$(FUZZ_SECONDS) $(CARGO) test --workspace --test fuzzing -- --ignored --nocapture $(FUZZ_FLAGS)
 
 SEEDS ?= 1000
 simulate: ## Driver, engine and services on virtual time, with faults by seed; SEEDS=100000 for more, SIMULATE_FLAGS="--from 5000" and others go to it

@@ -38,7 +38,10 @@ impl<'a> Input<'a> {
         for (name, value) in lines.filter_map(|line| split(line, b": ")) {
             if let Some(name) = name.strip_prefix(b"@") {
                 orders.extend(str::from_utf8(name).ok().zip(str::from_utf8(value).ok()));
-            } else if let (Ok(name), Ok(value)) = (HeaderName::from_bytes(name), HeaderValue::from_bytes(value)) {
+            } else if let (Ok(name), Ok(value)) =
+                // HTTP carries no blanks around a value.
+                (HeaderName::from_bytes(name), HeaderValue::from_bytes(value.trim_ascii()))
+            {
                 headers.push((name, value));
             }
         }

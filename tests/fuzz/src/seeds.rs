@@ -7,7 +7,7 @@ use links::{AddressHash, ClickToken, OpenToken, PreferencesToken, SentMessage, U
 
 use crate::Target;
 use crate::fixture::{BROWSER_KEY, KEY, NOW, address_secret, link_keys};
-use crate::spool::op;
+use crate::spool::{name, op};
 
 /// A seed: what it is, and its bytes.
 pub type Seed = (String, Vec<u8>);
@@ -158,14 +158,18 @@ fn spool() -> Vec<Seed> {
         named("long", &[real(4), real(4), real(0)]),
         named("long-within", &[real(4), real(5), real(1)]),
         named("unknown", &[real(0), [&[op::SUMMED, 4], &b"\x01abc"[..]].concat(), real(1)]),
-        named("noted", &[real(0), real(1), note("1 59\n")]),
-        named("last-note", &[note("18446744073709551615 0\n")]),
-        named("last-note-before", &[real(0), note("18446744073709551614 0\n")]),
+        named("noted", &[real(0), real(1), note(&format!("{} 67\n", name(1)))]),
+        named("noted-within", &[real(0), real(1), note(&format!("{} 30\n", name(1)))]),
+        named("last-note", &[note(&format!("{} 0\n", name(u64::MAX)))]),
+        named("last-note-before", &[real(0), note(&format!("{} 0\n", name(u64::MAX - 1)))]),
         named(
             "names",
             &[real(0), [&[op::OTHER, 0, 3], &b"abc"[..]].concat(), [&[op::OTHER, 4, 3], &b"abc"[..]].concat()],
         ),
-        named("bytes", &[[&[op::BYTES, 12], &b"VSF1\xff\xff\xff\xff\0\0\0\0"[..]].concat()]),
+        named("bytes", &[[&[op::BYTES, 20], &b"salt--VS\xff\xff\xff\xff\0\0\0\0\0\0\0\0"[..]].concat()]),
+        named("damaged-around", &[real(1), vec![op::HEAD, 90, 0], real(0), real(2)]),
+        named("torn-around", &[real(1), vec![op::HEAD, 255, 0], real(0)]),
+        named("longer-than-a-portion", &[real(4), real(1), vec![op::HEAD, 0, 255], real(4), real(0), real(5)]),
     ]
 }
 

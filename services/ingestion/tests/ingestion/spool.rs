@@ -3,7 +3,7 @@
 use std::fs;
 use std::os::unix::fs::{FileExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use ingestion::shell::{EventLog, LogError, LogRecord, Spool, SpoolError, SpoolState, SpooledLog};
 use tokio::task::JoinHandle;
@@ -70,6 +70,25 @@ fn segments(directory: &Path) -> Vec<PathBuf> {
     let mut segments: Vec<PathBuf> = all.filter(|path| path.extension().is_some_and(|end| end == "spool")).collect();
     segments.sort();
     segments
+}
+
+/// What each frame of a segment begins with, as its name says it.
+fn salt(segment: &Path) -> [u8; 8] {
+    let (_, salt) = segment.file_stem().unwrap().to_str().unwrap().rsplit_once('-').unwrap();
+    u64::from_str_radix(salt, 16).unwrap().to_le_bytes()
+}
+
+/// Where the frames of a segment begin.
+fn starts(segment: &Path) -> Vec<usize> {
+    let (bytes, salt) = (fs::read(segment).unwrap(), salt(segment));
+    bytes.windows(salt.len()).enumerate().filter(|(_, window)| *window == salt).map(|(at, _)| at).collect()
+}
+
+/// The head of a frame, right at this place of a segment.
+fn head(salt: [u8; 8], place: usize, length: usize, sum: u32) -> Vec<u8> {
+    let words = [(length as u32).to_le_bytes(), sum.to_le_bytes()].concat();
+    let own = crc32c::crc32c_append(crc32c::crc32c(&(place as u64).to_le_bytes()), &words);
+    [&salt[..], &words, &own.to_le_bytes()].concat()
 }
 
 /// A directory in which these records wait.
@@ -155,7 +174,7 @@ async fn the_last_record_torn_at_any_byte_costs_nothing_but_itself() {
     let whole = filled(5).await;
     let segment = segments(whole.path()).remove(0);
     let bytes = fs::read(&segment).unwrap();
-    let last = bytes.windows(4).rposition(|window| window == b"VSF1").unwrap();
+    let last = starts(&segment)[4];
     for length in last..bytes.len() {
         fs::write(&segment, &bytes[..length]).unwrap();
         // It goes on behind what is whole.
@@ -175,10 +194,8 @@ async fn a_byte_that_is_damaged_costs_nothing_but_its_record_and_the_segment_is_
     let whole = filled(3).await;
     let segment = segments(whole.path()).remove(0);
     let bytes = fs::read(&segment).unwrap();
-    let starts: Vec<usize> = (0..bytes.len() - 3).filter(|at| &bytes[*at..at + 4] == b"VSF1").collect();
-    // The length of the last one tells it from one that a crash tore off: but for that, it is no different.
-    let last = (starts[2]..bytes.len()).filter(|at| !(starts[2] + 4..starts[2] + 8).contains(at));
-    for at in (starts[1]..starts[2]).chain(last) {
+    let starts = starts(&segment);
+    for at in starts[1]..bytes.len() {
         let mut damaged = bytes.clone();
         damaged[at] ^= 0x5a;
         fs::write(&segment, &damaged).unwrap();
@@ -211,9 +228,12 @@ async fn a_full_spool_tells_callers_to_come_again_and_takes_them_once_it_is_drai
 
 #[tokio::test]
 async fn a_note_of_what_was_drained_that_makes_no_sense_costs_a_repeat_and_nothing_else() {
-    for note in ["", "nonsense", "1 999999999", "7 0", "-1 -1"] {
+    for note in ["", "nonsense", "NAME 999999999", "NAME", "OTHER 70", "7 0", "-1 -1"] {
         let directory = filled(4).await;
-        fs::write(directory.path().join("drained"), note).unwrap();
+        let name = segments(directory.path())[0].file_stem().unwrap().to_str().unwrap().to_owned();
+        let other = format!("{}-{:016x}", name.rsplit_once('-').unwrap().0, 7);
+        let text = note.replace("NAME", &name).replace("OTHER", &other);
+        fs::write(directory.path().join("drained"), text).unwrap();
         assert_eq!(drained(directory.path()).await, records(0..4), "{note}");
     }
 }
@@ -237,12 +257,13 @@ async fn a_call_that_this_version_does_not_know_stays_where_it_is() {
     let segment = segments(directory.path()).remove(0);
     let bytes = fs::read(&segment).unwrap();
     // Another data set, with the right sum over it.
-    let payload = String::from_utf8_lossy(&bytes[12..]).find("storefront.received").unwrap() + 12;
+    let payload = bytes.windows(19).position(|window| window == b"storefront.received").unwrap();
     let file = fs::OpenOptions::new().write(true).open(&segment).unwrap();
     file.write_all_at(b"storefront.tomorrow", payload as u64).unwrap();
     let changed = fs::read(&segment).unwrap();
-    let length = u32::from_le_bytes(changed[4..8].try_into().unwrap()) as usize;
-    file.write_all_at(&crc32c::crc32c(&changed[12..12 + length]).to_le_bytes(), 8).unwrap();
+    let length = starts(&segment)[1] - 20;
+    let sum = crc32c::crc32c(&changed[20..20 + length]);
+    file.write_all_at(&head(salt(&segment), 0, length, sum), 0).unwrap();
     let shop = Shop::open(directory.path(), Mood::Stores, PLENTY);
     shop.append(2).await.unwrap();
     assert!(matches!(shop.spooled.state(), SpoolState::Keeps { .. }));
@@ -259,22 +280,85 @@ async fn what_looks_like_a_call_within_a_callers_record_is_none_wherever_a_porti
     let within = [&long[..200 << 10], &forged, &long].concat();
     let calls: Vec<LogRecord> =
         [long, within].into_iter().map(|value| LogRecord { value: value.into(), ..record(1) }).collect();
+    let directory = holding(&calls).await;
+    assert!(drained(directory.path()).await == calls, "these calls, and nothing that one of them says");
+}
+
+/// A directory in which these calls of one record wait.
+async fn holding(calls: &[LogRecord]) -> tempfile::TempDir {
     let directory = tempfile::tempdir().unwrap();
     let shop = Shop::open(directory.path(), Mood::Fails(LogError::Unavailable), PLENTY);
-    for call in &calls {
+    for call in calls {
         shop.spooled.append(vec![call.clone()]).await.unwrap();
     }
     shop.kill().await;
-    assert!(drained(directory.path()).await == calls, "these calls, and nothing that one of them says");
+    directory
+}
+
+#[tokio::test]
+async fn what_looks_like_a_call_within_a_callers_record_is_none_wherever_that_is_damaged() {
+    // What a caller may know of another door's spool, or of this one's of yesterday; with a bare beginning of a frame.
+    let forged = fs::read(&segments(filled(2).await.path())[0]).unwrap();
+    let value = [&forged[..], &forged[..30]].concat();
+    let calls = [record(1), LogRecord { value: value.into(), ..record(2) }, record(3)];
+    let whole = holding(&calls).await;
+    let segment = segments(whole.path()).remove(0);
+    let (bytes, starts) = (fs::read(&segment).unwrap(), starts(&segment));
+    for at in starts[1]..starts[2] {
+        let mut damaged = bytes.clone();
+        damaged[at] ^= 0x5a;
+        fs::write(&segment, damaged).unwrap();
+        assert_eq!(drained(whole.path()).await, records([1, 3]), "damaged at {at}");
+        let _stale = fs::remove_file(whole.path().join("drained"));
+    }
+}
+
+#[tokio::test]
+async fn what_a_damaged_segment_costs_is_bounded_by_its_length_whatever_is_in_it() {
+    const BYTES: usize = 16 << 20;
+    let whole = filled(1).await;
+    let segment = segments(whole.path()).remove(0);
+    let (salt, call) = (salt(&segment), fs::read(&segment).unwrap());
+    let heads = |head_of: &dyn Fn(usize) -> Vec<u8>| -> Vec<u8> { (0..BYTES).step_by(20).flat_map(head_of).collect() };
+    // Each says that all behind it is its own; each is right but for its place; each is the salt alone.
+    let rest = |place: usize| BYTES.saturating_sub(place + 20);
+    let long = heads(&|place| head(salt, place, rest(place), 7));
+    let misplaced = heads(&|place| head(salt, place + 1, rest(place), 7));
+    let salted = salt.repeat(BYTES / 8);
+    for (what, damage) in [("long", long), ("misplaced", misplaced), ("salted", salted)] {
+        // With what waits behind it, where it is: a call that is moved is none.
+        let length = call.len() - 20;
+        let behind = [head(salt, damage.len(), length, crc32c::crc32c(&call[20..])), call[20..].to_vec()].concat();
+        fs::write(&segment, [&call[..], &damage[call.len()..], &behind].concat()).unwrap();
+        let began = Instant::now();
+        let came = drained(whole.path()).await;
+        assert!(began.elapsed() < LIMIT, "{what}");
+        assert_eq!(came, records([0, 0]), "{what}");
+        let _stale = fs::remove_file(whole.path().join("drained"));
+    }
+}
+
+#[tokio::test]
+async fn a_segment_of_another_format_is_not_opened_and_stays_as_it_is() {
+    for name in ["00000000000000000001.spool", "00000000000000000001-3-0123456789abcdef.spool"] {
+        let directory = filled(1).await;
+        let other = directory.path().join(name);
+        fs::write(&other, "of another format").unwrap();
+        let refused = Spool::open(directory.path(), PLENTY).unwrap_err();
+        assert!(matches!(&refused, SpoolError::Format(path) if *path == other), "{refused}");
+        assert_eq!(fs::read(&other).unwrap(), b"of another format");
+        fs::rename(&other, other.with_extension("elsewhere")).unwrap();
+        assert_eq!(drained(directory.path()).await, records([0]));
+    }
 }
 
 #[tokio::test]
 async fn files_and_notes_of_no_spool_keep_it_neither_from_opening_nor_from_taking_calls() {
     let directory = filled(1).await;
-    for name in ["7.spool", "+7.spool", "18446744073709551615.spool"] {
+    for name in ["7.spool", "+7.spool", "+0000000000000000007.spool"] {
         fs::write(directory.path().join(name), "not ours").unwrap();
     }
-    fs::write(directory.path().join("drained"), "18446744073709551615 0").unwrap();
+    fs::write(directory.path().join("drained"), "18446744073709551615-2-0000000000000000 0").unwrap();
     let shop = Shop::open(directory.path(), Mood::Fails(LogError::Unavailable), PLENTY);
     shop.append(1).await.unwrap();
     shop.kill().await;

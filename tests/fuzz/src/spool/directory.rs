@@ -11,7 +11,7 @@ use super::{RUNTIME, call, spooled};
 
 /// The first bytes.
 pub(crate) mod op {
-    /// A frame that the spool itself has written; which one.
+    /// Records that the spool itself has written, framed; which ones.
     pub(crate) const REAL: u8 = 0;
     /// A length, and so many bytes behind the right head.
     pub(crate) const SUMMED: u8 = 1;
@@ -27,14 +27,19 @@ pub(crate) mod op {
     pub(crate) const NOTE: u8 = 6;
     /// A file of some other name; which one, a length and what is in it.
     pub(crate) const OTHER: u8 = 7;
+    /// A head that is right, of a frame of so many bytes (two bytes), which are whatever comes.
+    pub(crate) const HEAD: u8 = 8;
     /// How many there are.
-    pub(super) const COUNT: u8 = 8;
+    pub(super) const COUNT: u8 = 9;
 }
 
 /// A directory has at most so many bytes.
 const MOST_BYTES: usize = 4 << 20;
 const OTHERS: [&str; 6] =
-    ["7.spool", "+3.spool", "x.spool", "00000000000000000001.damaged", "18446744073709551615.spool", "drained.new"];
+    ["7.spool", "+3.spool", "x.spool", "00000000000000000001.damaged", "+0000000000000000003.spool", "drained.new"];
+/// Begins each frame.
+pub(super) const SALT: [u8; 8] = *b"salt--VS";
+pub(super) const HEAD_BYTES: usize = 20;
 
 /// What a directory is to hold.
 #[derive(Debug, Default)]
@@ -52,10 +57,11 @@ impl Directory {
             let segment = made.segments.entry(number).or_default();
             match first % op::COUNT {
                 op::REAL => {
-                    let real = real_frames();
-                    segment.extend_from_slice(&real[usize::from(take(&mut bytes).unwrap_or(0)) % real.len()]);
+                    let real = real_payloads();
+                    frame(segment, &real[usize::from(take(&mut bytes).unwrap_or(0)) % real.len()]);
                 }
-                op::SUMMED => segment.extend(framed(part(&mut bytes))),
+                op::SUMMED => frame(segment, part(&mut bytes)),
+                op::HEAD => segment.extend(head(segment.len(), far(&mut bytes), 0)),
                 op::BYTES => segment.extend_from_slice(part(&mut bytes)),
                 op::TEAR => segment.truncate(segment.len().saturating_sub(far(&mut bytes))),
                 op::FLIP => {
@@ -84,7 +90,7 @@ impl Directory {
             fs::write(folder.join(name), bytes).expect("it can be written");
         }
         for (number, bytes) in &self.segments {
-            fs::write(folder.join(format!("{number:020}.spool")), bytes).expect("it can be written");
+            fs::write(folder.join(name(*number)).with_extension("spool"), bytes).expect("it can be written");
         }
         if let Some(note) = &self.note {
             fs::write(folder.join("drained"), note).expect("it can be written");
@@ -109,35 +115,50 @@ fn part<'a>(bytes: &mut &'a [u8]) -> &'a [u8] {
     part
 }
 
-/// These bytes behind the head of a frame.
-fn framed(payload: &[u8]) -> Vec<u8> {
-    let length = u32::try_from(payload.len()).expect("it is short").to_le_bytes();
-    [b"VSF1".as_slice(), &length, &crc32c::crc32c(payload).to_le_bytes(), payload].concat()
+/// What a segment is called, as the spool calls it.
+pub(crate) fn name(number: u64) -> String {
+    format!("{number:020}-2-{:016x}", u64::from_le_bytes(SALT))
 }
 
-/// Frames as the spool writes them: short ones, one of several records, one with a frame within, two that are longer than half
-/// of what is read at once, the second with a frame within.
-fn real_frames() -> &'static [Vec<u8>] {
-    static FRAMES: OnceLock<Vec<Vec<u8>>> = OnceLock::new();
-    FRAMES.get_or_init(|| {
+/// These bytes, behind the head of a frame.
+fn frame(segment: &mut Vec<u8>, payload: &[u8]) {
+    segment.extend(head(segment.len(), payload.len(), crc32c::crc32c(payload)));
+    segment.extend_from_slice(payload);
+}
+
+/// The head of a frame at this place.
+pub(super) fn head(place: usize, length: usize, sum: u32) -> Vec<u8> {
+    let length = u32::try_from(length).expect("it is short").to_le_bytes();
+    let summed = [&(place as u64).to_le_bytes()[..], &length, &sum.to_le_bytes()].concat();
+    [&SALT[..], &summed[8..], &crc32c::crc32c(&summed).to_le_bytes()].concat()
+}
+
+/// What the spool writes: short calls, one of several records, one with a frame within, two that are longer than half of what is
+/// read at once, the second with a frame within.
+fn real_payloads() -> &'static [Vec<u8>] {
+    static PAYLOADS: OnceLock<Vec<Vec<u8>>> = OnceLock::new();
+    PAYLOADS.get_or_init(|| {
         let short = [vec![call(0)], vec![call(1)], vec![call(2), call(3), call(4)]];
-        let mut frames: Vec<Vec<u8>> = short.iter().map(|records| written(records)).collect();
+        let mut payloads: Vec<Vec<u8>> = short.iter().map(|records| written(records)[HEAD_BYTES..].to_vec()).collect();
         let forged = written(&[call(5)]);
         let long = vec![b'x'; 600 << 10];
         for value in [forged.clone(), long.clone(), [&long[..200 << 10], &forged, &long].concat()] {
-            frames.push(written(&[LogRecord { value: value.into(), ..call(6) }]));
+            payloads.push(written(&[LogRecord { value: value.into(), ..call(6) }])[HEAD_BYTES..].to_vec());
         }
-        frames
+        payloads
     })
 }
 
+/// The segment of one frame that comes of a call.
 fn written(records: &[LogRecord]) -> Vec<u8> {
     let folder = tempfile::tempdir().expect("a folder");
     thread_runs(async {
         let log = spooled(folder.path(), true).1;
         log.append(records.to_vec()).await.expect("it is taken");
     });
-    fs::read(folder.path().join(format!("{:020}.spool", 1))).expect("a segment")
+    let mut files = fs::read_dir(folder.path()).expect("a folder").flatten().map(|file| file.path());
+    let segment = files.find(|path| path.extension().is_some_and(|suffix| suffix == "spool"));
+    fs::read(segment.expect("it was spooled")).expect("a segment")
 }
 
 /// On a thread of its own: this one may run something already.

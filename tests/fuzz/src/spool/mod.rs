@@ -14,7 +14,7 @@ use ingestion::shell::{EventLog as _, LogRecord, Spool, SpoolState, SpooledLog};
 use tokio::runtime::{Builder, Runtime};
 
 use directory::Directory;
-pub(crate) use directory::op;
+pub(crate) use directory::{name, op};
 
 use crate::fixture::MemoryLog;
 

@@ -7,9 +7,7 @@ use ingestion::shell::LogRecord;
 use ingestion::{COMMANDS, DEAD_LETTERS, PRIVACY, RECEIVED};
 use serde::Deserialize;
 
-use super::directory::Directory;
-
-const HEAD_BYTES: usize = 12;
+use super::directory::{self, Directory, HEAD_BYTES, SALT};
 
 /// What is to come.
 #[derive(Debug, Default)]
@@ -23,9 +21,10 @@ pub(super) fn of(made: &Directory) -> Expected {
     let mut expected = Expected::default();
     for (number, segment) in &made.segments {
         let is_first = made.segments.keys().next() == Some(number);
-        let end = whole_until(segment);
-        let from = if is_first { noted(made.note.as_deref(), *number).filter(|from| *from <= end) } else { None };
-        for payload in payloads(&segment[from.unwrap_or(0)..end]) {
+        let noted = is_first.then(|| noted(made.note.as_deref(), *number)).flatten();
+        let (_, end) = frames(segment, 0);
+        let from = noted.filter(|from| *from <= end).unwrap_or(0);
+        for payload in frames(&segment[..end], from).0 {
             let Some(records) = records(payload) else {
                 expected.is_blocked = true;
                 return expected;
@@ -38,45 +37,37 @@ pub(super) fn of(made: &Directory) -> Expected {
 
 /// How far the segment of this number is drained.
 fn noted(note: Option<&[u8]>, first: u64) -> Option<usize> {
-    let (number, offset) = str::from_utf8(note?).ok()?.trim().split_once(' ')?;
-    (number.parse() == Ok(first)).then(|| offset.parse().ok())?
+    let (name, offset) = str::from_utf8(note?).ok()?.trim().split_once(' ')?;
+    (name == directory::name(first)).then(|| offset.parse().ok())?
 }
 
-/// Where the last whole frame ends.
-fn whole_until(segment: &[u8]) -> usize {
-    let (mut at, mut end) = (0, 0);
+/// What the frames from here on hold, and where they end: what a crash left of one is behind that.
+fn frames(segment: &[u8], from: usize) -> (Vec<&[u8]>, usize) {
+    let (mut at, mut found) = (from, Vec::new());
     while at < segment.len() {
-        match frame(&segment[at..]) {
-            Some(payload) => {
-                at += HEAD_BYTES + payload.len();
-                end = at;
-            }
-            None => at += 1,
+        let rest = &segment[at..];
+        if rest.len() < HEAD_BYTES && rest.iter().zip(SALT).all(|(byte, salt)| *byte == salt) {
+            return (found, at);
         }
-    }
-    end
-}
-
-fn payloads(segment: &[u8]) -> Vec<&[u8]> {
-    let (mut at, mut found) = (0, Vec::new());
-    while at < segment.len() {
-        if let Some(payload) = frame(&segment[at..]) {
-            at += HEAD_BYTES + payload.len();
-            found.push(payload);
-        } else {
+        let Some((length, sum)) = Some(at).filter(|at| segment[*at] == SALT[0]).and_then(|at| head(segment, at)) else {
             at += 1;
+            continue;
+        };
+        let Some(payload) = segment[at + HEAD_BYTES..].get(..length) else { return (found, at) };
+        if crc32c::crc32c(payload) == sum {
+            found.push(payload);
         }
+        at += HEAD_BYTES + length;
     }
-    found
+    (found, segment.len())
 }
 
-/// What the frame at the beginning of these bytes holds, if that is whole.
-fn frame(bytes: &[u8]) -> Option<&[u8]> {
-    let rest = bytes.strip_prefix(b"VSF1")?;
-    let (length, rest) = rest.split_first_chunk()?;
-    let (sum, rest) = rest.split_first_chunk()?;
-    let payload = rest.get(..usize::try_from(u32::from_le_bytes(*length)).ok()?)?;
-    (crc32c::crc32c(payload) == u32::from_le_bytes(*sum)).then_some(payload)
+/// The length and the sum that a head here says, if it is right.
+fn head(segment: &[u8], at: usize) -> Option<(usize, u32)> {
+    let head = segment.get(at..at + HEAD_BYTES)?.strip_prefix(&SALT)?;
+    let (length, rest) = head.split_first_chunk()?;
+    let (length, sum) = (u32::from_le_bytes(*length) as usize, u32::from_le_bytes(*rest.first_chunk()?));
+    (directory::head(at, length, sum) == segment[at..at + HEAD_BYTES]).then_some((length, sum))
 }
 
 #[derive(Deserialize)]

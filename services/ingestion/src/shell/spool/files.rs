@@ -3,23 +3,27 @@
 //! Wanted properties:
 //! - what [`Files::append`] has returned for is on the disk, whatever crashes afterwards;
 //! - what it failed to write is not there, and the next append goes on behind what was written before;
-//! - a segment with bytes that were on the disk once and are damaged now is set aside, never dropped;
+//! - a segment with bytes that were on the disk once and are damaged now is set aside as it is, never dropped;
+//! - nothing of another format is opened, so that nothing of it is lost;
+//! - to open and to read costs what there is to read, whatever that is;
 //! - all files together have at most so many bytes.
 
 use std::collections::VecDeque;
+use std::fmt;
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
+use std::hash::{BuildHasher as _, RandomState};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, FileExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use super::SpoolError;
-use super::frame::{self, Next};
+use super::frame::{Next, Salt};
 
 /// A segment that has so many bytes is followed by another.
 const SEGMENT_BYTES: u64 = 16 << 20;
 const SUFFIX: &str = "spool";
-/// No spool comes so far; what names such a number is not a spool's.
-const MAX_NUMBER: u64 = 1 << 62;
+/// How frames lie in a segment; in its name, so that no damage within takes it for another. The first had no salt.
+const FORMAT: &str = "2";
 /// Says how far the first segment is drained.
 const DRAINED: &str = "drained";
 const LOCK: &str = "lock";
@@ -37,14 +41,21 @@ pub(super) struct Files {
     /// How far the first one is drained.
     drained: u64,
     /// The highest number that was used.
-    last: u64,
+    last: Option<Name>,
     /// Held as long as this process uses the directory.
     _lock: File,
 }
 
+/// What a segment is called: its number, the format, and its salt, which is thus not lost with a damaged byte.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Name {
+    number: u64,
+    salt: Salt,
+}
+
 #[derive(Clone, Copy, Debug)]
 struct Segment {
-    number: u64,
+    name: Name,
     /// All below was written and synced.
     bytes: u64,
     /// Something in it that was on the disk once can't be read any more.
@@ -54,7 +65,7 @@ struct Segment {
 /// A place behind all that was read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Place {
-    segment: u64,
+    segment: Name,
     offset: u64,
 }
 
@@ -76,31 +87,29 @@ impl Files {
             TryLockError::WouldBlock => SpoolError::InUse(directory.to_owned()),
             TryLockError::Error(error) => failed(error),
         })?;
-        let mut numbers = Vec::new();
+        let mut names = Vec::new();
         for entry in fs::read_dir(directory).map_err(failed)? {
             let path = entry.map_err(failed)?.path();
             let stem = path.file_stem().and_then(|stem| stem.to_str());
             if path.extension().is_some_and(|suffix| suffix == SUFFIX)
-                && let Some(number) =
-                    stem.and_then(|stem| stem.parse::<u64>().ok()).filter(|number| *number < MAX_NUMBER)
-                && path == path_in(directory, number)
+                && let Some(stem) = stem.filter(|stem| is_numbered(stem))
             {
-                numbers.push(number);
+                names.push(Name::parse(stem).ok_or(SpoolError::Format(path))?);
             }
         }
-        numbers.sort_unstable();
+        names.sort_unstable();
         let mut files = Self {
             directory: directory.to_owned(),
             max_bytes,
             segments: VecDeque::new(),
             open: None,
             drained: 0,
-            last: 0,
+            last: None,
             _lock: lock,
         };
-        files.last = numbers.last().copied().unwrap_or_default().max(files.noted().map_or(0, |(number, _)| number));
-        for number in numbers {
-            let segment = files.recover(number)?;
+        files.last = names.last().copied().max(files.noted().map(|(name, _)| name));
+        for name in names {
+            let segment = files.recover(name)?;
             files.segments.push_back(segment);
         }
         files.drained = files.read_drained();
@@ -108,32 +117,29 @@ impl Files {
     }
 
     /// Looks through a segment, and cuts off what a crash left of a frame at its end. Nobody was told that it is stored.
-    fn recover(&self, number: u64) -> Result<Segment, SpoolError> {
-        let path = self.path(number);
+    fn recover(&self, name: Name) -> Result<Segment, SpoolError> {
+        let path = self.path(name);
         let failed = |error| SpoolError::failed(&path, error);
         let bytes = fs::read(&path).map_err(failed)?;
         let (mut end, mut damaged) = (0, false);
-        loop {
-            match frame::next(&bytes[end..], false) {
+        while end < bytes.len() {
+            match name.salt.next(&bytes[end..], end as u64) {
                 Next::Whole { end: next, .. } => end += next,
                 Next::Damaged { until } => {
                     damaged = true;
                     end += until;
                 }
-                Next::Nothing => break,
+                Next::Begun { .. } => break,
             }
         }
-        let torn = frame::is_torn(&bytes[end..]);
-        damaged |= end < bytes.len() && !torn;
         if damaged {
             tell_of_damage(&path);
-        }
-        if torn {
+        } else if end < bytes.len() {
             tracing::warn!(path = %path.display(), at = end, bytes = bytes.len() - end, "the end of the spool was torn; it is cut off");
             let file = OpenOptions::new().write(true).open(&path).map_err(failed)?;
             file.set_len(end as u64).and_then(|()| file.sync_all()).map_err(failed)?;
         }
-        Ok(Segment { number, bytes: end as u64, damaged })
+        Ok(Segment { name, bytes: end as u64, damaged })
     }
 
     /// How many bytes wait.
@@ -145,8 +151,8 @@ impl Files {
         self.segments.iter().map(|segment| segment.bytes).sum()
     }
 
-    /// Writes frames, and returns once they are on the disk.
-    pub(super) fn append(&mut self, frames: &[u8]) -> Result<(), SpoolError> {
+    /// Gives frames their places, writes them, and returns once they are on the disk.
+    pub(super) fn append(&mut self, frames: &mut [u8]) -> Result<(), SpoolError> {
         if self.on_disk() + frames.len() as u64 > self.max_bytes {
             return Err(SpoolError::Full { max_bytes: self.max_bytes });
         }
@@ -156,6 +162,7 @@ impl Files {
         let (Some(file), Some(segment)) = (&self.open, self.segments.back_mut()) else {
             return Err(SpoolError::failed(&self.directory, io::Error::other("there is no segment")));
         };
+        segment.name.salt.seal(frames, segment.bytes);
         match file.write_all_at(frames, segment.bytes).and_then(|()| file.sync_data()) {
             Ok(()) => {
                 segment.bytes += frames.len() as u64;
@@ -169,8 +176,8 @@ impl Files {
                     tracing::warn!(%error, "what could not be spooled could not be cut off either");
                 }
                 self.open = None;
-                let number = segment.number;
-                Err(SpoolError::failed(&self.path(number), error))
+                let name = segment.name;
+                Err(SpoolError::failed(&self.path(name), error))
             }
         }
     }
@@ -181,15 +188,15 @@ impl Files {
             self.segments.pop_back();
             self.remove(last);
         }
-        let number = self.last + 1;
-        let path = self.path(number);
+        let name = Name::after(self.last);
+        let path = self.path(name);
         let failed = |error| SpoolError::failed(&path, error);
         let file = private().create(true).truncate(true).open(&path).map_err(failed)?;
         // Its name is on the disk, too.
         File::open(&self.directory).and_then(|directory| directory.sync_all()).map_err(failed)?;
         self.open = Some(file);
-        self.last = number;
-        self.segments.push_back(Segment { number, bytes: 0, damaged: false });
+        self.last = Some(name);
+        self.segments.push_back(Segment { name, bytes: 0, damaged: false });
         Ok(())
     }
 
@@ -203,12 +210,12 @@ impl Files {
             if left > 0 {
                 let (portion, damaged) = self.read(segment, from, left, max_bytes)?;
                 if damaged && !segment.damaged {
-                    tell_of_damage(&self.path(segment.number));
+                    tell_of_damage(&self.path(segment.name));
                     self.segments[index].damaged = true;
                 }
                 return Ok(portion);
             }
-            portion.until = Some(Place { segment: segment.number, offset: segment.bytes });
+            portion.until = Some(Place { segment: segment.name, offset: segment.bytes });
             from = 0;
         }
         Ok(portion)
@@ -216,20 +223,21 @@ impl Files {
 
     /// A portion of a segment, and whether something in it can't be read.
     fn read(&self, segment: Segment, from: u64, left: usize, max_bytes: usize) -> Result<(Portion, bool), SpoolError> {
-        let path = self.path(segment.number);
+        let path = self.path(segment.name);
         let failed = |error| SpoolError::failed(&path, error);
         let file = File::open(&path).map_err(failed)?;
         let mut bytes = vec![0; left.min(max_bytes)];
         file.read_exact_at(&mut bytes, from).map_err(failed)?;
+        let next = |bytes: &[u8], at: usize| segment.name.salt.next(&bytes[at..], from + at as u64);
         // A frame may be larger than a portion.
-        if left > bytes.len() && !matches!(frame::next(&bytes, true), Next::Whole { .. }) {
-            bytes.resize(left, 0);
+        if let Next::Begun { bytes: all } = next(&bytes, 0) {
+            bytes.resize(all.min(left), 0);
             file.read_exact_at(&mut bytes, from).map_err(failed)?;
         }
         let (mut portion, mut at, mut damaged) = (Portion::default(), 0, false);
-        loop {
-            match frame::next(&bytes[at..], bytes.len() < left) {
-                Next::Whole { payload, end } if at == 0 || at + end <= max_bytes => {
+        while at < bytes.len() {
+            match next(&bytes, at) {
+                Next::Whole { payload, end } => {
                     portion.payloads.push(bytes[at + payload.start..at + payload.end].to_vec());
                     at += end;
                 }
@@ -237,18 +245,15 @@ impl Files {
                     damaged = true;
                     at += until;
                 }
-                Next::Whole { .. } => break,
-                Next::Nothing => {
-                    // The rest is the beginning of a frame, or, where all was read, damage.
-                    if bytes.len() == left && at < left {
-                        damaged = true;
-                        at = left;
-                    }
-                    break;
+                Next::Begun { .. } if bytes.len() < left => break,
+                // It was whole when it was counted.
+                Next::Begun { .. } => {
+                    damaged = true;
+                    at = left;
                 }
             }
         }
-        portion.until = Some(Place { segment: segment.number, offset: from + at as u64 });
+        portion.until = Some(Place { segment: segment.name, offset: from + at as u64 });
         Ok((portion, damaged))
     }
 
@@ -256,10 +261,10 @@ impl Files {
     pub(super) fn drained(&mut self, until: Place) {
         while let Some(first) = self.segments.front().copied() {
             let is_last = self.segments.len() == 1;
-            if first.number > until.segment {
+            if first.name > until.segment {
                 break;
             }
-            if first.number == until.segment {
+            if first.name == until.segment {
                 self.drained = until.offset;
                 // The one that is written to is kept, unless it is long enough.
                 if until.offset < first.bytes || is_last && self.open.is_some() && first.bytes < SEGMENT_BYTES {
@@ -281,8 +286,8 @@ impl Files {
 
     /// A drained segment goes; one of which something could not be read is kept for people to look at, under another name:
     /// that takes no room on a disk that may be full.
-    fn remove(&self, Segment { number, damaged, .. }: Segment) {
-        let path = self.path(number);
+    fn remove(&self, Segment { name, damaged, .. }: Segment) {
+        let path = self.path(name);
         let aside = path.with_extension(DAMAGED);
         let gone = if damaged { fs::rename(&path, &aside) } else { fs::remove_file(&path) };
         match gone {
@@ -290,40 +295,64 @@ impl Files {
                 tracing::error!(path = %aside.display(), "a damaged segment is set aside; look at it, and delete it");
             }
             Ok(()) => {}
-            Err(error) => tracing::warn!(%error, number, "a drained segment could not be removed"),
+            Err(error) => tracing::warn!(%error, path = %path.display(), "a drained segment could not be removed"),
         }
     }
 
     fn write_drained(&self) -> io::Result<()> {
         // Where none is left its number is kept, so that no other segment ever has it.
-        let number = self.segments.front().map_or(self.last, |first| first.number);
+        let Some(name) = self.segments.front().map(|first| first.name).or(self.last) else { return Ok(()) };
         let (path, new) = (self.directory.join(DRAINED), self.directory.join("drained.new"));
-        fs::write(&new, format!("{number} {}\n", self.drained))?;
+        fs::write(&new, format!("{name} {}\n", self.drained))?;
         fs::rename(new, path)
     }
 
     /// How far the first segment is drained, as it was written down; where that is not to be known, nothing of it is.
     fn read_drained(&self) -> u64 {
         let Some(first) = self.segments.front() else { return 0 };
-        let of_first = |(number, offset): &(u64, u64)| *number == first.number && *offset <= first.bytes;
+        let of_first = |(name, offset): &(Name, u64)| *name == first.name && *offset <= first.bytes;
         self.noted().filter(of_first).map_or(0, |(_, offset)| offset)
     }
 
-    /// The number and the offset that were written down.
-    fn noted(&self) -> Option<(u64, u64)> {
+    /// The segment and the offset that were written down.
+    fn noted(&self) -> Option<(Name, u64)> {
         let text = fs::read_to_string(self.directory.join(DRAINED)).ok()?;
-        let (number, offset) = text.trim().split_once(' ')?;
-        let (number, offset) = (number.parse().ok()?, offset.parse().ok()?);
-        (number < MAX_NUMBER).then_some((number, offset))
+        let (name, offset) = text.trim().split_once(' ')?;
+        Name::parse(name).zip(offset.parse().ok())
     }
 
-    fn path(&self, number: u64) -> PathBuf {
-        path_in(&self.directory, number)
+    fn path(&self, name: Name) -> PathBuf {
+        self.directory.join(format!("{name}.{SUFFIX}"))
     }
 }
 
-fn path_in(directory: &Path, number: u64) -> PathBuf {
-    directory.join(format!("{number:020}.{SUFFIX}"))
+impl Name {
+    /// Of the next segment, with a salt that nobody can guess: the standard library's hasher has keys of chance.
+    fn after(last: Option<Self>) -> Self {
+        let number = last.map_or(0, |last| last.number).saturating_add(1);
+        Self { number, salt: Salt(RandomState::new().hash_one(number)) }
+    }
+
+    /// None where it is of another format.
+    fn parse(text: &str) -> Option<Self> {
+        let mut parts = text.split('-');
+        let number = parts.next()?.parse().ok()?;
+        let salt = parts.nth(1).map(|salt| u64::from_str_radix(salt, 16))?.ok()?;
+        let name = Self { number, salt: Salt(salt) };
+        (name.to_string() == text).then_some(name)
+    }
+}
+
+impl fmt::Display for Name {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{:020}-{FORMAT}-{:016x}", self.number, self.salt.0)
+    }
+}
+
+/// Whether a file's name begins as that of a segment of any format.
+fn is_numbered(stem: &str) -> bool {
+    let number = stem.split('-').next().filter(|number| number.len() == 20 && !number.starts_with('+'));
+    number.is_some_and(|number| number.parse::<u64>().is_ok())
 }
 
 fn tell_of_damage(path: &Path) {

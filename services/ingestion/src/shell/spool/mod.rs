@@ -43,6 +43,11 @@ pub enum SpoolError {
     /// The directory is another's.
     #[error("another process uses the spool {0}; give each door a directory of its own")]
     InUse(PathBuf),
+    /// A segment of another format, which would be lost if this version went on.
+    #[error(
+        "{0} is a segment of a format that this version can't read; start the version that wrote it, and let it drain"
+    )]
+    Format(PathBuf),
     /// A call whose bytes are whole, and mean nothing here.
     #[error("the spool holds a call that this version can't read; start the version that wrote it, and let it drain")]
     Unknown,
@@ -158,7 +163,7 @@ fn serve(files: &mut Files, ask: Ask, asked: &mpsc::Receiver<Ask>) -> Option<Ask
                     Err(_) => break,
                 }
             }
-            let result = files.append(&frames);
+            let result = files.append(&mut frames);
             if let Err(error) = &result {
                 tracing::warn!(%error, calls = answers.len(), "calls could not be spooled");
             }

@@ -2,6 +2,9 @@
 
 use std::path::Path;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
 /// What was done: `door: 51234 inputs (854 a second), 10233 edges and 40123 features reached, 1203 inputs kept`.
 pub(crate) fn summary(name: &str, log: &str) -> String {
     let figure = |stat: &str| {
@@ -21,22 +24,32 @@ pub(crate) fn summary(name: &str, log: &str) -> String {
     )
 }
 
-/// What broke, and how to see it again.
-pub(crate) fn failure(name: &str, log: &str, path: &Path) -> String {
-    let why = log.lines().skip_while(|line| !line.contains("panicked at") && !line.contains("ERROR:")).take(3);
-    let why: Vec<&str> = why.collect();
-    let input = log.lines().find_map(|line| line.split("Test unit written to ").nth(1));
-    let again = match input {
-        Some(file) => format!(
-            "the input: {file}\nsee it again: cargo run -p vuelve-fuzz -- --target {name} --repeat {file}\n\
-             once it is mended, keep the input in tests/fuzz/regressions/{name}/"
-        ),
-        None => "the engine itself has ended".to_owned(),
-    };
-    format!("{name} FAILED: {}\n{again}\nall that was said: {}", why.join("\n"), path.display())
+/// The file in which the input is that broke something.
+pub(crate) fn input(log: &str) -> Option<&Path> {
+    log.lines().rev().find_map(|line| line.split("Test unit written to ").nth(1)).map(Path::new)
 }
 
-#[cfg(test)]
+/// What broke, and how to see it again. The input is shown, too: of a machine that is gone, this is all that is left.
+pub(crate) fn failure(name: &str, log: &str, input: Option<(&Path, Vec<u8>)>, engine: &Path) -> String {
+    let why = log.lines().skip_while(|line| !line.contains("panicked at") && !line.contains("ERROR:")).take(3);
+    let why: Vec<&str> = why.collect();
+    let again = input.map_or_else(
+        || format!("the engine itself has ended:\n{log}"),
+        |(file, bytes)| {
+            format!(
+                "the input: {file}, in base64 {bytes}\n\
+                 see it again: FUZZ_TARGET={name} {engine} {limits} {file}\n\
+                 keep it in tests/fuzz/regressions/{name}/, where cargo test -p vuelve-fuzz tries it",
+                file = file.display(),
+                bytes = STANDARD.encode(bytes),
+                engine = engine.display(),
+                limits = crate::LIMITS.join(" "),
+            )
+        },
+    );
+    format!("{name} FAILED: {}\n{again}", why.join("\n"))
+}
+
 mod tests {
     use super::*;
 
@@ -54,8 +67,11 @@ artifact_prefix='found/'; Test unit written to found/crash-1
     fn a_run_is_told_in_a_line_and_a_failure_with_the_command_that_repeats_it() {
         let summary = summary("door", LOG);
         assert_eq!(summary, "door: 600 inputs (300 a second), 120 edges and 340 features reached, 7 inputs kept");
-        let failure = failure("door", LOG, Path::new("door.log"));
+        let input = input(LOG).map(|file| (file, b"GET".to_vec()));
+        let failure = failure("door", LOG, input, Path::new("fuzz-engine"));
         assert!(failure.contains("no such thing"), "{failure}");
-        assert!(failure.contains("cargo run -p vuelve-fuzz -- --target door --repeat found/crash-1\n"), "{failure}");
+        assert!(failure.contains("found/crash-1, in base64 R0VU\n"), "{failure}");
+        let again = "FUZZ_TARGET=door fuzz-engine -timeout=10 -rss_limit_mb=2048 -max_len=16384 found/crash-1\n";
+        assert!(failure.contains(again), "{failure}");
     }
 }
