@@ -140,8 +140,13 @@ fn what_a_server_writes_well_arrives_field_by_field_once_and_in_order_whatever_i
     let [kept, aborted, kept_too] = ["kept", "aborted", "kept-too"].map(|id| viewed("bea", id));
     let mut transactions = vec![begin.clone(), keyed(&kept), commit.clone(), begin.clone()];
     transactions.extend((0..50).map(|_| keyed(&aborted)));
-    transactions.extend([abort, begin, keyed(&kept_too), commit]);
-    write(&installation, with(&[MURMUR2, ("transactional.id", "storefront-1")]), &transactions);
+    // The last one is left open, as by a program that dies: it holds the others up until its time is over, and no longer.
+    transactions.extend([abort, begin.clone(), keyed(&kept_too), commit, begin, keyed(&aborted)]);
+    let settings = [MURMUR2, ("transactional.id", "storefront-1"), ("transaction.timeout.ms", "3000")];
+    write(&installation, with(&settings), &transactions);
+    let behind = viewed("bea", "behind");
+    write(&installation, with(&[MURMUR2]), &[keyed(&behind)]);
+    expected.insert("behind".to_owned(), behind);
     expected.extend([("kept".to_owned(), kept), ("kept-too".to_owned(), kept_too)]);
 
     // Programs of yesterday and of tomorrow.
