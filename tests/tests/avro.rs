@@ -246,6 +246,9 @@ fn records_on_foreign_partitions_are_forwarded_in_order_and_a_message_counts_onc
     let batch = json!({ "batch": customers.iter().map(by_door).collect::<Vec<_>>() });
     installation.post("/v1/batch", &[], &batch.to_string()).unwrap();
     wait_for(&installation, EVENTS, 13 * customers.len());
+    // A second resolver takes some partitions over, then all of them.
+    let second = installation.run(&["resolver"], 1).unwrap();
+    second.wait_for_log("taken over", LIMIT).unwrap();
     services[1].kill9().unwrap();
     write(&installation, with(&[CRC32]), &round(11, 14));
     services[1].restart().unwrap();
