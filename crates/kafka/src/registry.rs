@@ -3,10 +3,14 @@
 //! Wanted properties:
 //! - only the registry's own word that there is no such schema is taken for it: a proxy's page, a wrong path, a missing
 //!   right or a redirect says nothing about schemas, and passes;
+//! - a schema that it does not have is asked for once in a while, not for each record that names it: a producer with the ids of
+//!   another registry must not keep everybody waiting;
 //! - its password is shown nowhere.
 
+use std::collections::HashMap;
 use std::fmt;
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -17,6 +21,11 @@ use crate::http::http_client;
 
 /// Answers larger than this are no schema of ours.
 const MAX_ANSWER_BYTES: u64 = 4 << 20;
+
+/// For so long a schema that can't be had is not asked for again.
+const REFUSED_FOR: Duration = Duration::from_secs(5);
+/// So many of them are remembered.
+const MAX_REFUSED: usize = 10_000;
 
 /// How much of an answer is repeated where it is none.
 const MAX_TOLD_CHARS: usize = 300;
@@ -37,6 +46,8 @@ pub struct Registry {
     url: String,
     /// The header by which it knows us, if it asks for one.
     authorization: Option<String>,
+    /// Which schemas can't be had, and when that was found. Clones share it.
+    refused: Arc<Mutex<HashMap<u32, Instant>>>,
 }
 
 /// Without the password.
@@ -120,7 +131,8 @@ struct Question<'a> {
 impl Registry {
     /// The registry at a URL such as `http://127.0.0.1:8081` (its path, as in `/apis/ccompat/v7`, included).
     pub fn new(url: &str, timeout: Duration) -> Self {
-        Self { agent: http_client(timeout), url: url.trim_end_matches('/').to_owned(), authorization: None }
+        let url = url.trim_end_matches('/').to_owned();
+        Self { agent: http_client(timeout), url, authorization: None, refused: Arc::default() }
     }
 
     /// The same, for a user with a password (HTTP Basic).
@@ -177,8 +189,29 @@ impl Registry {
         })
     }
 
-    /// Fetches the schema behind an id that a record names, and remembers it.
+    /// Fetches the schema behind an id that a record names, and remembers it. Where it was told a moment ago that it can't be
+    /// had, nothing is asked and nothing learnt.
     pub fn learn(&self, schemas: &Schemas, id: u32) -> Result<(), RegistryError> {
+        if self.was_refused(id) {
+            return Ok(());
+        }
+        let learnt = self.fetch(schemas, id);
+        if learnt.as_ref().is_err_and(|error| !error.is_passing()) {
+            let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
+            refused.retain(|_, at| at.elapsed() < REFUSED_FOR);
+            if refused.len() < MAX_REFUSED {
+                refused.insert(id, Instant::now());
+            }
+        }
+        learnt
+    }
+
+    fn was_refused(&self, id: u32) -> bool {
+        let refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
+        refused.get(&id).is_some_and(|at| at.elapsed() < REFUSED_FOR)
+    }
+
+    fn fetch(&self, schemas: &Schemas, id: u32) -> Result<(), RegistryError> {
         let subject = format!("schema {id}");
         let question = Question {
             method: "GET",

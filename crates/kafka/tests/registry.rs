@@ -109,3 +109,20 @@ fn a_registry_with_a_password_is_told_it_and_nobody_else_is() {
     server.learning();
     assert!(!server.heads.recv_timeout(SOON).unwrap().contains("authorization"));
 }
+
+#[test]
+fn a_schema_that_it_does_not_have_is_not_asked_for_with_each_record_and_one_that_it_could_not_tell_of_is() {
+    let server = Server::answering("404 Not Found", r#"{"error_code":40403,"message":"Schema 7 not found"}"#);
+    let (registry, schemas) = (server.registry(), Schemas::new());
+    registry.learn(&schemas, 7).unwrap_err();
+    registry.clone().learn(&schemas, 7).unwrap();
+    registry.learn(&schemas, 8).unwrap_err();
+    assert_eq!(schemas.missing(b"\0\0\0\0\x07"), Some(7), "nothing was learnt");
+    assert_eq!(server.heads.try_iter().count(), 2);
+    let server = Server::answering("503 Service Unavailable", "away");
+    let registry = server.registry();
+    for _ in 0..2 {
+        assert!(registry.learn(&schemas, 7).unwrap_err().is_passing());
+    }
+    assert_eq!(server.heads.try_iter().count(), 2);
+}

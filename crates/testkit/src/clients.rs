@@ -143,6 +143,49 @@ fn read(bootstrap_servers: &str, topic: &str, limit: Duration, arguments: &[&str
         .collect()
 }
 
+/// Somebody else's producer of Avro: confluent-kafka with its serializer, well or badly set up.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct AvroWriter<'a> {
+    /// Settings of the client, by name, such as `partitioner`.
+    pub settings: &'a [(&'a str, &'a str)],
+    /// The writer's schema, which it registers; else the latest that is registered.
+    pub schema: Option<&'a str>,
+    /// The subject under which it does so; else the topic's.
+    pub subject: Option<&'a str>,
+}
+
+impl AvroWriter<'_> {
+    /// Writes records, each with `value` (Avro) or `bytes` (base64, as they are) or neither, `key`, `headers` and
+    /// `partition`; between them `{"do": "begin"}`, `"commit"` and `"abort"`. What the broker refuses is an error.
+    pub fn write(
+        &self,
+        bootstrap_servers: &str,
+        registry: &str,
+        topic: &str,
+        records: &[serde_json::Value],
+        limit: Duration,
+    ) -> Result<()> {
+        let scratch = Scratch::new("write-avro")?;
+        let file = |name: &str, text: String| -> Result<PathBuf> {
+            let path = scratch.path().join(name);
+            std::fs::write(&path, text).context(topic, || format!("{name} could not be laid down"))?;
+            Ok(path)
+        };
+        let lines = records.iter().map(|record| record.to_string() + "\n").collect();
+        let mut writer = Process::spec("write_avro.py", python()?)
+            .env("PYTHONDONTWRITEBYTECODE", "1")
+            .arg(script("write_avro.py"))
+            .args([bootstrap_servers, registry, topic])
+            .arg(file("records.jsonl", lines)?)
+            .args(self.settings.iter().flat_map(|(name, value)| ["--set".to_owned(), format!("{name}={value}")]))
+            .args(self.subject.iter().flat_map(|subject| ["--subject", subject]));
+        if let Some(schema) = self.schema {
+            writer = writer.arg("--schema").arg(file("schema.avsc", schema.to_owned())?);
+        }
+        writer.start()?.wait_for_success(limit)
+    }
+}
+
 /// Runs kcat to its end and gives what it printed.
 pub fn kcat(bootstrap_servers: &str, arguments: &[&str], limit: Duration) -> Result<String> {
     let kcat = Process::spec("kcat", debian::program("kcat")?).args(["-b", bootstrap_servers, "-q"]).args(arguments);

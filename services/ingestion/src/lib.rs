@@ -26,7 +26,7 @@ use stream::{
 pub use output::Resolved;
 pub use partitioner::partition_of;
 pub use policy::ResolverPolicy;
-pub use received::{EARLIEST, MAX_HOPS, Received, clamp_event_time};
+pub use received::{EARLIEST, LONGEST_WAY, MAX_HOPS, Received, clamp_event_time};
 pub use state::ResolverState;
 
 /// What the door and direct producers write.

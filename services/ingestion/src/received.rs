@@ -3,17 +3,21 @@
 //! Wanted properties:
 //! - a message is emitted once, however often it comes and whoever restarts in between;
 //! - it is emitted under its customer: the user id, else the anonymous id;
-//! - its event time is not after the broker's time, and not before [`EARLIEST`];
-//! - what names nobody, or lies under a key that is not its own, ends in the dead letters and moves nothing.
+//! - its event time is not after the broker's time, and not before [`EARLIEST`]; it reached us at most [`LONGEST_WAY`] before
+//!   the broker stored it; its other times are in the calendar;
+//! - what names nobody, lies under a key that is not its own, names somebody by her address, or would be too large with the
+//!   customer in it, ends in the dead letters and moves nothing.
 
 use std::convert::Infallible;
 use std::sync::Arc;
 
-use domain::Timestamp;
-use schemas::{Schemas, StorefrontEvent};
+use domain::{HumanDuration, Timestamp};
+use schemas::{EncodeError, MAX_VALUE_BYTES, Schemas, StorefrontEvent};
 use stream::{Context, Decoded, Disposition, Effects, Partition, Poison, RecordRef};
 
+use crate::EVENTS;
 use crate::ids::{self, MAX_ID_BYTES, MAX_MESSAGE_ID_BYTES};
+use crate::mapping::MAX_EVENT_BYTES;
 use crate::output::Resolved;
 use crate::partitioner::partition_of;
 use crate::policy::ResolverPolicy;
@@ -21,6 +25,17 @@ use crate::state::{ResolverState, Seen};
 
 /// Nothing happened before 1990-01-01: an earlier event time is a clock that was never set, or a field that was never filled.
 pub const EARLIEST: Timestamp = Timestamp::from_seconds(631_152_000);
+
+/// So long before the broker stored it an event may have reached us: a door's spool may have held it. Of what claims to have
+/// been on its way for longer, the broker's time is what is known. How late a trigger came is judged by it, so a producer
+/// that writes days of backlog must not make it look new.
+pub const LONGEST_WAY: HumanDuration = HumanDuration::from_hours(1);
+
+/// What has a date in every time zone, within the years 1 to 9998: most readers can't read a record with another time.
+const CALENDAR: std::ops::RangeInclusive<i64> = -62_135_510_400_000..=253_370_764_799_999;
+
+/// By so much a record may grow on its way, beside its customer's id: by times and hops that take more bytes.
+const GROWTH_BYTES: usize = 64;
 
 /// A record derived from records derived from records …: at this many the chain is cut.
 pub const MAX_HOPS: i32 = 16;
@@ -40,16 +55,30 @@ pub fn clamp_event_time(claimed: Timestamp, known_at: Timestamp) -> Timestamp {
     if claimed < EARLIEST { known_at } else { claimed.min(known_at) }
 }
 
-/// Reads the record, and makes sure that it names somebody and lies under its own key.
+/// When an event reached us, by what it says and by when the broker stored it.
+fn received_at(claimed: Timestamp, stored_at: Timestamp) -> Timestamp {
+    if (stored_at - LONGEST_WAY..=stored_at).contains(&claimed) { claimed } else { stored_at }
+}
+
+/// Reads the record, and makes sure that it names somebody, lies under its own key and can be written on.
 pub(crate) fn decode(schemas: &Schemas, record: &RecordRef<'_>) -> Result<Decoded<Received>, Poison> {
     let value = record.value.ok_or_else(|| poison("no_value", "the record has no value"))?;
-    let event: StorefrontEvent =
+    let mut event: StorefrontEvent =
         schemas.decode(value).map_err(|error| Poison { reason: "malformed", detail: error.to_string() })?;
+    // Whoever wrote it, only the resolver says whose it is.
+    event.customer_id = None;
     let own_key = ids::received_key(&event).ok_or_else(|| {
         poison("no_id", "the event has neither a user id nor an anonymous id that names somebody; send one of them")
     })?;
     if ids::customer_of(&event).is_none() {
         return Err(poison("no_id", "the alias names a previous id but no user id; send the id that takes its place"));
+    }
+    let names = [&event.user_id, &event.anonymous_id, &event.previous_id];
+    if names.into_iter().flatten().any(|id| ids::is_personal(id)) {
+        return Err(poison(
+            "personal_id",
+            "an id is an e-mail address or a phone number; send an id of the shop's own, or send the event through the door",
+        ));
     }
     if record.key != Some(own_key.as_bytes()) {
         return Err(poison(
@@ -64,9 +93,25 @@ pub(crate) fn decode(schemas: &Schemas, record: &RecordRef<'_>) -> Result<Decode
     if event.message_id.is_empty() || event.message_id.len() > MAX_MESSAGE_ID_BYTES {
         return Err(poison("bad_message_id", "the message id is empty or longer than 100 bytes"));
     }
+    // What is not larger stays below the limit, whatever its writer's schema leaves out that ours writes as null.
+    if value.len() > MAX_EVENT_BYTES {
+        fits(schemas, &event)?;
+    }
     let key = Arc::from(own_key);
     let input = Received { event: Box::new(event), partition: record.partition };
     Ok(Decoded { key, at: record.timestamp, input })
+}
+
+/// Makes sure that the event can be written with its customer in it: one that could not be would hold up its partition.
+fn fits(schemas: &Schemas, event: &StorefrontEvent) -> Result<(), Poison> {
+    let mut written = Vec::new();
+    match schemas.encode(EVENTS, event, &mut written) {
+        Ok(()) if written.len() + MAX_ID_BYTES + GROWTH_BYTES <= MAX_VALUE_BYTES => Ok(()),
+        Ok(()) | Err(EncodeError::TooLarge { .. }) => {
+            Err(poison("too_large", "with the customer in it the event would be larger than a record may be"))
+        }
+        Err(error) => Err(Poison { reason: "malformed", detail: error.to_string() }),
+    }
 }
 
 pub(crate) fn resolve(
@@ -94,7 +139,8 @@ pub(crate) fn resolve(
     }
     event.customer_id = Some(customer_id);
     event.event_time = clamp_event_time(Timestamp::from_millis(event.event_time), stored_at).as_millis();
-    event.received_at = clamp_event_time(Timestamp::from_millis(event.received_at), stored_at).as_millis();
+    event.received_at = received_at(Timestamp::from_millis(event.received_at), stored_at).as_millis();
+    event.sent_at = event.sent_at.filter(|sent_at| CALENDAR.contains(sent_at));
     effects.emit(Resolved::Event(event));
     Disposition::Emitted
 }

@@ -218,14 +218,14 @@ impl<'a, C: Clients> Transactions<'a, C> {
         }
         let dead_letters = self.cluster.topic(dead_letters::DATASET);
         for letter in &batch.dead_letters {
-            let headers = dead_letters::headers(&self.cluster, self.topology.service, letter);
+            let written = dead_letters::written(&self.cluster, self.topology.service, letter);
             let headers: Vec<(&str, &[u8])> =
-                headers.iter().map(|Header { name, value }| (name.as_ref(), value.as_ref())).collect();
+                written.headers.iter().map(|Header { name, value }| (name.as_ref(), value.as_ref())).collect();
             self.send(&Outgoing {
                 topic: &dead_letters,
                 partition: None,
-                key: letter.key.as_deref(),
-                value: letter.value.as_deref(),
+                key: written.key,
+                value: written.value,
                 headers: &headers,
             })
             .map_err(of_record(letter.partition, dead_letters::DATASET))?;

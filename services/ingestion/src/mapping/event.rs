@@ -207,9 +207,9 @@ impl Ids {
         if !ids::names_somebody(&id) {
             return None;
         }
-        let address = if person::is_email(&id) {
+        let address = if ids::is_email(&id) {
             &mut self.email
-        } else if person::is_phone(&id) {
+        } else if ids::is_phone(&id) {
             &mut self.phone
         } else {
             return Some(id);

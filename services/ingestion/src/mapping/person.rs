@@ -4,6 +4,7 @@ use schemas::Contact;
 use serde_json::value::RawValue;
 
 use super::json::{self, Object, Reading};
+use crate::ids;
 
 /// Takes the contact out of the traits, and what is missing there (language, time zone) out of the context.
 pub(crate) fn contact(traits: &mut Object<'_>, context: &mut Object<'_>) -> Contact {
@@ -21,26 +22,7 @@ pub(crate) fn contact(traits: &mut Object<'_>, context: &mut Object<'_>) -> Cont
 
 /// An e-mail address as far as it can be told without writing to it; anything else stays a trait like any other.
 pub(crate) fn email(raw: &RawValue) -> Option<Reading<String>> {
-    line(raw).filter(|reading| is_email(&reading.value))
-}
-
-/// Whether a text has the form of an e-mail address.
-pub(crate) fn is_email(text: &str) -> bool {
-    let Some((local, host)) = text.rsplit_once('@') else { return false };
-    text.len() <= 254
-        && !local.is_empty()
-        && host.contains('.')
-        && !host.starts_with('.')
-        && !host.ends_with('.')
-        && !text.contains(char::is_whitespace)
-}
-
-/// Whether an id is a phone number in international form. (Digits alone are a customer number.)
-pub(crate) fn is_phone(text: &str) -> bool {
-    let digits = text.strip_prefix('+').unwrap_or_default();
-    let count = digits.bytes().filter(u8::is_ascii_digit).count();
-    (7..=15).contains(&count)
-        && digits.bytes().all(|b| b.is_ascii_digit() || matches!(b, b' ' | b'-' | b'(' | b')' | b'.'))
+    line(raw).filter(|reading| ids::is_email(&reading.value))
 }
 
 /// Whether the event says that she agrees to marketing: `context.consent` is a boolean, or `{"marketing": …}`, or Segment's

@@ -136,6 +136,21 @@ proptest! {
     }
 
     #[test]
+    fn no_id_that_the_door_gives_is_an_address_so_the_resolver_takes_them_all(
+        id in "[ \t]{0,2}(\\+[0-9 .()-]{5,20}|[a-zA-Z0-9+._-]{1,9}@[a-z]{1,9}\\.[a-z]{2,3}|\\PC{1,12}@\\PC{1,12}|\\PC{1,12})[ \t\u{a0}]{0,2}"
+    ) {
+        for name in ["userId", "anonymousId"] {
+            let body = json!({ "event": "e", name: id }).to_string();
+            let Ok(event) = map_text(CallKind::Single(EventKind::Track), &body) else { continue };
+            prop_assert!(!ids::is_personal(ids::received_key(&event).unwrap()), "{id:?}");
+        }
+        let body = json!({ "userId": "u", "previousId": id }).to_string();
+        if let Ok(event) = map_text(CallKind::Single(EventKind::Alias), &body) {
+            prop_assert!(!ids::is_personal(ids::received_key(&event).unwrap()), "{id:?}");
+        }
+    }
+
+    #[test]
     fn whatever_comes_is_mapped_and_encoded_or_refused(
         item in json_value(), ids in proptest::collection::vec(json_value(), 4), times in proptest::collection::vec(json_value(), 2),
         parts in proptest::collection::vec(json_value(), 3), kind in json_value()

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use domain::{HumanDuration, Timestamp};
 use ingestion::{EVENTS, RECEIVED, Resolved, Resolver, ResolverPolicy};
 use proptest::prelude::*;
-use schemas::{EventKind, StorefrontEvent};
+use schemas::{EventKind, Product, Schemas, StorefrontEvent};
 use stream::TestDriver;
 use stream::test_driver::encode;
 
@@ -128,6 +128,53 @@ fn times_are_clamped_to_what_the_broker_knows() {
     let times: Vec<_> = bench.events().iter().map(|event| (event.event_time, event.received_at)).collect();
     let stored_at = at(1).as_millis();
     assert_eq!(times, [(stored_at, stored_at), (stored_at, stored_at), (1_433_221_332_117, T0.as_millis() - 1_000)]);
+}
+
+#[test]
+fn an_event_reached_us_an_hour_before_the_broker_stored_it_at_most() {
+    let mut bench = Bench::new();
+    // Six hours of backlog that claim to be new, a door's spool of half an hour, and dates at the ends of what a number holds.
+    let claims = [(-21_600, -21_600), (-1_800, -1_800), (i64::MIN / 1_000, i64::MAX / 1_000)];
+    for (index, (happened, reached)) in claims.into_iter().enumerate() {
+        let times = StorefrontEvent {
+            event_time: T0.as_millis().saturating_add(happened.saturating_mul(1_000)),
+            received_at: T0.as_millis().saturating_add(reached.saturating_mul(1_000)),
+            ..event(&format!("m{index}"), Some("u"), None)
+        };
+        bench.put("u", &times, T0);
+    }
+    let seconds = |millis: i64| (millis - T0.as_millis()) / 1_000;
+    let times: Vec<_> =
+        bench.events().iter().map(|event| (seconds(event.event_time), seconds(event.received_at))).collect();
+    assert_eq!(times, [(-21_600, 0), (-1_800, -1_800), (0, 0)]);
+}
+
+#[test]
+fn a_time_of_sending_that_no_calendar_has_is_left_out() {
+    let mut bench = Bench::new();
+    let (first, last) = (-62_135_510_400_000, 253_370_764_799_999);
+    for (index, sent_at) in [i64::MIN, first - 1, first, 0, last, last + 1, i64::MAX].into_iter().enumerate() {
+        let sent = StorefrontEvent { sent_at: Some(sent_at), ..event(&format!("m{index}"), Some("u"), None) };
+        bench.put("u", &sent, T0);
+    }
+    let times: Vec<_> = bench.events().iter().map(|event| event.sent_at).collect();
+    assert_eq!(times, [None, None, Some(first), Some(0), Some(last), None, None]);
+}
+
+#[test]
+fn an_id_that_is_an_address_is_a_dead_letter_and_what_a_producer_says_of_the_customer_is_not_believed() {
+    let mut bench = Bench::new();
+    for id in ["ana@example.com", " Ana@Example.com ", "+34 600 000 000", "+34600000000"] {
+        bench.is_dead(id, &event("m", Some(id), None), "personal_id");
+        bench.is_dead(id, &event("m", Some("u1"), Some(id)), "personal_id");
+        bench.is_dead("a1", &event("m", Some(id), Some("a1")), "personal_id");
+        let alias =
+            StorefrontEvent { kind: EventKind::Alias, previous_id: Some(id.to_owned()), ..event("m", Some("u"), None) };
+        bench.is_dead(id, &alias, "personal_id");
+    }
+    let claimed = StorefrontEvent { customer_id: Some("somebody-else".to_owned()), ..event("m", Some("u1"), None) };
+    bench.put("u1", &claimed, T0);
+    assert_eq!(bench.events()[0].customer_id.as_deref(), Some("u1"));
 }
 
 #[test]
@@ -279,5 +326,76 @@ proptest! {
         prop_assert!(seconds < HumanDuration::from_hours(24).as_millis() / 1000);
         let emitted: Vec<_> = bench.events().into_iter().map(|e| (e.customer_id.unwrap(), e.message_id)).collect();
         prop_assert_eq!(emitted, expected);
+    }
+
+    #[test]
+    fn what_is_read_can_be_written_on_with_its_customer(
+        text in prop_oneof![0_usize..2_000, 930_000_usize..1_000_100], id in 1_usize..=255, products in 0_usize..300,
+        times in any::<(i64, i64)>(), hops in 0..=16_i32,
+    ) {
+        let id = "u".repeat(id);
+        let large = StorefrontEvent {
+            event_time: times.0,
+            received_at: times.1,
+            hops,
+            properties_json: Some("x".repeat(text)),
+            products: vec![Product::default(); products],
+            ..event("m", Some(&id), None)
+        };
+        let mut value = Vec::new();
+        if Schemas::offline().encode(RECEIVED, &large, &mut value).is_ok() {
+            for partitions in [0, 32] {
+                let mut driver = TestDriver::<Resolver>::new(ResolverPolicy { partitions, ..ResolverPolicy::default() });
+                driver.input(RECEIVED, &id, &value, T0);
+                let outputs = driver.outputs();
+                let letters = driver.dead_letters();
+                prop_assert_eq!(outputs.len() + letters.len(), 1);
+                for output in outputs {
+                    prop_assert!(stream::Output::encode(&output, &Schemas::offline(), &mut Vec::new()).is_ok());
+                }
+                for letter in letters {
+                    prop_assert_eq!(letter.poison.reason, "too_large");
+                    prop_assert!(value.len() > 999_000);
+                }
+            }
+        }
+    }
+}
+
+/// A writer's schema in which an element takes no byte, or one, that takes thirteen in ours.
+#[test]
+fn a_record_that_grows_because_its_writers_schema_says_less_is_a_dead_letter() {
+    let less = r#"{"type": "record", "name": "StorefrontEvent", "fields": [
+        {"name": "message_id", "type": "string"}, {"name": "user_id", "type": ["null", "string"]},
+        {"name": "kind", "type": {"type": "enum", "name": "EventKind", "symbols": ["track"]}},
+        {"name": "shop", "type": "string"}, {"name": "source", "type": "string"},
+        {"name": "event_time", "type": "long"}, {"name": "received_at", "type": "long"},
+        {"name": "products", "type": {"type": "array", "items": {"type": "record", "name": "Product", "fields": [
+            {"name": "sku", "type": ["null", "string"]}]}}}]}"#;
+    let (schemas, id) = (Schemas::offline(), 777_u32);
+    schemas.learn(id, less).unwrap();
+    for (products, is_dead) in [(2_000, false), (32_000, false), (90_000, true)] {
+        // A count is zigzag and in groups of seven bits; a null is a zero byte, and an empty block ends the array.
+        let mut count = products * 2;
+        let mut value = [&[0], &id.to_be_bytes()[..], b"\x02m", b"\x02\x02u", &[0; 5]].concat();
+        while count >= 0x80 {
+            value.push((count & 0x7f) as u8 | 0x80);
+            count >>= 7;
+        }
+        value.push(count as u8);
+        value.resize(value.len() + products + 1, 0);
+        let record = stream::RecordRef {
+            input: 0,
+            partition: 0,
+            offset: 0,
+            timestamp: T0,
+            key: Some(b"u"),
+            value: Some(&value),
+            traceparent: None,
+            headers: None,
+        };
+        let decoded = <Resolver as stream::Service>::decode(&schemas, &record);
+        assert_eq!(decoded.as_ref().err().map(|poison| poison.reason), is_dead.then_some("too_large"), "{products}");
+        assert!(decoded.is_err() || decoded.unwrap().input.event.products.len() == products);
     }
 }

@@ -109,11 +109,17 @@ impl Redriver {
         if head.source.is_some() {
             self.through_the_door(letter, head).await
         } else {
-            self.onto_its_topic(letter).await
+            self.onto_its_topic(letter, head).await
         }
     }
 
-    async fn onto_its_topic(&self, letter: &Letter) -> anyhow::Result<Redriven> {
+    async fn onto_its_topic(&self, letter: &Letter, head: &LetterHead) -> anyhow::Result<Redriven> {
+        if head.left_out {
+            return Ok(Redriven::Left(format!(
+                "the record was too large to be put aside; {} has it on partition {} at offset {} as long as it keeps records",
+                head.topic, head.partition, head.offset
+            )));
+        }
         let Some(record) = redrive_record(&letter.record) else {
             return Ok(Redriven::Left("its headers do not say where it came from".to_owned()));
         };

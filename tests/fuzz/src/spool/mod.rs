@@ -85,6 +85,6 @@ fn call(number: usize) -> LogRecord {
         dataset: if number.is_multiple_of(2) { ingestion::RECEIVED } else { ingestion::DEAD_LETTERS },
         key: (!number.is_multiple_of(3)).then(|| format!("customer-{number}")),
         value: format!("value {number}").into(),
-        headers: vec![("traceparent".into(), format!("00-{number}").into())],
+        headers: [("traceparent".into(), format!("00-{number}").into())].into(),
     }
 }

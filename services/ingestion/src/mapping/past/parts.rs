@@ -6,11 +6,11 @@ use serde_json::value::RawValue;
 
 use super::names::TRAITS;
 use super::{Terms, Unfit};
-use crate::ids::names_somebody;
+use crate::ids::{self, names_somebody};
 use crate::mapping::amounts::whole_number;
 use crate::mapping::draft::Draft;
 use crate::mapping::json::{self, Object, demands, mend_surrogates};
-use crate::mapping::{MAX_DEPTH, Refusal, person};
+use crate::mapping::{MAX_DEPTH, Refusal};
 
 /// Longer values are cut where they are told.
 const SHOWN_CHARS: usize = 40;
@@ -30,7 +30,7 @@ pub(super) fn who(object: &mut Object<'_>, call: &mut Draft) -> Result<(), Unfit
         id
     };
     let (customer_id, anonymous_id) = (take("customer_id"), take("anonymous_id"));
-    let address = || object.text("email").filter(|email| person::is_email(email));
+    let address = || object.text("email").filter(|email| ids::is_email(email));
     let user_id = customer_id.or_else(|| if anonymous_id.is_none() { address() } else { None });
     if user_id.is_none() && anonymous_id.is_none() {
         return Err(Unfit::NoCustomer);
