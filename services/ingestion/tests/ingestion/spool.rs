@@ -158,6 +158,24 @@ async fn what_comes_while_the_log_is_away_is_taken_and_comes_to_it_in_order_befo
     }
 }
 
+/// Whoever drains is never done where something has come each time that it looks.
+#[tokio::test]
+async fn a_spool_ends_though_calls_come_all_the_time_and_the_log_takes_its_time() {
+    let directory = tempfile::tempdir().unwrap();
+    let shop = Shop::open(directory.path(), Mood::Fails(LogError::Unavailable), PLENTY);
+    shop.append(0).await.unwrap();
+    shop.log.is(Mood::StoresAfter(PATIENCE / 4));
+    let mut number = 1;
+    let calling = async {
+        while shop.spooled.state() != SpoolState::Idle {
+            shop.append(number).await.unwrap();
+            number += 1;
+        }
+    };
+    tokio::time::timeout(LIMIT, calling).await.unwrap();
+    assert_eq!(shop.log.records(), records(0..number));
+}
+
 #[tokio::test]
 async fn what_was_taken_outlives_a_kill_whichever_part_of_it_was_drained() {
     let directory = filled(100).await;

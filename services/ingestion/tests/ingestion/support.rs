@@ -37,6 +37,7 @@ pub(crate) struct RecordingLog {
 pub(crate) enum Mood {
     #[default]
     Stores,
+    StoresAfter(Duration),
     Fails(LogError),
     NeverAnswers,
 }
@@ -61,13 +62,13 @@ impl EventLog for RecordingLog {
     async fn append(&self, records: Vec<LogRecord>) -> Result<(), LogError> {
         let mood = self.mood.lock().unwrap().clone();
         match mood {
-            Mood::Stores => {
-                self.records.lock().unwrap().extend(records);
-                Ok(())
-            }
-            Mood::Fails(error) => Err(error),
+            Mood::Stores => {}
+            Mood::StoresAfter(pause) => tokio::time::sleep(pause).await,
+            Mood::Fails(error) => return Err(error),
             Mood::NeverAnswers => std::future::pending().await,
         }
+        self.records.lock().unwrap().extend(records);
+        Ok(())
     }
 }
 

@@ -17,6 +17,8 @@ use tokio::sync::{Notify, RwLock};
 use super::Spool;
 use crate::shell::log::{EventLog, LogError, LogRecord};
 
+/// Calls wait for so much to be drained, once no more is left.
+const LAST_BYTES: u64 = 1 << 20;
 /// After the log did not take what was drained.
 const AGAIN: Duration = Duration::from_millis(500);
 
@@ -118,45 +120,58 @@ impl<L: EventLog> SpooledLog<L> {
 
     /// Until nothing is left, and calls go to the log again.
     async fn drain_all(&self) {
-        let Shared { log, spool, metrics, .. } = &*self.0;
         let mut told = false;
         loop {
-            let portion = match spool.next().await {
-                Ok(portion) => portion,
-                Err(error) => {
-                    tracing::error!(%error, "the spool can't be read");
-                    tokio::time::sleep(AGAIN).await;
-                    continue;
-                }
-            };
-            if !portion.records.is_empty()
-                && let Err(error) = log.append(portion.records).await
-            {
-                if let LogError::Refused(_) = error {
-                    tracing::error!(%error, "what was spooled waits");
-                } else if !told {
-                    tracing::info!(%error, bytes = spool.bytes(), "what was spooled waits");
-                }
-                told = true;
+            if !self.drain_portion(&mut told).await {
                 tokio::time::sleep(AGAIN).await;
-                continue;
-            }
-            match portion.until {
-                Some(until) if spool.bytes() > 0 => {
-                    let _closed = spool.drained(until);
-                    metrics.bytes.record(spool.bytes(), &[]);
-                }
-                _ if self.end().await => return,
-                _ => {}
+            } else if self.0.spool.bytes() <= LAST_BYTES && self.end(&mut told).await {
+                return;
             }
         }
     }
 
-    /// Lets calls go to the log again, unless one has just come into the spool.
-    async fn end(&self) -> bool {
-        let Shared { spool, spooling, is_spooling, metrics, .. } = &*self.0;
+    /// Brings a portion to the log; returns whether it is there. `told` says whether it was said why the spool waits.
+    async fn drain_portion(&self, told: &mut bool) -> bool {
+        let Shared { log, spool, metrics, .. } = &*self.0;
+        let portion = match spool.next().await {
+            Ok(portion) => portion,
+            Err(error) => {
+                tracing::error!(%error, "the spool can't be read");
+                return false;
+            }
+        };
+        if !portion.records.is_empty()
+            && let Err(error) = log.append(portion.records).await
+        {
+            if let LogError::Refused(_) = error {
+                tracing::error!(%error, "what was spooled waits");
+            } else if !*told {
+                tracing::info!(%error, bytes = spool.bytes(), "what was spooled waits");
+            }
+            *told = true;
+            return false;
+        }
+        if let Some(until) = portion.until {
+            let _closed = spool.drained(until);
+            metrics.bytes.record(spool.bytes(), &[]);
+        }
+        true
+    }
+
+    /// Lets calls go to the log again. They wait while the last of the spool goes there: where they come all the time, there
+    /// would be no end to it otherwise. Where the log does not take it soon, they go on into the spool.
+    async fn end(&self, told: &mut bool) -> bool {
+        let Shared { spool, spooling, is_spooling, metrics, patience, .. } = &*self.0;
         let mut spooling = spooling.write().await;
-        if spool.bytes() > 0 {
+        let rest = async {
+            while spool.bytes() > 0 {
+                if !self.drain_portion(told).await {
+                    return false;
+                }
+            }
+            true
+        };
+        if !tokio::time::timeout(*patience, rest).await.unwrap_or(false) {
             return false;
         }
         *spooling = false;
