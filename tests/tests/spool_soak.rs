@@ -11,7 +11,7 @@ use tests::admin::wait_for_readiness;
 use tests::installation::{Installation, State, WRITE_KEY};
 
 const LIMIT: Duration = Duration::from_mins(10);
-const SENDERS: usize = 8;
+const SENDERS: usize = 64;
 /// How long it is measured what the door takes while nothing is wrong.
 const FULL_LOAD: Duration = Duration::from_secs(10);
 const AWAY: Duration = Duration::from_mins(2);

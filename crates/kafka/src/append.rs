@@ -18,8 +18,6 @@ use crate::KafkaFailure;
 use crate::bearings::{Bearings, STATISTICS_INTERVAL_MS};
 use crate::clients::{Cluster, Logged, create_with, is_about_the_network};
 
-/// How long a record waits for others of its partition, where nobody says.
-const LINGER: Duration = Duration::from_millis(2);
 /// How often it is looked whether there is room again.
 const ROOM_POLL: Duration = Duration::from_millis(2);
 
@@ -132,18 +130,7 @@ impl std::fmt::Debug for Appender {
 impl Appender {
     /// An appender that gives a record up after `timeout`.
     pub fn new(cluster: &Cluster, client_id: &str, timeout: Duration) -> Result<Self, KafkaFailure> {
-        Self::lingering(cluster, client_id, timeout, LINGER)
-    }
-
-    /// The same, where a record waits so long for others of its partition.
-    pub fn lingering(
-        cluster: &Cluster,
-        client_id: &str,
-        timeout: Duration,
-        linger: Duration,
-    ) -> Result<Self, KafkaFailure> {
         let mut config = cluster.idempotent_producer(client_id, timeout);
-        config.set("linger.ms", (linger.as_secs_f64() * 1e3).to_string());
         // A thread of its own polls it.
         config.set("statistics.interval.ms", STATISTICS_INTERVAL_MS);
         let logged = Logged::of(&config);

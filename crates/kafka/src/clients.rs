@@ -81,6 +81,7 @@ impl Cluster {
             .set("acks", "all")
             .set("partitioner", "murmur2_random")
             .set("compression.type", "lz4")
+            .set("linger.ms", "2")
             .set("queue.buffering.max.kbytes", "65536")
             .set("message.max.bytes", MAX_RECORD_BYTES.to_string())
             .set("message.timeout.ms", delivery_timeout.as_millis().to_string());

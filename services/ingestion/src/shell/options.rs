@@ -25,9 +25,6 @@ pub struct DoorOptions {
     pub keys_reload_interval: HumanDuration,
     /// How long a call waits for the broker before it is answered 503 (default `5s`).
     pub append_deadline: HumanDuration,
-    /// How long a record waits for others of its partition, to go to the broker in one request (default `5ms`). More costs every
-    /// call so much, and the broker the less, the more partitions there are.
-    pub linger: HumanDuration,
     /// How long a client may take to send its body (default `15s`).
     pub body_timeout: HumanDuration,
     /// How many calls are worked on at once, once their bodies are there; more are answered 503 at once (default 256).
@@ -173,7 +170,6 @@ impl Default for DoorOptions {
             webhooks: Vec::new(),
             keys_reload_interval: HumanDuration::from_millis(10_000),
             append_deadline: HumanDuration::from_millis(5_000),
-            linger: HumanDuration::from_millis(5),
             body_timeout: HumanDuration::from_millis(15_000),
             max_calls: 256,
             max_bodies: 2_048,

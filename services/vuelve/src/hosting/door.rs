@@ -156,8 +156,7 @@ pub async fn add_door(host: &mut Host, config: &Config, installation: &Installat
     };
     let grpc = grpc_listener.as_ref().map(TcpListener::local_addr).transpose()?;
     let patience = options.append_deadline.as_std();
-    let appender = Appender::lingering(&installation.cluster, "vuelve-door", patience, options.linger.as_std())?
-        .waiting_for_room(ROOM_TIMEOUT);
+    let appender = Appender::new(&installation.cluster, "vuelve-door", patience)?.waiting_for_room(ROOM_TIMEOUT);
     let (asking, topic) = (appender.clone(), installation.cluster.topic(ingestion::RECEIVED));
     let ask = move || asking.check(&topic, patience);
     let condition = host.readiness().condition("the door");
