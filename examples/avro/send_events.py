@@ -18,6 +18,9 @@ from confluent_kafka.schema_registry import SchemaRegistryClient
 from confluent_kafka.schema_registry.avro import AvroSerializer
 from confluent_kafka.serialization import MessageField, SerializationContext
 
+# What broken integrations send in place of an id.
+NOBODY = {"", "undefined", "null", "none", "nil", "nan", "n/a", "unknown", "anonymous", "guest", "[object object]", "{}"}
+
 
 def record_of(event, shop, source):
     """The fields as the schema has them; what is not named takes its default."""
@@ -34,7 +37,8 @@ def record_of(event, shop, source):
 def key_of(record):
     """What a device sends stays on one partition, so its id comes first; an alias lies under the id that is given up."""
     previous = record.get("previous_id") if record["kind"] == "alias" else None
-    return previous or record.get("anonymous_id") or record["user_id"]
+    ids = [previous, record.get("anonymous_id"), record.get("user_id")]
+    return next(id for id in ids if id and id.strip().lower() not in NOBODY)
 
 
 def main():

@@ -123,6 +123,12 @@ impl Schemas {
         (!self.read().writers.contains_key(&id)).then_some(id)
     }
 
+    /// Whether a framed value is written under the schema of a dataset that is [bound](Self::bind) here.
+    pub fn is_bound(&self, dataset: &str, value: &[u8]) -> bool {
+        let written_under = split_frame(value).map(|(id, _)| id);
+        self.read().bindings.iter().any(|known| known.dataset == dataset && Some(known.id) == written_under)
+    }
+
     /// Appends the framed value to `out`; leaves `out` as it was if it can't.
     pub fn encode<T: Contract>(&self, dataset: &str, value: &T, out: &mut Vec<u8>) -> Result<(), EncodeError> {
         self.encode_as::<T, T>(dataset, value, out)

@@ -386,7 +386,7 @@ fn what_a_server_writes_badly_is_put_aside_with_the_reason_and_the_others_go_on(
         let record = received.iter().find(lay).unwrap();
         assert_eq!(letter.key, record.key);
         if record.key.as_deref() == Some("packed") {
-            let left_out = letter.headers.iter().find(|(name, _)| name == "vuelve-left-out-bytes").unwrap();
+            let left_out = letter.headers.iter().find(|(name, _)| name == "__connect.errors.left.out.bytes").unwrap();
             assert!(left_out.1.as_deref().unwrap().parse::<usize>().unwrap() > 5_000_000);
             assert_eq!(letter.value, Value::Null);
             continue;

@@ -168,8 +168,8 @@ impl Appender {
     }
 
     /// Appends all, in order by key, and returns once the broker has decided on them all: for records of one topic, the offset
-    /// behind the last of each partition; the first failure otherwise (of the others, some may be stored: whoever sends
-    /// them again is recognised by the message id).
+    /// behind the last of each partition; the first failure otherwise, at once where the client itself does not take a
+    /// record (of the others, some may be stored: whoever sends them again is recognised by the message id).
     pub async fn append(&self, records: &[NewRecord]) -> Result<BTreeMap<i32, i64>, KafkaFailure> {
         if records.is_empty() {
             return Ok(BTreeMap::new());

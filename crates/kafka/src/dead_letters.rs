@@ -20,7 +20,7 @@ const PREFIX: &str = "__connect.errors.";
 pub const REDRIVES_HEADER: &str = "vuelve-redrives";
 
 /// On a letter whose record was too large to be put aside: how many bytes it has where it lies.
-const LEFT_OUT: &str = "vuelve-left-out-bytes";
+const LEFT_OUT: &str = "__connect.errors.left.out.bytes";
 
 /// What a record has beside key, value and headers, and its batch.
 const FRAME_BYTES: usize = 4096;

@@ -15,13 +15,13 @@ use domain::{HumanDuration, Timestamp};
 use schemas::{EncodeError, MAX_VALUE_BYTES, Schemas, StorefrontEvent};
 use stream::{Context, Decoded, Disposition, Effects, Partition, Poison, RecordRef};
 
-use crate::EVENTS;
 use crate::ids::{self, MAX_ID_BYTES, MAX_MESSAGE_ID_BYTES};
 use crate::mapping::MAX_EVENT_BYTES;
 use crate::output::Resolved;
 use crate::partitioner::partition_of;
 use crate::policy::ResolverPolicy;
 use crate::state::{ResolverState, Seen};
+use crate::{EVENTS, RECEIVED};
 
 /// Nothing happened before 1990-01-01: an earlier event time is a clock that was never set, or a field that was never filled.
 pub const EARLIEST: Timestamp = Timestamp::from_seconds(631_152_000);
@@ -93,8 +93,8 @@ pub(crate) fn decode(schemas: &Schemas, record: &RecordRef<'_>) -> Result<Decode
     if event.message_id.is_empty() || event.message_id.len() > MAX_MESSAGE_ID_BYTES {
         return Err(poison("bad_message_id", "the message id is empty or longer than 100 bytes"));
     }
-    // What is not larger stays below the limit, whatever its writer's schema leaves out that ours writes as null.
-    if value.len() > MAX_EVENT_BYTES {
+    // Written under another schema it may have said in a byte what ours says in many: as a symbol, or not at all.
+    if value.len() > MAX_EVENT_BYTES || !schemas.is_bound(RECEIVED, value) {
         fits(schemas, &event)?;
     }
     let key = Arc::from(own_key);

@@ -112,7 +112,9 @@ impl Bench {
                 done.push((row, sample));
             }
             if round > 0 {
-                done.into_iter().for_each(|(row, sample)| report.add(row, sample));
+                for (row, sample) in done {
+                    report.add(row, sample);
+                }
             }
         }
         Ok(())

@@ -364,6 +364,37 @@ proptest! {
 
 /// A writer's schema in which an element takes no byte, or one, that takes thirteen in ours.
 #[test]
+fn a_record_that_grows_because_its_writer_says_a_text_as_a_symbol_is_a_dead_letter() {
+    for (symbol_bytes, is_dead) in [(1_000, false), (600_000, true)] {
+        let text = "a".repeat(symbol_bytes);
+        let symbol = format!(
+            r#"{{"type": "record", "name": "StorefrontEvent", "fields": [
+            {{"name": "message_id", "type": "string"}}, {{"name": "user_id", "type": ["null", "string"]}},
+            {{"name": "kind", "type": {{"type": "enum", "name": "EventKind", "symbols": ["track"]}}}},
+            {{"name": "shop", "type": {{"type": "enum", "name": "Text", "symbols": ["{text}"]}}}},
+            {{"name": "source", "type": "Text"}},
+            {{"name": "event_time", "type": "long"}}, {{"name": "received_at", "type": "long"}}]}}"#
+        );
+        let (schemas, id) = (Schemas::offline(), 778_u32);
+        schemas.learn(id, &symbol).unwrap();
+        let value = [&[0], &id.to_be_bytes()[..], b"\x02m", b"\x02\x02u", &[0; 5]].concat();
+        let record = stream::RecordRef {
+            input: 0,
+            partition: 0,
+            offset: 0,
+            timestamp: T0,
+            key: Some(b"u"),
+            value: Some(&value),
+            traceparent: None,
+            headers: None,
+        };
+        let decoded = <Resolver as stream::Service>::decode(&schemas, &record);
+        assert_eq!(decoded.as_ref().err().map(|poison| poison.reason), is_dead.then_some("too_large"));
+        assert!(decoded.is_err() || decoded.unwrap().input.event.shop == text);
+    }
+}
+
+#[test]
 fn a_record_that_grows_because_its_writers_schema_says_less_is_a_dead_letter() {
     let less = r#"{"type": "record", "name": "StorefrontEvent", "fields": [
         {"name": "message_id", "type": "string"}, {"name": "user_id", "type": ["null", "string"]},

@@ -164,7 +164,7 @@ async fn a_spool_ends_though_calls_come_all_the_time_and_the_log_takes_its_time(
     let directory = tempfile::tempdir().unwrap();
     let shop = Shop::open(directory.path(), Mood::Fails(LogError::Unavailable), PLENTY);
     shop.append(0).await.unwrap();
-    shop.log.is(Mood::StoresAfter(PATIENCE / 4));
+    shop.log.is(Mood::AnswersAfter(PATIENCE / 4));
     let mut number = 1;
     let calling = async {
         while shop.spooled.state() != SpoolState::Idle {
@@ -174,6 +174,37 @@ async fn a_spool_ends_though_calls_come_all_the_time_and_the_log_takes_its_time(
     };
     tokio::time::timeout(LIMIT, calling).await.unwrap();
     assert_eq!(shop.log.records(), records(0..number));
+}
+
+/// What is drained while they wait would come twice, each time that it takes too long.
+#[tokio::test]
+async fn calls_do_not_wait_for_the_end_of_a_spool_whose_log_is_slow() {
+    let directory = tempfile::tempdir().unwrap();
+    let shop = Shop::open(directory.path(), Mood::AnswersAfter(PATIENCE * 2), PLENTY);
+    for number in 0..20 {
+        shop.append(number).await.unwrap();
+    }
+    assert!(matches!(shop.spooled.state(), SpoolState::Keeps { .. }));
+    shop.log.is(Mood::Stores);
+    shop.is(SpoolState::Idle).await;
+    // The first went to the log itself, which said so too late.
+    assert_eq!(shop.log.records(), records(std::iter::once(0).chain(0..20)));
+}
+
+#[tokio::test]
+async fn a_call_whose_caller_has_gone_away_is_not_left_in_the_spool() {
+    for _ in 0..50 {
+        let directory = tempfile::tempdir().unwrap();
+        let shop = Shop::open(directory.path(), Mood::Fails(LogError::Unavailable), PLENTY);
+        shop.append(0).await.unwrap();
+        shop.log.is(Mood::Stores);
+        let gone = tokio::time::timeout(Duration::from_micros(20), shop.append(1)).await;
+        shop.is(SpoolState::Idle).await;
+        let stored = shop.log.records();
+        shop.kill().await;
+        assert_eq!(drained(directory.path()).await, [], "{gone:?}: nothing is left behind");
+        assert!(stored == records(0..1) || stored == records(0..2), "{stored:?}");
+    }
 }
 
 #[tokio::test]

@@ -37,7 +37,8 @@ pub(crate) struct RecordingLog {
 pub(crate) enum Mood {
     #[default]
     Stores,
-    StoresAfter(Duration),
+    /// What it takes is stored all the same where nobody waits for the answer.
+    AnswersAfter(Duration),
     Fails(LogError),
     NeverAnswers,
 }
@@ -62,12 +63,13 @@ impl EventLog for RecordingLog {
     async fn append(&self, records: Vec<LogRecord>) -> Result<(), LogError> {
         let mood = self.mood.lock().unwrap().clone();
         match mood {
-            Mood::Stores => {}
-            Mood::StoresAfter(pause) => tokio::time::sleep(pause).await,
+            Mood::Stores | Mood::AnswersAfter(_) => self.records.lock().unwrap().extend(records),
             Mood::Fails(error) => return Err(error),
             Mood::NeverAnswers => std::future::pending().await,
         }
-        self.records.lock().unwrap().extend(records);
+        if let Mood::AnswersAfter(pause) = mood {
+            tokio::time::sleep(pause).await;
+        }
         Ok(())
     }
 }

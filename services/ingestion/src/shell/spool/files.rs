@@ -193,7 +193,8 @@ impl Files {
         let failed = |error| SpoolError::failed(&path, error);
         let file = private().create(true).truncate(true).open(&path).map_err(failed)?;
         // Its name is on the disk, too.
-        File::open(&self.directory).and_then(|directory| directory.sync_all()).map_err(failed)?;
+        let synced = File::open(&self.directory).and_then(|directory| directory.sync_all());
+        synced.inspect_err(|_| drop(fs::remove_file(&path))).map_err(failed)?;
         self.open = Some(file);
         self.last = Some(name);
         self.segments.push_back(Segment { name, bytes: 0, damaged: false });

@@ -13,12 +13,13 @@ use std::time::Duration;
 use opentelemetry::KeyValue;
 use opentelemetry::metrics::{Counter, Gauge};
 use tokio::sync::{Notify, RwLock};
+use tokio::time::Instant;
 
 use super::Spool;
 use crate::shell::log::{EventLog, LogError, LogRecord};
 
-/// Calls wait for so much to be drained, once no more is left.
-const LAST_BYTES: u64 = 1 << 20;
+/// Calls wait for so much to be drained, once no more is left: a portion.
+const LAST_BYTES: u64 = super::PORTION_BYTES as u64;
 /// After the log did not take what was drained.
 const AGAIN: Duration = Duration::from_millis(500);
 
@@ -122,9 +123,14 @@ impl<L: EventLog> SpooledLog<L> {
     async fn drain_all(&self) {
         let mut told = false;
         loop {
+            let began = Instant::now();
             if !self.drain_portion(&mut told).await {
                 tokio::time::sleep(AGAIN).await;
-            } else if self.0.spool.bytes() <= LAST_BYTES && self.end(&mut told).await {
+                continue;
+            }
+            // From a log that is slow, calls would come back into the spool; they need not wait for that.
+            let quick = began.elapsed() < self.0.patience / 2;
+            if quick && self.0.spool.bytes() <= LAST_BYTES && self.end(&mut told).await {
                 return;
             }
         }
@@ -163,13 +169,14 @@ impl<L: EventLog> SpooledLog<L> {
     async fn end(&self, told: &mut bool) -> bool {
         let Shared { spool, spooling, is_spooling, metrics, patience, .. } = &*self.0;
         let mut spooling = spooling.write().await;
+        // At least once, whatever the spool says: a call whose caller has gone away may be on its way to the disk.
         let rest = async {
-            while spool.bytes() > 0 {
-                if !self.drain_portion(told).await {
-                    return false;
+            while self.drain_portion(told).await {
+                if spool.bytes() == 0 {
+                    return true;
                 }
             }
-            true
+            false
         };
         if !tokio::time::timeout(*patience, rest).await.unwrap_or(false) {
             return false;
