@@ -18,7 +18,7 @@ use crate::shared::calls::{Call, Target};
 use crate::shared::event::{Event, What};
 use crate::shared::installation::{Installation, Parts, WRITE_KEY, stop};
 use crate::shared::options::Options;
-use crate::shared::pace::Pace;
+use crate::shared::pace::{Pace, WARM_UP_SECONDS};
 use crate::shared::percentiles::Percentiles;
 use crate::shared::sample::Stopwatch;
 use crate::shared::usage::Usage;
@@ -31,7 +31,6 @@ const RATES: [(u32, u32); 2] = [(2_000, 10), (20_000, 100)];
 const EVENTS_OF_AN_ORDER: u32 = 100;
 /// More than are ever busy, so that a call does not wait for another.
 const CONNECTIONS: u32 = 64;
-const WARM_UP_SECONDS: u32 = 5;
 const READY: Duration = Duration::from_mins(1);
 /// How long what is under way may take once nothing new comes.
 const PATIENCE: Duration = Duration::from_mins(3);

@@ -45,7 +45,7 @@ impl ProducerContext for Failures {
     }
 }
 
-/// Knows how long after it was due each stored record was acknowledged; a record carries when it was due.
+/// Knows how long after it was due each stored record was acknowledged; a record whose time counts carries when that was.
 #[derive(Debug, Default)]
 pub(crate) struct Times(Mutex<Vec<Duration>>);
 
@@ -58,10 +58,11 @@ impl Times {
 impl ClientContext for Times {}
 
 impl ProducerContext for Times {
-    type DeliveryOpaque = Box<Instant>;
+    type DeliveryOpaque = Box<Option<Instant>>;
 
-    fn delivery(&self, result: &DeliveryResult<'_>, due: Box<Instant>) {
+    fn delivery(&self, result: &DeliveryResult<'_>, due: Box<Option<Instant>>) {
         if result.is_ok()
+            && let Some(due) = *due
             && let Ok(mut times) = self.0.lock()
         {
             times.push(due.elapsed());

@@ -3,6 +3,9 @@
 
 use std::time::{Duration, Instant};
 
+/// What comes first warms a process and its topics up, and does not count.
+pub(crate) const WARM_UP_SECONDS: u32 = 5;
+
 /// When each of a row of arrivals is due.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Pace {
@@ -18,6 +21,11 @@ impl Pace {
     /// When the arrival with this number, counted from nought, is due.
     pub(crate) fn due(&self, number: usize) -> Instant {
         self.start + Duration::from_secs_f64(number as f64 / f64::from(self.per_second))
+    }
+
+    /// Whether its time counts: not where it is among the first.
+    pub(crate) fn counts(&self, number: usize) -> bool {
+        number >= (self.per_second * WARM_UP_SECONDS) as usize
     }
 
     /// Waits until it is due; returns at once where it is late.
