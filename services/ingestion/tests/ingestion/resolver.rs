@@ -363,6 +363,21 @@ proptest! {
 }
 
 /// A writer's schema in which an element takes no byte, or one, that takes thirteen in ours.
+/// What the resolver makes of a record of the user `u`.
+fn decoded(schemas: &Schemas, value: &[u8]) -> Result<stream::Decoded<ingestion::Received>, stream::Poison> {
+    let record = stream::RecordRef {
+        input: 0,
+        partition: 0,
+        offset: 0,
+        timestamp: T0,
+        key: Some(b"u"),
+        value: Some(value),
+        traceparent: None,
+        headers: None,
+    };
+    <Resolver as stream::Service>::decode(schemas, &record)
+}
+
 #[test]
 fn a_record_that_grows_because_its_writer_says_a_text_as_a_symbol_is_a_dead_letter() {
     for (symbol_bytes, is_dead) in [(1_000, false), (600_000, true)] {
@@ -378,17 +393,7 @@ fn a_record_that_grows_because_its_writer_says_a_text_as_a_symbol_is_a_dead_lett
         let (schemas, id) = (Schemas::offline(), 778_u32);
         schemas.learn(id, &symbol).unwrap();
         let value = [&[0], &id.to_be_bytes()[..], b"\x02m", b"\x02\x02u", &[0; 5]].concat();
-        let record = stream::RecordRef {
-            input: 0,
-            partition: 0,
-            offset: 0,
-            timestamp: T0,
-            key: Some(b"u"),
-            value: Some(&value),
-            traceparent: None,
-            headers: None,
-        };
-        let decoded = <Resolver as stream::Service>::decode(&schemas, &record);
+        let decoded = decoded(&schemas, &value);
         assert_eq!(decoded.as_ref().err().map(|poison| poison.reason), is_dead.then_some("too_large"));
         assert!(decoded.is_err() || decoded.unwrap().input.event.shop == text);
     }
@@ -415,17 +420,7 @@ fn a_record_that_grows_because_its_writers_schema_says_less_is_a_dead_letter() {
         }
         value.push(count as u8);
         value.resize(value.len() + products + 1, 0);
-        let record = stream::RecordRef {
-            input: 0,
-            partition: 0,
-            offset: 0,
-            timestamp: T0,
-            key: Some(b"u"),
-            value: Some(&value),
-            traceparent: None,
-            headers: None,
-        };
-        let decoded = <Resolver as stream::Service>::decode(&schemas, &record);
+        let decoded = decoded(&schemas, &value);
         assert_eq!(decoded.as_ref().err().map(|poison| poison.reason), is_dead.then_some("too_large"), "{products}");
         assert!(decoded.is_err() || decoded.unwrap().input.event.products.len() == products);
     }
