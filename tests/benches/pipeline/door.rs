@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use anyhow::{Context, ensure};
+use anyhow::{Context, bail, ensure};
 use rdkafka::message::Message;
 use schemas::StorefrontEvent;
 
@@ -93,15 +93,36 @@ fn verify(installation: &Installation<'_>, events: &[Event]) -> anyhow::Result<(
         ids.insert(event.message_id);
         Ok(())
     })?;
-    ensure!(
-        records == sent && ids.len() == sent,
-        "no score: of {sent} events the door stored {records}, {} of them different",
-        ids.len()
-    );
+    if records != sent || ids.len() != sent {
+        bail!("no score: {}", difference(installation, events, records, &ids)?);
+    }
     let ceilings: usize = encoded(installation, events)?.iter().map(|(_, value)| value.len()).sum();
     ensure!(
         bytes.abs_diff(ceilings) <= ceilings / 20,
         "the door's records have {bytes} bytes and the ceiling's {ceilings}: they are not to be compared"
     );
     installation.has_no_dead_letters()
+}
+
+/// Of records that are not those that were sent: how many lie there, which are missing, and how many were refused.
+fn difference(
+    installation: &Installation<'_>,
+    events: &[Event],
+    records: usize,
+    ids: &HashSet<String>,
+) -> anyhow::Result<String> {
+    let ends: i64 = installation.ends("storefront.received")?.iter().sum();
+    let missing: Vec<String> = events.iter().map(Event::message_id).filter(|id| !ids.contains(id)).collect();
+    let mut letters = 0_u64;
+    installation.read_all("platform.deadletters", |_| {
+        letters += 1;
+        Ok(())
+    })?;
+    Ok(format!(
+        "of {} events the door stored {records}, {} of them different, where {ends} records lie; {letters} went to the dead \
+         letters; missing: {:?}",
+        events.len(),
+        ids.len(),
+        &missing[..missing.len().min(20)]
+    ))
 }

@@ -178,6 +178,11 @@ impl Installation<'_> {
         self.parts.clients.read_all(&self.topic(dataset), tell)
     }
 
+    /// The end of each partition of a dataset.
+    pub(crate) fn ends(&self, dataset: &str) -> anyhow::Result<Vec<i64>> {
+        self.parts.clients.ends(&self.topic(dataset))
+    }
+
     pub(crate) fn has_no_dead_letters(&self) -> anyhow::Result<()> {
         let mut letters = 0_u64;
         self.read_all("platform.deadletters", |_| {
