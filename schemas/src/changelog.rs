@@ -26,6 +26,12 @@ pub static JOURNEYS_CHANGELOG: AvroSchema =
 /// Schema of messaging's changelog.
 pub static MESSAGING_CHANGELOG: AvroSchema =
     AvroSchema::changelog("MessagingChangelog", "vuelve.messaging", include_str!("../messaging/messaging_state.avsc"));
+/// Schema of segmentation's changelog.
+pub static SEGMENTATION_CHANGELOG: AvroSchema = AvroSchema::changelog(
+    "SegmentationChangelog",
+    "vuelve.segmentation",
+    include_str!("../segmentation/segmentation_state.avsc"),
+);
 
 /// Schema text of [`ChangelogHeader`], to be set into every changelog.
 pub(crate) const HEADER_AVSC: &str = include_str!("../platform/changelog_header.avsc");

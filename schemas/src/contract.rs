@@ -136,6 +136,7 @@ static ALL: &[&AvroSchema] = &[
     &crate::RESOLVER_CHANGELOG,
     &crate::JOURNEYS_CHANGELOG,
     &crate::MESSAGING_CHANGELOG,
+    &crate::SEGMENTATION_CHANGELOG,
 ];
 
 /// Every schema that is compiled in, each once.

@@ -24,7 +24,7 @@ mod topics;
 
 pub use changelog::{
     ChangelogHeader, ChangelogRecord, JOURNEYS_CHANGELOG, MESSAGING_CHANGELOG, Position, RESOLVER_CHANGELOG,
-    StateContract, UpstreamWatermark,
+    SEGMENTATION_CHANGELOG, StateContract, UpstreamWatermark,
 };
 pub use codec::{MAX_SCHEMA_BYTES, MAX_SCHEMAS, MAX_VALUE_BYTES, Schemas};
 pub use contract::{AvroSchema, Contract, schemas};
