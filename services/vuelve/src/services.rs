@@ -22,11 +22,13 @@ pub enum ServiceName {
     Journeys,
     /// Renders and sends.
     Messaging,
+    /// Who each customer is, and the segments that she is in.
+    Segmentation,
 }
 
 impl ServiceName {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::Ingestion, Self::Journeys, Self::Messaging];
+    pub const ALL: [Self; 4] = [Self::Ingestion, Self::Journeys, Self::Messaging, Self::Segmentation];
 
     /// Its word on the command line.
     pub const fn word(self) -> &'static str {
@@ -36,6 +38,7 @@ impl ServiceName {
             Self::Ingestion => "ingestion",
             Self::Journeys => "journeys",
             Self::Messaging => "messaging",
+            Self::Segmentation => "segmentation",
         }
     }
 }
@@ -47,7 +50,7 @@ fn needs(services: &[ServiceName]) -> BTreeSet<Need> {
             &[Need::WriteKeys, Need::Webhooks, Need::Certificate, Need::LinkKeys, Need::AddressSecret][..]
         }
         ServiceName::Messaging => &[Need::LinkKeys, Need::AddressSecret, Need::Mail][..],
-        ServiceName::Resolver | ServiceName::Journeys => &[],
+        ServiceName::Resolver | ServiceName::Journeys | ServiceName::Segmentation => &[],
     };
     services.iter().flat_map(of_one).copied().collect()
 }
@@ -88,6 +91,9 @@ pub async fn add(
     if wants(&[ServiceName::Journeys]) {
         let lookups = hosting::add_journeys(host, config, installation).await?;
         hosting::add_lookups(host, config, installation, lookups).await?;
+    }
+    if wants(&[ServiceName::Segmentation]) {
+        hosting::add_segmentation(host, config, installation).await?;
     }
     if wants(&[ServiceName::Messaging]) {
         let (settings, channel) = if let Some(given) = channel {

@@ -8,6 +8,7 @@ use kafka::{NoShell, Shell, WorkerOptions, run_worker};
 use messaging::Messaging;
 use runtime::config::{Config, InstallationOptions, KafkaOptions, StoreKind, StoreOptions};
 use runtime::host::Host;
+use segmentation::Segmentation;
 use store::{Lookups, Memory, Redis, RedisOptions};
 use stream::{Service, StateStore, TimeMode, WorkerSettings};
 
@@ -36,6 +37,16 @@ pub async fn add_journeys(
 ) -> anyhow::Result<Arc<dyn Lookups>> {
     let with = || Ok((journeys::Policy::new(Sections::journeys(config, installation.replay)?), NoShell));
     add_workers::<Journeys, _>(host, config, installation, with).await
+}
+
+/// Adds the worker of segmentation.
+pub async fn add_segmentation(
+    host: &mut Host,
+    config: &Config,
+    installation: &Installation,
+) -> anyhow::Result<Arc<dyn Lookups>> {
+    let with = || Ok((segmentation::Policy::new(segmentation::Settings::default()), NoShell));
+    add_workers::<Segmentation, _>(host, config, installation, with).await
 }
 
 /// Adds messaging's worker, which sends by `channel`.
