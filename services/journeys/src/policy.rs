@@ -124,7 +124,7 @@ impl Policy {
             .ok_or_else(|| poison("no_key", "a definition's record has a key of text".to_owned()))?;
         let (kind, name, version) =
             parse_key(key).ok_or_else(|| poison("malformed", "a definition's key is kind/name/version".to_owned()))?;
-        let Some(kind) = kind else { return Ok(()) };
+        let Some(kind @ (Kind::Journey | Kind::Control)) = kind else { return Ok(()) };
         let Some(value) = record.value else {
             self.remove(kind, name, version);
             return Ok(());
@@ -143,7 +143,7 @@ impl Policy {
                 let controls = &mut self.journeys.entry(name.into()).or_default().controls;
                 controls.insert(version, Control { status: definition.status, applied_at });
             }
-            Kind::Template | Kind::Messaging => {}
+            Kind::Segment | Kind::Template | Kind::Messaging => {}
         }
         Ok(())
     }
@@ -161,7 +161,7 @@ impl Policy {
         match kind {
             Kind::Journey => drop(journey.versions.remove(&version)),
             Kind::Control => drop(journey.controls.remove(&version)),
-            Kind::Template | Kind::Messaging => {}
+            Kind::Segment | Kind::Template | Kind::Messaging => {}
         }
         if journey.versions.is_empty() && journey.controls.is_empty() {
             self.journeys.remove(name);
