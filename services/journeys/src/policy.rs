@@ -143,7 +143,7 @@ impl Policy {
                 let controls = &mut self.journeys.entry(name.into()).or_default().controls;
                 controls.insert(version, Control { status: definition.status, applied_at });
             }
-            Kind::Template | Kind::Messaging => {}
+            Kind::Segment | Kind::Template | Kind::Messaging => {}
         }
         Ok(true)
     }
@@ -161,7 +161,7 @@ impl Policy {
         match kind {
             Kind::Journey => drop(journey.versions.remove(&version)),
             Kind::Control => drop(journey.controls.remove(&version)),
-            Kind::Template | Kind::Messaging => {}
+            Kind::Segment | Kind::Template | Kind::Messaging => {}
         }
         if journey.versions.is_empty() && journey.controls.is_empty() {
             self.journeys.remove(name);
