@@ -126,6 +126,7 @@ pub(crate) use record_contract;
 static ALL: &[&AvroSchema] = &[
     &crate::STOREFRONT_EVENT,
     &crate::JOURNEY_DECISION,
+    &crate::SEGMENT_CHANGE,
     &crate::MESSAGE_REQUEST,
     &crate::MESSAGE_OUTCOME,
     &crate::MESSAGING_COMMAND,

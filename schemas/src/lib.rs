@@ -19,6 +19,7 @@ mod journeys;
 mod messaging;
 mod platform;
 mod privacy;
+mod segmentation;
 mod storefront;
 mod topics;
 
@@ -36,6 +37,7 @@ pub use messaging::{
 };
 pub use platform::{DEFINITION, Definition, DefinitionStatus, MARK, Mark, MarkEntry, OutputBound};
 pub use privacy::{PRIVACY_REQUEST, PrivacyKind, PrivacyRequest};
+pub use segmentation::{Change, ChangeCause, SEGMENT_CHANGE, SegmentChange};
 pub use storefront::{Contact, EventKind, Order, Product, STOREFRONT_EVENT, StorefrontEvent};
 pub use topics::{
     Cleanup, Partitions, PrefixError, Timestamps, TopicSpec, Visibility, check_prefix, contracts, schema_of,

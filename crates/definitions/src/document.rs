@@ -12,6 +12,7 @@ use crate::fields::LATER;
 use crate::journey::Journey;
 use crate::messaging::{Messaging, messaging};
 use crate::parse_journey::journey;
+use crate::segment::{Segment, segment};
 use crate::suggest;
 use crate::template::{Attachments, Template, template};
 use crate::yaml::{self, Content, Node};
@@ -21,6 +22,8 @@ use crate::yaml::{self, Content, Node};
 pub enum Kind {
     /// A journey.
     Journey,
+    /// A segment of customers.
+    Segment,
     /// A template.
     Template,
     /// How messages are treated.
@@ -34,6 +37,8 @@ pub enum Kind {
 pub enum Definition {
     /// A journey.
     Journey(Journey),
+    /// A segment of customers.
+    Segment(Box<Segment>),
     /// A template.
     Template(Template),
     /// How messages are treated.
@@ -64,14 +69,15 @@ pub struct Document {
 }
 
 /// Kinds that the design names and a later version has.
-const LATER_KINDS: &[&str] = &["segment", "reward", "experiment", "model", "score"];
-const KINDS: &[&str] = &["journey", "template", "messaging"];
+const LATER_KINDS: &[&str] = &["reward", "experiment", "model", "score"];
+const KINDS: &[&str] = &["journey", "segment", "template", "messaging"];
 
 impl Kind {
     /// Its word, as in the record and its key.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Journey => "journey",
+            Self::Segment => "segment",
             Self::Template => "template",
             Self::Messaging => "messaging",
             Self::Control => "control",
@@ -89,7 +95,7 @@ impl FromStr for Kind {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        [Self::Journey, Self::Template, Self::Messaging, Self::Control]
+        [Self::Journey, Self::Segment, Self::Template, Self::Messaging, Self::Control]
             .into_iter()
             .find(|kind| kind.name() == text)
             .ok_or_else(|| format!("there is no kind of definition `{text}`"))
@@ -152,6 +158,7 @@ impl Definition {
     pub fn kind(&self) -> Kind {
         match self {
             Self::Journey(_) => Kind::Journey,
+            Self::Segment(_) => Kind::Segment,
             Self::Template(_) => Kind::Template,
             Self::Messaging(_) => Kind::Messaging,
             Self::Control => Kind::Control,
@@ -162,6 +169,7 @@ impl Definition {
     pub fn name(&self) -> Option<&str> {
         match self {
             Self::Journey(journey) => Some(&journey.name),
+            Self::Segment(segment) => Some(&segment.name),
             Self::Template(template) => Some(&template.name),
             Self::Messaging(messaging) => Some(&messaging.name),
             Self::Control => None,
@@ -172,6 +180,7 @@ impl Definition {
     pub fn version(&self) -> i32 {
         match self {
             Self::Journey(journey) => journey.version,
+            Self::Segment(segment) => segment.version,
             Self::Template(template) => template.version,
             Self::Messaging(messaging) => messaging.version,
             Self::Control => 0,
@@ -188,6 +197,9 @@ pub(crate) fn definition(root: &Node, attachments: Attachments<'_>, report: &mut
     let has = |name: &str| entries.iter().any(|(key, _)| key.name == name);
     if has("journey") {
         return journey(root, report).map(Definition::Journey);
+    }
+    if has("segment") {
+        return segment(root, report).map(|segment| Definition::Segment(Box::new(segment)));
     }
     if has("template") {
         return template(root, attachments, report).map(Definition::Template);

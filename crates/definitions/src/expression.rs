@@ -5,7 +5,7 @@
 //! - an expression can't loop without bound or call out: no comprehension inside more than one other, a bounded length;
 //! - evaluating one never panics and never tells a value: an error is one of a few words, so that it may be recorded.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::{Arc, LazyLock};
 
@@ -18,6 +18,7 @@ use serde::{Serialize, Serializer};
 
 use crate::diagnostic::{Position, Report};
 use crate::shape;
+use crate::thresholds::Thresholds;
 use crate::values::{inside, text};
 use crate::yaml::Node;
 
@@ -57,6 +58,9 @@ pub struct Reads {
     pub steps: BTreeSet<Arc<str>>,
     /// It goes through a list or a map.
     pub in_a_loop: bool,
+    /// The fields of the customer that a segment's condition reads, by path (`cart.open`, `traits.plan`; `traits` where the name is
+    /// only known at run time), each with the numbers at which its answer may change.
+    pub customer: BTreeMap<Arc<str>, Thresholds>,
 }
 
 /// What an expression may name, and what it is for.
@@ -64,6 +68,8 @@ pub struct Reads {
 pub(crate) enum Vocabulary<'s> {
     /// A condition of a journey; these are the names of the steps before it.
     Journey(&'s [Arc<str>]),
+    /// A condition of a segment.
+    Segment,
     /// What a mapping computes: of the payload, of its headers, and of the element at hand where there is one.
     Mapping {
         /// Whether there is an element at hand.
@@ -86,7 +92,10 @@ impl Vocabulary<'_> {
 
     /// Whether it has to be true or false.
     pub(crate) const fn is_condition(self) -> bool {
-        matches!(self, Self::Journey(_) | Self::Mapping { condition: true, .. } | Self::Row { condition: true })
+        matches!(
+            self,
+            Self::Journey(_) | Self::Segment | Self::Mapping { condition: true, .. } | Self::Row { condition: true }
+        )
     }
 }
 

@@ -1,4 +1,4 @@
-//! Definitions as code: journeys, templates and messaging settings in YAML, with conditions in CEL.
+//! Definitions as code: journeys, segments, templates and messaging settings in YAML, with conditions in CEL.
 //!
 //! Wanted properties:
 //! - pure: texts in, definitions or diagnostics out; no file, clock, network or time zone of the machine;
@@ -9,6 +9,7 @@
 //! Folders are read by [`load`], single records by [`parse_document`]; [`changes`] says what applying a folder would write.
 
 mod apply;
+mod customer_fields;
 mod diagnostic;
 mod document;
 mod expression;
@@ -22,13 +23,16 @@ mod parse_journey;
 mod parse_mapping;
 mod parse_step;
 mod row_mapping;
+mod segment;
 mod shape;
 mod suggest;
 mod template;
+mod thresholds;
 mod values;
 mod yaml;
 
 pub use apply::{Change, changes};
+pub use customer_fields::{Ageing, CUSTOMER_FIELDS, CustomerField, FieldType, customer_field};
 pub use diagnostic::{Diagnostic, Origin, Position, Severity};
 pub use document::{Definition, Document, Kind, digest, parse_document, record_key};
 pub use expression::{EvaluationError, Expression, Reads, Scope, serialize_json};
@@ -41,6 +45,8 @@ pub use messaging::{Category, Consent, Messaging};
 pub use parse_mapping::{MAX_MAPPING_BYTES, parse_mapping};
 pub use parse_step::{DEFAULT_CATEGORY, DEFAULT_EXPIRY};
 pub use row_mapping::{RowMapping, RowNames, parse_row_mapping};
+pub use segment::Segment;
 pub use suggest::help as suggestion;
 pub use template::{Template, TemplateText, Tracking};
+pub use thresholds::Thresholds;
 pub use values::{Percent, TimeOfDay, Zone, time_zone};

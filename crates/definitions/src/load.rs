@@ -14,6 +14,7 @@ use crate::document::{Definition, Document, Kind, definition, digest};
 use crate::fields::Fields;
 use crate::journey::{Action, Journey, MessageStep};
 use crate::messaging::Messaging;
+use crate::segment::Segment;
 use crate::suggest;
 use crate::template::Template;
 use crate::values::{name, phrase};
@@ -23,6 +24,8 @@ use crate::yaml::{self, Content, RawDocument};
 pub const PRESET_FILE: &str = "preset.yaml";
 const MAX_FILES: usize = 2_000;
 const MAX_EXTENDS: usize = 8;
+/// Each of them is judged at each event of a customer.
+const MAX_SEGMENTS: usize = 200;
 
 /// A file: its path as it is shown to people, and its text. Paths have `/` between their parts.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -56,6 +59,14 @@ impl Definitions {
     pub fn journeys(&self) -> impl Iterator<Item = &Journey> {
         self.documents.iter().filter_map(|document| match &document.definition {
             Definition::Journey(journey) => Some(journey),
+            _ => None,
+        })
+    }
+
+    /// The segments.
+    pub fn segments(&self) -> impl Iterator<Item = &Segment> {
+        self.documents.iter().filter_map(|document| match &document.definition {
+            Definition::Segment(segment) => Some(&**segment),
             _ => None,
         })
     }
@@ -181,7 +192,7 @@ impl Load<'_> {
         }
         let has_errors = self.diagnostics.iter().any(|diagnostic| diagnostic.severity == Severity::Error);
         if documents.is_empty() && extends.is_none() && !has_errors {
-            let help = "journeys, templates and messaging settings are files ending in .yaml".to_owned();
+            let help = "journeys, segments, templates and messaging settings are files ending in .yaml".to_owned();
             self.error(&folder.name, Position::START, "there are no definitions here".to_owned(), Some(help));
         }
         (documents, extends)
@@ -195,6 +206,7 @@ impl Load<'_> {
             let message = format!("messaging is set here and in {}:{}", first.file, first.at.line);
             self.error(&second.file, second.at, message, Some("keep one `messaging:` document".to_owned()));
         }
+        self.check_segments(documents);
         for document in documents.values() {
             let Definition::Journey(journey) = &document.definition else { continue };
             for step in journey.all_steps() {
@@ -202,6 +214,29 @@ impl Load<'_> {
                 self.check_template(document, message);
                 self.check_category(document, message, &messaging);
             }
+        }
+    }
+
+    /// How many segments there are, and that of each group it is known which wins.
+    fn check_segments(&mut self, documents: &Documents) {
+        let segments = documents.values().filter_map(|document| match &document.definition {
+            Definition::Segment(segment) => Some((document, segment)),
+            _ => None,
+        });
+        let mut of_rank: BTreeMap<(&str, i32), &Document> = BTreeMap::new();
+        for (index, (document, segment)) in segments.enumerate() {
+            if index == MAX_SEGMENTS {
+                let message = format!("there are more than {MAX_SEGMENTS} segments");
+                self.error(&document.file, document.at, message, None);
+            }
+            let Some(group) = &segment.group else { continue };
+            let Some(other) = of_rank.insert((group, segment.priority), document) else { continue };
+            let message = format!(
+                "the segment `{}` has priority {} in the group `{group}`, and so has `{}` in {}:{}",
+                segment.name, segment.priority, other.name, other.file, other.at.line
+            );
+            let help = "give one of them another `priority`: the highest of a group wins".to_owned();
+            self.error(&document.file, document.at, message, Some(help));
         }
     }
 

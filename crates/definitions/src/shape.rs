@@ -1,11 +1,14 @@
 //! What conditions may name (the fields of `customer`, `event` and `run`, and the functions), and what mappings may; and the
-//! walk that checks it.
+//! walk that checks it. What segments may name of the customer stands in `customer_fields.rs`.
+
+mod customer;
 
 use cel::common::ast::{CallExpr, ComprehensionExpr, EntryExpr, Expr, IdedExpr, LiteralValue, SelectExpr};
 
 use crate::expression::{Reads, Vocabulary};
 use crate::fields::LATER;
 use crate::suggest;
+use crate::thresholds::Usage;
 
 /// The shape of a value.
 #[derive(Debug)]
@@ -90,6 +93,9 @@ static MAPPING_VARIABLES: [(&str, Known<'static>); 4] = [
 /// What a mapping of rows sees.
 static ROW_VARIABLES: [(&str, Known<'static>); 1] = [("row", Known::Shape(&Shape::Free))];
 
+/// What a segment sees.
+static SEGMENT_VARIABLES: [(&str, Known<'static>); 1] = [("customer", Known::Customer(None))];
+
 /// Fields that the design names and a later version has.
 const LATER_FIELDS: &[(&str, &[&str])] =
     &[("customer", &["segments", "traits", "rfm", "churn", "tier", "points", "email", "phone"])];
@@ -135,6 +141,9 @@ enum Known<'e> {
     Run,
     Step(&'e str),
     Properties,
+    /// The customer that a segment sees, or a group of her fields.
+    Customer(Option<&'static str>),
+    Traits,
     Nothing,
 }
 
@@ -149,7 +158,9 @@ pub(crate) fn check(expression: &IdedExpr, vocabulary: Vocabulary<'_>) -> (Reads
         (Expr::List(_) | Expr::Map(_), _) => true,
         (Expr::Call(call), _) => NOT_BOOLEAN.contains(&call.func_name.as_str()),
         (_, Known::Shape(Shape::Boolean | Shape::Free) | Known::Nothing) => false,
-        (_, Known::Shape(_) | Known::Run | Known::Step(_) | Known::Properties) => true,
+        (_, Known::Shape(_) | Known::Run | Known::Step(_) | Known::Properties | Known::Customer(_) | Known::Traits) => {
+            true
+        }
     };
     if vocabulary.is_condition() && not_boolean && walk.complaints.is_empty() {
         walk.complain(expression.id, "a condition is true or false; this is neither".to_owned(), None);
@@ -179,11 +190,27 @@ impl<'e> Walk<'e> {
         self.complaints.push(Complaint { id, message, help });
     }
 
+    /// A part whose value is used.
     fn expression(&mut self, node: &'e IdedExpr) -> Known<'e> {
+        self.used(node, Usage::Value)
+    }
+
+    fn used(&mut self, node: &'e IdedExpr, usage: Usage) -> Known<'e> {
+        let known = self.part(node, usage);
+        match known {
+            Known::Customer(group) => self.no_value(node.id, group),
+            Known::Traits => self.all_traits(Usage::Value),
+            _ => {}
+        }
+        known
+    }
+
+    /// A part of which a field is taken, or whose value is used.
+    fn part(&mut self, node: &'e IdedExpr, usage: Usage) -> Known<'e> {
         match &node.expr {
             Expr::Unspecified | Expr::Literal(_) => Known::Nothing,
             Expr::Ident(name) => self.identifier(node.id, name),
-            Expr::Select(select) => self.select(node.id, select),
+            Expr::Select(select) => self.select(node.id, select, usage),
             Expr::Call(call) => self.call(node.id, call),
             Expr::Comprehension(comprehension) => self.comprehension(node.id, comprehension),
             Expr::List(list) => {
@@ -219,11 +246,18 @@ impl<'e> Walk<'e> {
                 ("run", Known::Run),
                 ("now", Known::Shape(&NUMBER)),
             ],
+            Vocabulary::Segment => &SEGMENT_VARIABLES,
             Vocabulary::Mapping { item, .. } => &MAPPING_VARIABLES[usize::from(!item)..],
             Vocabulary::Row { .. } => &ROW_VARIABLES,
         };
         let Some((variable, known)) = variables.iter().find(|(variable, _)| *variable == name) else {
-            let help = suggest::help(name, variables.iter().map(|(variable, _)| *variable));
+            let help = match (self.vocabulary, name) {
+                (Vocabulary::Segment, "now" | "event" | "run") => Some(
+                    "a segment sees the customer alone, and time by her fields, such as `customer.recency_days`"
+                        .to_owned(),
+                ),
+                _ => suggest::help(name, variables.iter().map(|(variable, _)| *variable)),
+            };
             self.complain(id, format!("`{name}` is unknown"), help);
             return Known::Nothing;
         };
@@ -231,9 +265,10 @@ impl<'e> Walk<'e> {
         *known
     }
 
-    fn select(&mut self, id: u64, select: &'e SelectExpr) -> Known<'e> {
-        let operand = self.expression(&select.operand);
+    fn select(&mut self, id: u64, select: &'e SelectExpr, usage: Usage) -> Known<'e> {
+        let operand = self.part(&select.operand, Usage::Value);
         let field = select.field.as_str();
+        let usage = if select.test { Usage::Presence } else { usage };
         let found = match operand {
             Known::Nothing => Known::Nothing,
             Known::Properties => {
@@ -243,7 +278,14 @@ impl<'e> Walk<'e> {
             Known::Run => self.run_field(id, field),
             Known::Step(step) => self.step_field(id, step, field),
             Known::Shape(shape) => self.shape_field(id, &select.operand.expr, shape, field),
+            Known::Customer(group) => self.customer_field(id, group, field, usage),
+            Known::Traits => self.customer_trait(field, usage),
         };
+        match found {
+            Known::Customer(group) if select.test => self.no_value(id, group),
+            Known::Traits if select.test => self.all_traits(usage),
+            _ => {}
+        }
         if select.test { Known::Shape(&Shape::Boolean) } else { found }
     }
 
@@ -314,13 +356,23 @@ impl<'e> Walk<'e> {
         let name = call.func_name.as_str();
         let complaints = self.complaints.len();
         let target = call.target.as_deref().map(|target| self.expression(target));
-        let arguments: Vec<_> = call.args.iter().map(|argument| self.expression(argument)).collect();
+        let usages = Usage::of_arguments(call);
+        let arguments = call.args.iter().enumerate().map(|(at, argument)| match (name, at) {
+            // What is taken of it is told below.
+            ("_[_]", 0) => self.part(argument, Usage::Value),
+            _ => self.used(argument, usages.get(at).copied().unwrap_or(Usage::Value)),
+        });
+        let arguments: Vec<_> = arguments.collect();
         let is_null = |argument: &IdedExpr| matches!(argument.expr, Expr::Literal(LiteralValue::Null));
-        if matches!(self.vocabulary, Vocabulary::Mapping { .. } | Vocabulary::Row { .. })
+        if !matches!(self.vocabulary, Vocabulary::Journey(_))
             && matches!(name, "_==_" | "_!=_")
             && call.args.iter().any(is_null)
         {
-            let root = if matches!(self.vocabulary, Vocabulary::Row { .. }) { "row" } else { "payload" };
+            let root = match self.vocabulary {
+                Vocabulary::Row { .. } => "row",
+                Vocabulary::Mapping { .. } => "payload",
+                Vocabulary::Segment | Vocabulary::Journey(_) => "customer",
+            };
             let help = format!("ask `has({root}.x)` whether it is there, and so that it is not null");
             self.complain(id, "what is null is as what is not there, and equal to nothing".to_owned(), Some(help));
         }
@@ -338,13 +390,24 @@ impl<'e> Walk<'e> {
             }
             return Known::Nothing;
         }
-        match (arguments.first(), call.args.get(1).map(|index| &index.expr)) {
+        match (arguments.first().copied(), call.args.get(1).map(|index| &index.expr)) {
             (Some(Known::Properties), Some(Expr::Literal(LiteralValue::String(property)))) => {
                 self.reads.properties.insert(property.inner().into());
                 Known::Nothing
             }
             (Some(Known::Properties), _) => {
                 self.reads.any_property = true;
+                Known::Nothing
+            }
+            (Some(Known::Traits), Some(Expr::Literal(LiteralValue::String(name)))) => {
+                self.customer_trait(name.inner(), Usage::Value)
+            }
+            (Some(Known::Traits), _) => {
+                self.all_traits(Usage::Value);
+                Known::Nothing
+            }
+            (Some(Known::Customer(group)), _) => {
+                self.no_value(id, group);
                 Known::Nothing
             }
             (Some(Known::Shape(Shape::List(element))), _) => Known::Shape(element),

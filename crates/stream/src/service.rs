@@ -174,7 +174,7 @@ pub struct Context<'a> {
     pub stored_at: Option<Timestamp>,
     /// The trace that the cause belongs to.
     pub trace: Option<&'a Trace>,
-    /// Which revision of the policy is in force: rises with every record of a table.
+    /// Which revision of the policy is in force: rises with every record of a table that changes it for those who wait.
     pub revision: Timestamp,
 }
 
@@ -255,7 +255,8 @@ pub trait Service: Sized + 'static {
     fn decode(schemas: &Schemas, record: &RecordRef<'_>) -> Result<Decoded<Self::Input>, Poison>;
 
     /// Applies a record of a table to the policy: `record.input` is the table's index. A refusal leaves the policy as it was.
-    fn apply_table(policy: &mut Self::Policy, schemas: &Schemas, record: &RecordRef<'_>) -> Result<(), Poison>;
+    /// Returns whether the states that wait for a change ([`Due::held`]) are to hear of it.
+    fn apply_table(policy: &mut Self::Policy, schemas: &Schemas, record: &RecordRef<'_>) -> Result<bool, Poison>;
 
     /// Decides.
     fn step(

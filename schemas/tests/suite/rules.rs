@@ -4,7 +4,7 @@ use schemas::TopicSpec;
 use serde_json::Value;
 
 /// Contracts that analysts read as they are: no records, arrays or maps within.
-const FLAT: [&str; 2] = ["JourneyDecision", "MessageOutcome"];
+const FLAT: [&str; 3] = ["JourneyDecision", "MessageOutcome", "SegmentChange"];
 
 /// Every named type and field of a schema, with the path to it.
 fn walk<'a>(schema: &'a Value, path: &str, seen: &mut dyn FnMut(&str, &'a Value)) {

@@ -6,7 +6,7 @@ use apache_avro::types::Value;
 use schemas::conformance::{self, Mismatch};
 use schemas::{
     AvroSchema, ChangelogRecord, Contract, DecodeError, Definition, JourneyDecision, Mark, MessageOutcome,
-    MessageRequest, MessagingCommand, PrivacyRequest, Schemas, StateContract, StorefrontEvent, Suppression,
+    MessageRequest, MessagingCommand, PrivacyRequest, Schemas, SegmentChange, StateContract, StorefrontEvent, Suppression,
 };
 use serde::{Deserialize, Serialize};
 
@@ -74,6 +74,7 @@ pub(crate) fn cases() -> Vec<Case> {
     vec![
         case::<StorefrontEvent>(),
         case::<JourneyDecision>(),
+        case::<SegmentChange>(),
         case::<MessageRequest>(),
         case::<MessageOutcome>(),
         case::<MessagingCommand>(),

@@ -69,7 +69,7 @@ impl Service for Resolver {
         received::decode(schemas, record)
     }
 
-    fn apply_table(_: &mut ResolverPolicy, _: &Schemas, _: &RecordRef<'_>) -> Result<(), Poison> {
+    fn apply_table(_: &mut ResolverPolicy, _: &Schemas, _: &RecordRef<'_>) -> Result<bool, Poison> {
         Err(Poison { reason: "no_table", detail: "the resolver follows no table".to_owned() })
     }
 

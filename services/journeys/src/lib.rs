@@ -69,7 +69,7 @@ impl Service for Journeys {
         input::decode(schemas, record)
     }
 
-    fn apply_table(policy: &mut Policy, schemas: &Schemas, record: &RecordRef<'_>) -> Result<(), Poison> {
+    fn apply_table(policy: &mut Policy, schemas: &Schemas, record: &RecordRef<'_>) -> Result<bool, Poison> {
         policy.apply(schemas, record)
     }
 

@@ -115,8 +115,8 @@ impl Policy {
         Self { settings, ..Self::default() }
     }
 
-    /// Applies a record of the definitions topic.
-    pub(crate) fn apply(&mut self, schemas: &Schemas, record: &RecordRef<'_>) -> Result<(), Poison> {
+    /// Applies a record of the definitions topic. Returns whether journeys, or what was said of them, have changed.
+    pub(crate) fn apply(&mut self, schemas: &Schemas, record: &RecordRef<'_>) -> Result<bool, Poison> {
         let poison = |reason, detail: String| Poison { reason, detail };
         let key = record
             .key
@@ -124,10 +124,10 @@ impl Policy {
             .ok_or_else(|| poison("no_key", "a definition's record has a key of text".to_owned()))?;
         let (kind, name, version) =
             parse_key(key).ok_or_else(|| poison("malformed", "a definition's key is kind/name/version".to_owned()))?;
-        let Some(kind) = kind else { return Ok(()) };
+        let Some(kind @ (Kind::Journey | Kind::Control)) = kind else { return Ok(false) };
         let Some(value) = record.value else {
             self.remove(kind, name, version);
-            return Ok(());
+            return Ok(true);
         };
         let definition: schemas::Definition =
             schemas.decode(value).map_err(|error| poison("malformed", error.to_string()))?;
@@ -143,9 +143,9 @@ impl Policy {
                 let controls = &mut self.journeys.entry(name.into()).or_default().controls;
                 controls.insert(version, Control { status: definition.status, applied_at });
             }
-            Kind::Template | Kind::Messaging => {}
+            Kind::Segment | Kind::Template | Kind::Messaging => {}
         }
-        Ok(())
+        Ok(true)
     }
 
     /// Puts a journey in force.
@@ -161,7 +161,7 @@ impl Policy {
         match kind {
             Kind::Journey => drop(journey.versions.remove(&version)),
             Kind::Control => drop(journey.controls.remove(&version)),
-            Kind::Template | Kind::Messaging => {}
+            Kind::Segment | Kind::Template | Kind::Messaging => {}
         }
         if journey.versions.is_empty() && journey.controls.is_empty() {
             self.journeys.remove(name);

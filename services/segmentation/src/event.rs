@@ -1,21 +1,140 @@
-//! The customer did something.
+//! The customer did something, or something became known about her: the profile grows.
 
-use schemas::{EventKind, StorefrontEvent};
-use stream::{Context, Disposition};
+use domain::Timestamp;
+use schemas::{EventKind, Product, StorefrontEvent};
 
-use crate::policy::Policy;
-use crate::state::SegmentationState;
+use crate::state::{Did, Seen, SegmentationState, Tally};
+use crate::taste::Liking;
+use crate::{cart, orders, taste, traits, windows};
 
-pub(crate) fn count(
-    policy: &Policy,
+/// What the links and the picture of a message tell; `machine` says whether a program did it.
+const ENGAGEMENTS: [&str; 2] = ["Email Opened", "Email Link Clicked"];
+
+/// Takes an event into the profile. An error says why it is none of hers.
+pub(crate) fn learn(
     state: &mut SegmentationState,
     event: &StorefrontEvent,
-    context: &Context<'_>,
-) -> Disposition {
-    if matches!(event.kind, EventKind::Alias | EventKind::Group) {
-        return Disposition::Ignored("nothing_done");
+    now: Timestamp,
+) -> Result<(), &'static str> {
+    match event.kind {
+        EventKind::Alias => return Err("alias"),
+        EventKind::Group => return Err("group"),
+        EventKind::Other => return Err("unknown_kind"),
+        EventKind::Track | EventKind::Identify | EventKind::Page | EventKind::Screen => {}
     }
-    state.events = state.events.saturating_add(1);
-    state.forget_at = Some(context.now + policy.settings.forget_after);
-    Disposition::Emitted
+    if is_of_a_machine(event) {
+        return Err("machine");
+    }
+    let at = Timestamp::from_millis(event.event_time);
+    // Whom a server tells of without a device is the shop's customer: by its id, or by the hash of her address.
+    state.known |= event.user_id.is_some() || event.anonymous_id.is_none();
+    if state.shop != event.shop {
+        state.shop.clone_from(&event.shop);
+    }
+    state.consent_marketing = event.consent_marketing.or(state.consent_marketing);
+    if let Some(contact) = &event.contact {
+        state.has_email |= contact.email.is_some();
+        state.has_phone |= contact.phone.is_some();
+    }
+    match event.kind {
+        EventKind::Identify => {
+            if let Some(told) = &event.traits_json {
+                traits::learn(&mut state.traits_json, told);
+            }
+            // What a shop tells of those whom it knows is nothing that they did.
+            if state.known && state.seen(Did::Any).is_some() {
+                return Ok(());
+            }
+        }
+        EventKind::Page | EventKind::Screen => count(state, Did::PageViews, at, now),
+        _ => did(state, event, at, now)?,
+    }
+    state.note(Did::Any, at);
+    Ok(())
+}
+
+fn did(
+    state: &mut SegmentationState,
+    event: &StorefrontEvent,
+    at: Timestamp,
+    now: Timestamp,
+) -> Result<(), &'static str> {
+    match event.name.as_str() {
+        "Product Viewed" => {
+            count(state, Did::ProductViews, at, now);
+            like(state, Liking::Viewed, event, at);
+        }
+        "Product Added" => {
+            count(state, Did::CartAdditions, at, now);
+            like(state, Liking::Added, event, at);
+            cart::add(state, event, now);
+        }
+        "Product Removed" => cart::remove(state, event, now),
+        "Cart Viewed" => cart::replace(state, event, now),
+        "Checkout Started" => {
+            count(state, Did::Checkouts, at, now);
+            cart::replace(state, event, now);
+        }
+        "Order Completed" => {
+            cart::close(state, event);
+            if !orders::complete(state, event, now) {
+                return Err("order_counted");
+            }
+            like(state, Liking::Bought, event, at);
+        }
+        "Order Refunded" => {
+            orders::refund(state, event, now);
+        }
+        "Order Cancelled" => {
+            orders::cancel(state, event, now);
+        }
+        "Email Opened" => count(state, Did::EmailOpens, at, now),
+        "Email Link Clicked" => count(state, Did::EmailClicks, at, now),
+        _ => {}
+    }
+    Ok(())
+}
+
+fn count(state: &mut SegmentationState, kind: Did, at: Timestamp, now: Timestamp) {
+    let field: fn(&mut Tally) -> &mut i64 = match kind {
+        Did::PageViews => |tally| &mut tally.page_views,
+        Did::ProductViews => |tally| &mut tally.product_views,
+        Did::CartAdditions => |tally| &mut tally.cart_additions,
+        Did::Checkouts => |tally| &mut tally.checkouts,
+        Did::EmailOpens => |tally| &mut tally.email_opens,
+        Did::EmailClicks => |tally| &mut tally.email_clicks,
+        Did::Any | Did::Orders | Did::Refunds | Did::Other => return,
+    };
+    *field(&mut state.totals) += 1;
+    if let Some(bucket) = windows::bucket(&mut state.buckets, at, now) {
+        *field(&mut bucket.tally) += 1;
+    }
+    state.note(kind, at);
+}
+
+fn like(state: &mut SegmentationState, liking: Liking, event: &StorefrontEvent, at: Timestamp) {
+    for Product { category, brand, .. } in event.product.iter().chain(&event.products) {
+        taste::note(state, liking, category.as_deref(), brand.as_deref(), at);
+    }
+}
+
+fn is_of_a_machine(event: &StorefrontEvent) -> bool {
+    if event.kind != EventKind::Track || !ENGAGEMENTS.contains(&event.name.as_str()) {
+        return false;
+    }
+    let properties = event.properties_json.as_deref().map(serde_json::from_str::<serde_json::Value>);
+    matches!(properties, Some(Ok(properties)) if properties.get("machine") == Some(&true.into()))
+}
+
+impl SegmentationState {
+    /// Notes when something was done; it may be told late.
+    pub(crate) fn note(&mut self, kind: Did, at: Timestamp) {
+        match self.seen.iter_mut().find(|seen| seen.kind == kind) {
+            Some(seen) => {
+                seen.first_at = seen.first_at.min(at);
+                seen.last_at = seen.last_at.max(at);
+            }
+            None => self.seen.push(Seen { kind, first_at: at, last_at: at }),
+        }
+    }
 }

@@ -1,18 +1,31 @@
-//! Segmentation: counts what each customer did.
+//! Segmentation: who each customer is, and which segments she enters and leaves.
 //!
 //! Wanted properties:
-//! - each event counts once, whatever is repeated, aborted or restarted;
-//! - a customer who is silent for long enough has no state.
+//! - the profile depends on what happened alone, and not on the order in which it was told, as far as windows, orders and
+//!   amounts go;
+//! - a segment is entered and left at the moment when its condition changes, by an event or by time alone, and never twice;
+//! - each change is a record that says what brought it about;
+//! - what is kept of a customer is bounded.
 //!
 //! It has no I/O of its own and no shell.
 
+mod cart;
 mod event;
+mod field;
 mod input;
+mod judge;
+mod orders;
 mod output;
 mod policy;
+mod rows;
+mod score;
 mod state;
 mod step;
+mod taste;
 mod topology;
+mod traits;
+mod view;
+mod windows;
 
 use std::convert::Infallible;
 
@@ -21,8 +34,14 @@ use stream::{Cause, Context, Decoded, Disposition, Poison, RecordRef, Service, T
 
 pub use input::Input;
 pub use output::Output;
-pub use policy::{Policy, Settings};
-pub use state::SegmentationState;
+pub use policy::Policy;
+pub use rows::{CustomerRow, WINDOW_COLUMNS, customer_rows, known_until};
+pub use state::{
+    ANONYMOUS_IDLE, Bucket, CART_IDLE, CartLine, Did, Favourite, MAX_CART_LINES, MAX_CURRENCIES, MAX_FAVOURITES,
+    MAX_NAME_BYTES, MAX_ORDERS, MAX_TRAITS_BYTES, Membership, Money, OpenCart, PastOrder, Seen, SegmentationState,
+    Spending, Tally,
+};
+pub use windows::WINDOW_DAYS;
 
 /// What a step of segmentation wants done.
 pub(crate) type Effects = stream::Effects<Output, Infallible>;
@@ -47,7 +66,7 @@ impl Service for Segmentation {
         input::decode(schemas, record)
     }
 
-    fn apply_table(policy: &mut Policy, schemas: &Schemas, record: &RecordRef<'_>) -> Result<(), Poison> {
+    fn apply_table(policy: &mut Policy, schemas: &Schemas, record: &RecordRef<'_>) -> Result<bool, Poison> {
         policy.apply(schemas, record)
     }
 

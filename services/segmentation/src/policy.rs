@@ -1,38 +1,154 @@
-//! What is in force: the settings.
+//! What is in force: the segments.
+//!
+//! Wanted properties:
+//! - of each segment the highest version rules;
+//! - a record that can't be read leaves the policy as it was;
+//! - it knows which fields of the customer the conditions read, so that only these are looked at.
 
-use domain::HumanDuration;
-use schemas::Schemas;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use definitions::{Definition, Kind, Segment, Thresholds, parse_document};
+use schemas::{DefinitionStatus, Schemas};
 use stream::{Poison, RecordRef};
 
-/// What an installation sets.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Settings {
-    /// A customer of whom nothing is heard for so long is forgotten.
-    pub forget_after: HumanDuration,
-}
-
-impl Default for Settings {
-    fn default() -> Self {
-        Self { forget_after: HumanDuration::from_hours(90 * 24) }
-    }
-}
+use crate::field::Field;
+use crate::score;
 
 /// What is in force.
 #[derive(Debug, Default)]
 pub struct Policy {
-    /// What the installation sets.
-    pub(crate) settings: Settings,
+    versions: BTreeMap<Arc<str>, BTreeMap<i32, Arc<Segment>>>,
+    /// The segments in force. Those of a group stand together, the highest priority first; one without a group is a group.
+    groups: Vec<Vec<Arc<Segment>>>,
+    /// What the conditions read.
+    reads: Vec<Read>,
+    /// What time alone changes, and where it matters.
+    ageing: Vec<(Field, Thresholds)>,
+}
+
+/// A field that conditions read.
+#[derive(Debug)]
+pub(crate) struct Read {
+    pub(crate) path: Arc<str>,
+    pub(crate) field: Field,
+    pub(crate) thresholds: Thresholds,
 }
 
 impl Policy {
-    /// With these settings.
-    pub fn new(settings: Settings) -> Self {
-        Self { settings }
+    /// Applies a record of the definitions topic. Returns whether segments have changed.
+    pub(crate) fn apply(&mut self, schemas: &Schemas, record: &RecordRef<'_>) -> Result<bool, Poison> {
+        let poison = |reason, detail: String| Poison { reason, detail };
+        let key = record
+            .key
+            .and_then(|key| std::str::from_utf8(key).ok())
+            .ok_or_else(|| poison("no_key", "a definition's record has a key of text".to_owned()))?;
+        let (kind, name, version) =
+            parse_key(key).ok_or_else(|| poison("malformed", "a definition's key is kind/name/version".to_owned()))?;
+        if kind != Some(Kind::Segment) {
+            return Ok(false);
+        }
+        let Some(value) = record.value else { return Ok(self.remove(name, version)) };
+        let definition: schemas::Definition =
+            schemas.decode(value).map_err(|error| poison("malformed", error.to_string()))?;
+        if definition.status != DefinitionStatus::Active {
+            return Ok(self.remove(name, version));
+        }
+        let segment = segment(name, version, &definition.body)
+            .map_err(|detail| poison("invalid_definition", format!("{key}: {detail}")))?;
+        self.insert(segment);
+        Ok(true)
     }
 
-    /// Applies a record of a table; it follows none.
-    #[allow(clippy::unused_self, reason = "as every policy has it")]
-    pub(crate) fn apply(&mut self, _: &Schemas, _: &RecordRef<'_>) -> Result<(), Poison> {
-        Err(Poison { reason: "no_table", detail: "segmentation follows no table".to_owned() })
+    /// Puts a segment in force.
+    pub fn insert(&mut self, segment: Segment) {
+        let versions = self.versions.entry(Arc::clone(&segment.name)).or_default();
+        versions.insert(segment.version, Arc::new(segment));
+        self.index();
     }
+
+    fn remove(&mut self, name: &str, version: i32) -> bool {
+        let Some(versions) = self.versions.get_mut(name) else { return false };
+        let was_there = versions.remove(&version).is_some();
+        if versions.is_empty() {
+            self.versions.remove(name);
+        }
+        self.index();
+        was_there
+    }
+
+    fn index(&mut self) {
+        let current: Vec<&Arc<Segment>> =
+            self.versions.values().filter_map(|versions| versions.values().next_back()).collect();
+        let mut groups: BTreeMap<(bool, Arc<str>), Vec<Arc<Segment>>> = BTreeMap::new();
+        let mut reads: BTreeMap<Arc<str>, Thresholds> = BTreeMap::new();
+        for segment in current {
+            // A group and a segment without one may have the same name.
+            let group = (segment.group.is_some(), Arc::clone(segment.group.as_ref().unwrap_or(&segment.name)));
+            groups.entry(group).or_default().push(Arc::clone(segment));
+            for condition in std::iter::once(&segment.enter).chain(&segment.leave) {
+                for (path, thresholds) in &condition.reads().customer {
+                    merge(reads.entry(Arc::clone(path)).or_insert_with(|| Thresholds::At([].into())), thresholds);
+                }
+            }
+        }
+        self.groups = groups.into_values().collect();
+        for group in &mut self.groups {
+            group.sort_by(|a, b| b.priority.cmp(&a.priority).then_with(|| a.name.cmp(&b.name)));
+        }
+        let known = |(path, thresholds): (Arc<str>, Thresholds)| {
+            Some(Read { field: Field::parse(&path)?, path, thresholds })
+        };
+        self.reads = reads.into_iter().filter_map(known).collect();
+        let mut ageing: BTreeMap<Field, Thresholds> =
+            self.reads.iter().map(|read| (read.field.clone(), read.thresholds.clone())).collect();
+        if ageing.contains_key(&Field::LeadScore) {
+            for (field, thresholds) in score::ageing() {
+                merge(ageing.entry(field).or_insert_with(|| Thresholds::At([].into())), &thresholds);
+            }
+        }
+        self.ageing = ageing.into_iter().collect();
+    }
+
+    /// The segments in force, group by group.
+    pub(crate) fn groups(&self) -> &[Vec<Arc<Segment>>] {
+        &self.groups
+    }
+
+    /// What the conditions read.
+    pub(crate) fn reads(&self) -> &[Read] {
+        &self.reads
+    }
+
+    /// What time alone changes, and where it matters.
+    pub(crate) fn ageing(&self) -> &[(Field, Thresholds)] {
+        &self.ageing
+    }
+
+    /// The names of the segments in force and their versions.
+    pub fn segments(&self) -> impl Iterator<Item = (&str, i32)> {
+        self.groups.iter().flatten().map(|segment| (&*segment.name, segment.version))
+    }
+}
+
+fn merge(thresholds: &mut Thresholds, more: &Thresholds) {
+    match (&mut *thresholds, more) {
+        (Thresholds::At(numbers), Thresholds::At(more)) => numbers.extend(more),
+        _ => *thresholds = Thresholds::Anywhere,
+    }
+}
+
+fn segment(name: &str, version: i32, body: &str) -> Result<Segment, String> {
+    match parse_document(Kind::Segment, name, body) {
+        Ok(Definition::Segment(segment)) if segment.version == version => Ok(*segment),
+        Ok(_) => Err("the text is of another version".to_owned()),
+        Err(diagnostics) => Err(diagnostics.first().map_or_else(String::new, ToString::to_string)),
+    }
+}
+
+/// `kind/name/version`; no kind: one that this version does not know.
+fn parse_key(key: &str) -> Option<(Option<Kind>, &str, i32)> {
+    let (kind, rest) = key.split_once('/')?;
+    let (name, version) = rest.rsplit_once('/')?;
+    Some((kind.parse().ok(), name, version.parse().ok()?))
 }

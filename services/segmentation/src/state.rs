@@ -1,20 +1,209 @@
 //! What segmentation keeps for one customer.
 //!
-//! The fields are those of `schemas/segmentation/segmentation_state.avsc`, in its order.
+//! Wanted properties:
+//! - bounded: every list has a limit, texts are cut, so that a state is always far smaller than a record may be;
+//! - [`SegmentationState::due`] needs no policy: when her segments are to be judged anew is written into the state when they
+//!   are judged.
+//!
+//! The fields are those of `schemas/segmentation/segmentation_state.avsc`, in its order, and documented there.
 
-use domain::Timestamp;
+use std::fmt;
+use std::sync::Arc;
+
+use domain::{HumanDuration, Timestamp};
 use schemas::{AvroSchema, StateContract};
 use serde::{Deserialize, Serialize};
 use stream::{Due, State};
 
+/// At most so many currencies a customer.
+pub const MAX_CURRENCIES: usize = 8;
+/// At most so many of her last orders are remembered one by one.
+pub const MAX_ORDERS: usize = 32;
+/// At most so many lines of her open cart.
+pub const MAX_CART_LINES: usize = 50;
+/// At most so many categories, and so many brands.
+pub const MAX_FAVOURITES: usize = 16;
+/// At most so many bytes of a category's, a brand's or a cart's name.
+pub const MAX_NAME_BYTES: usize = 100;
+/// At most so many bytes of traits.
+pub const MAX_TRAITS_BYTES: usize = 4_096;
+/// A cart that nobody touches for so long is no longer open.
+pub const CART_IDLE: HumanDuration = HumanDuration::from_hours(30 * 24);
+/// The state of a visitor whom the shop does not know ends after so long.
+pub const ANONYMOUS_IDLE: HumanDuration = HumanDuration::from_hours(90 * 24);
+
 /// What segmentation knows of one customer.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Default, PartialEq, Serialize, Deserialize)]
+#[allow(missing_docs, reason = "documented in the schema, which a test holds to having every field documented")]
+#[allow(clippy::struct_excessive_bools, reason = "three facts, not a state machine")]
 pub struct SegmentationState {
-    /// How many events of the customer were counted.
     #[serde(default)]
-    pub events: i64,
-    /// When the customer is forgotten, unless something more is heard of her.
-    pub forget_at: Option<Timestamp>,
+    pub known: bool,
+    #[serde(default)]
+    pub shop: String,
+    pub consent_marketing: Option<bool>,
+    #[serde(default)]
+    pub has_email: bool,
+    #[serde(default)]
+    pub has_phone: bool,
+    pub traits_json: Option<String>,
+    #[serde(default)]
+    pub seen: Vec<Seen>,
+    #[serde(default)]
+    pub currencies: Vec<Spending>,
+    #[serde(default)]
+    pub totals: Tally,
+    #[serde(default)]
+    pub buckets: Vec<Bucket>,
+    #[serde(default)]
+    pub orders: Vec<PastOrder>,
+    pub cart: Option<OpenCart>,
+    #[serde(default)]
+    pub taste_period: i32,
+    #[serde(default)]
+    pub categories: Vec<Favourite>,
+    #[serde(default)]
+    pub brands: Vec<Favourite>,
+    #[serde(default)]
+    pub memberships: Vec<Membership>,
+    #[serde(default)]
+    pub judged_on: i64,
+    pub policy_seen: Option<Timestamp>,
+    pub judge_at: Option<Timestamp>,
+}
+
+/// First and last time of a kind of event.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[allow(missing_docs, reason = "documented in the schema")]
+pub struct Seen {
+    pub kind: Did,
+    pub first_at: Timestamp,
+    pub last_at: Timestamp,
+}
+
+/// What a customer did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[allow(missing_docs, reason = "the words say it")]
+pub enum Did {
+    Any,
+    PageViews,
+    ProductViews,
+    CartAdditions,
+    Checkouts,
+    Orders,
+    Refunds,
+    EmailOpens,
+    EmailClicks,
+    /// Something that this version does not know.
+    #[default]
+    #[serde(other)]
+    Other,
+}
+
+/// What she bought in one currency.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[allow(missing_docs, reason = "documented in the schema")]
+pub struct Spending {
+    pub currency: String,
+    #[serde(default)]
+    pub orders: i64,
+    #[serde(default)]
+    pub coupon_orders: i64,
+    #[serde(default)]
+    pub spent_minor: i64,
+    #[serde(default)]
+    pub refunded_minor: i64,
+}
+
+/// How often something was done.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[allow(missing_docs, reason = "documented in the schema")]
+pub struct Tally {
+    #[serde(default)]
+    pub page_views: i64,
+    #[serde(default)]
+    pub product_views: i64,
+    #[serde(default)]
+    pub cart_additions: i64,
+    #[serde(default)]
+    pub checkouts: i64,
+    #[serde(default)]
+    pub email_opens: i64,
+    #[serde(default)]
+    pub email_clicks: i64,
+}
+
+/// What she did in an hour, or in a day.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[allow(missing_docs, reason = "documented in the schema")]
+pub struct Bucket {
+    pub hour: i32,
+    #[serde(default)]
+    pub tally: Tally,
+    #[serde(default)]
+    pub money: Vec<Money>,
+}
+
+/// Orders of one currency.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[allow(missing_docs, reason = "documented in the schema")]
+pub struct Money {
+    pub currency: i32,
+    #[serde(default)]
+    pub orders: i64,
+    #[serde(default)]
+    pub spent_minor: i64,
+    #[serde(default)]
+    pub refunded_minor: i64,
+}
+
+/// An order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[allow(missing_docs, reason = "documented in the schema")]
+pub struct PastOrder {
+    pub order: i64,
+    pub currency: i32,
+    pub left_minor: i64,
+}
+
+/// A cart that is neither bought nor long untouched.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[allow(missing_docs, reason = "documented in the schema")]
+pub struct OpenCart {
+    pub cart_id: Option<String>,
+    pub changed_at: Timestamp,
+    #[serde(default)]
+    pub lines: Vec<CartLine>,
+}
+
+/// A product in the cart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[allow(missing_docs, reason = "documented in the schema")]
+pub struct CartLine {
+    pub product: i64,
+    #[serde(default)]
+    pub quantity: i64,
+    #[serde(default)]
+    pub price_minor: i64,
+}
+
+/// A category or a brand, and how dear it is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[allow(missing_docs, reason = "documented in the schema")]
+pub struct Favourite {
+    pub name: String,
+    pub weight: i64,
+}
+
+/// A segment that she is in.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[allow(missing_docs, reason = "documented in the schema")]
+pub struct Membership {
+    pub segment: Arc<str>,
+    #[serde(default)]
+    pub version: i32,
+    pub since: Timestamp,
 }
 
 impl StateContract for SegmentationState {
@@ -27,6 +216,44 @@ impl StateContract for SegmentationState {
 
 impl State for SegmentationState {
     fn due(&self) -> Due {
-        Due { timer: self.forget_at, ..Due::default() }
+        let timer = self.judge_at.into_iter().chain(self.ends_at()).chain(self.cart_closes_at()).min();
+        Due { timer, held: self.policy_seen, ..Due::default() }
+    }
+}
+
+impl SegmentationState {
+    /// When she first and last did something of the kind.
+    pub fn seen(&self, kind: Did) -> Option<&Seen> {
+        self.seen.iter().find(|seen| seen.kind == kind)
+    }
+
+    /// When the whole state ends, because the shop does not know her.
+    pub fn ends_at(&self) -> Option<Timestamp> {
+        self.seen(Did::Any).filter(|_| !self.known).map(|seen| seen.last_at + ANONYMOUS_IDLE)
+    }
+
+    /// When the cart no longer counts as open.
+    pub fn cart_closes_at(&self) -> Option<Timestamp> {
+        self.cart.as_ref().map(|cart| cart.changed_at + CART_IDLE)
+    }
+
+    /// The place in `currencies` of the one that she ordered in most often; the earlier one where two are equal.
+    pub fn main_currency(&self) -> Option<usize> {
+        let ordered = self.currencies.iter().enumerate().filter(|(_, spending)| spending.orders > 0);
+        ordered.min_by_key(|(_, spending)| -spending.orders).map(|(place, _)| place)
+    }
+}
+
+/// Traits are personal data: `Debug` does not show them.
+impl fmt::Debug for SegmentationState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SegmentationState")
+            .field("known", &self.known)
+            .field("seen", &self.seen)
+            .field("currencies", &self.currencies)
+            .field("buckets", &self.buckets)
+            .field("memberships", &self.memberships)
+            .field("judge_at", &self.judge_at)
+            .finish_non_exhaustive()
     }
 }

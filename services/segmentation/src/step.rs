@@ -2,9 +2,11 @@
 
 use std::convert::Infallible;
 
+use schemas::StorefrontEvent;
 use stream::{Cause, Context, Disposition};
 
 use crate::input::Input;
+use crate::judge::{Occasion, judge, leave_all};
 use crate::policy::Policy;
 use crate::state::SegmentationState;
 use crate::{Effects, event};
@@ -14,17 +16,58 @@ pub(crate) fn step(
     state: &mut SegmentationState,
     cause: Cause<Input, Infallible>,
     context: &Context<'_>,
-    _: &mut Effects,
+    effects: &mut Effects,
 ) -> Disposition {
     match cause {
-        Cause::Record(Input::Event(event)) => event::count(policy, state, &event, context),
-        // She is forgotten: nobody heard of her for long, or she asked for it.
-        Cause::Record(Input::Erased) | Cause::Timer => {
-            *state = SegmentationState::default();
+        Cause::Record(Input::Event(event)) => receive(policy, state, &event, context, effects),
+        Cause::Record(Input::Erased) => forget(policy, state, context, effects),
+        Cause::Timer if state.ends_at().is_some_and(|end| end <= context.now) => forget(policy, state, context, effects),
+        Cause::Timer => {
+            if state.cart_closes_at().is_some_and(|closes| closes <= context.now) {
+                state.cart = None;
+            }
+            judge(policy, state, Occasion::Time, context, effects);
+            Disposition::Emitted
+        }
+        Cause::PolicyChanged => {
+            judge(policy, state, Occasion::Definition, context, effects);
+            state.policy_seen = Some(context.revision);
             Disposition::Emitted
         }
         Cause::Completed(_, never) => match never {},
-        // It claims nothing and holds for no change of its policy.
-        Cause::Claim | Cause::Abandoned | Cause::PolicyChanged => Disposition::Ignored("not_asked_for"),
+        Cause::Claim | Cause::Abandoned => Disposition::Ignored("no_claims"),
     }
+}
+
+fn receive(
+    policy: &Policy,
+    state: &mut SegmentationState,
+    event: &StorefrontEvent,
+    context: &Context<'_>,
+    effects: &mut Effects,
+) -> Disposition {
+    // What new definitions make of her is not put down to what she did just now.
+    if state.policy_seen.is_some_and(|seen| seen != context.revision) {
+        judge(policy, state, Occasion::Definition, context, effects);
+        state.policy_seen = Some(context.revision);
+    }
+    match event::learn(state, event, context.now) {
+        Err(reason) => Disposition::Ignored(reason),
+        Ok(()) => {
+            judge(policy, state, Occasion::Event(event), context, effects);
+            state.policy_seen = Some(context.revision);
+            Disposition::Emitted
+        }
+    }
+}
+
+fn forget(
+    policy: &Policy,
+    state: &mut SegmentationState,
+    context: &Context<'_>,
+    effects: &mut Effects,
+) -> Disposition {
+    leave_all(policy, state, context, effects);
+    *state = SegmentationState::default();
+    Disposition::Emitted
 }

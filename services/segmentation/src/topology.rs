@@ -2,12 +2,12 @@
 
 use stream::{Clock, Input, Topology};
 
-/// The topology. Nobody downstream waits for its watermark, so it writes no marks.
+/// The topology. Nobody downstream waits for its watermark yet, so it writes no marks.
 pub(crate) static TOPOLOGY: Topology = Topology {
     service: "segmentation",
     inputs: &[Input { dataset: "storefront.events", clock: Clock::Marks("ingestion.marks") }],
-    tables: &[],
-    outputs: &[],
+    tables: &["platform.definitions"],
+    outputs: &["customer.segments"],
     changelog: "segmentation.changelog",
     marks: None,
 };

@@ -3,7 +3,8 @@
 //! Wanted properties:
 //! - each customer with an order has a row for each currency, and nobody else has one;
 //! - what was committed before the reading began is in it, and nothing later;
-//! - a time that was passed already is refused: what a customer was then, her state does not say;
+//! - as of T means by what happened before T: where something later was counted of anybody, that can't be told, and is an error;
+//!   where time has gone past T for anybody, or has not come to it, the table says so;
 //! - memory is bounded by the number of customers, not by how often their states changed.
 
 use std::collections::BTreeMap;
@@ -18,49 +19,46 @@ use jiff::civil::Time;
 use jiff::tz::TimeZone;
 use kafka::{ReadRecord, is_changelog_header};
 use schemas::ChangelogRecord;
-use segmentation::SegmentationState;
+use segmentation::{CustomerRow, SegmentationState, WINDOW_COLUMNS, customer_rows, known_until};
 
+use crate::headers::HeaderBook;
 use crate::hosting::Installation;
+use crate::replay::time_of;
 use crate::{whole_file, written};
-use stub::{CustomerRow, customer_rows};
 
+const SERVICE: &str = "segmentation";
 const CHANGELOG: &str = "segmentation.changelog";
 
 /// The customers as of a time.
 #[derive(Debug)]
 pub struct Customers {
     rows: Vec<CustomerRow>,
+    /// Why some segments may be those of another time; none where every row is exact.
+    pub doubt: Option<String>,
 }
 
 /// What the last record of a customer says.
 struct Known {
-    /// Her own time.
+    /// Her own time: later than what she did where her timers have fired.
     time: Timestamp,
+    /// When she last did something.
+    until: Timestamp,
     rows: Vec<CustomerRow>,
 }
 
 impl Customers {
-    /// Reads them, as of `at`. An error where something that happened later was counted already.
-    pub fn read(installation: &Installation, at: Timestamp, timeout: Duration) -> anyhow::Result<Self> {
-        let (mut customers, mut failure) = (BTreeMap::new(), None);
-        kafka::read_topic(&installation.cluster, &installation.cluster.topic(CHANGELOG), timeout, |record| {
-            failure = note(installation, &mut customers, &record, at)
-                .err()
-                .map(|error| error.context(format!("{}[{}]@{}", record.topic, record.partition, record.offset)));
-            failure.is_none()
-        })?;
-        if let Some(failure) = failure {
-            return Err(failure);
-        }
-        if let Some((customer, known)) = customers.iter().find(|(_, known)| known.time > at) {
-            bail!(
-                "who the customers were at {} is not known any more: of {customer} something later is counted already, at {}; \
-                 `vuelve replay --as-of` tells it on the way",
-                written::time(at),
-                written::time(known.time),
-            );
-        }
-        Ok(Self { rows: customers.into_values().flat_map(|known: Known| known.rows).collect() })
+    /// Reads them by what happened before `at`; with none, by all that was counted, as of now, and in a replay as of the time
+    /// that it stands at.
+    pub fn read(installation: &Installation, at: Option<Timestamp>, timeout: Duration) -> anyhow::Result<Self> {
+        let now = || Timestamp::from_millis(jiff::Timestamp::now().as_millisecond());
+        let as_of = match at {
+            Some(at) => at,
+            None if installation.replay => Changelog::read(installation, Timestamp::MIN, timeout)?.time(),
+            None => now(),
+        };
+        let changelog = Changelog::read(installation, as_of, timeout)?;
+        let doubt = if at.is_some() { changelog.check(as_of)? } else { None };
+        Ok(Self { rows: changelog.customers.into_values().flat_map(|known| known.rows).collect(), doubt })
     }
 
     /// How many rows there are.
@@ -76,13 +74,12 @@ impl Customers {
     /// Writes them as CSV, by customer id, under the names of the columns.
     pub fn write(&self, to: impl Write) -> anyhow::Result<()> {
         let mut csv = csv::Writer::from_writer(BufWriter::new(to));
-        let windows = self.rows.first().map_or(&[][..], |row| &row.windows);
-        csv.write_record(COLUMNS.into_iter().chain(windows.iter().map(|(name, _)| name.as_str())))?;
+        csv.write_record(COLUMNS.into_iter().chain(WINDOW_COLUMNS))?;
         for row in &self.rows {
             let numbers = [row.recency_days, row.frequency, row.monetary_minor].map(|number| number.to_string());
             let [recency, frequency, monetary] = numbers.each_ref().map(String::as_str);
             let segments = row.segments.join(";");
-            let counters: Vec<String> = row.windows.iter().map(|(_, count)| count.to_string()).collect();
+            let counters = row.windows.map(|count| count.to_string());
             let fields = [&row.customer_id, recency, frequency, monetary, &row.currency, &segments];
             csv.write_record(fields.into_iter().chain(counters.iter().map(String::as_str)))?;
         }
@@ -122,57 +119,73 @@ pub(crate) fn file_name(at: Timestamp) -> String {
     format!("customers-{shown}.csv")
 }
 
-fn note(
-    installation: &Installation,
-    customers: &mut BTreeMap<String, Known>,
-    record: &ReadRecord,
-    at: Timestamp,
-) -> anyhow::Result<()> {
-    if is_changelog_header(record) {
-        return Ok(());
-    }
-    let key = record.key.as_deref().context("the record has no key")?;
-    let customer = std::str::from_utf8(key).context("the record's key is no customer id")?;
-    let Some(value) = &record.value else {
-        customers.remove(customer);
-        return Ok(());
-    };
-    let read: ChangelogRecord<SegmentationState> = installation.read(value)?;
-    let state = read.state.context("a customer's record has no state")?;
-    let known = Known {
-        time: Timestamp::from_millis(read.time.unwrap_or(i64::MIN)),
-        rows: customer_rows(customer, &state, at),
-    };
-    customers.insert(customer.to_owned(), known);
-    Ok(())
+/// Segmentation's changelog, as far as it concerns the table.
+struct Changelog {
+    headers: HeaderBook,
+    partitions: i32,
+    customers: BTreeMap<String, Known>,
 }
 
-/// What segmentation is about to give.
-mod stub {
-    use domain::Timestamp;
-    use segmentation::SegmentationState;
-
-    #[derive(Clone, Debug)]
-    pub(super) struct CustomerRow {
-        pub(super) customer_id: String,
-        pub(super) recency_days: i64,
-        pub(super) frequency: i64,
-        pub(super) currency: String,
-        pub(super) monetary_minor: i64,
-        pub(super) windows: Vec<(String, i64)>,
-        pub(super) segments: Vec<String>,
+impl Changelog {
+    fn read(installation: &Installation, at: Timestamp, timeout: Duration) -> anyhow::Result<Self> {
+        let cluster = &installation.cluster;
+        let headers = HeaderBook::new(installation, &[SERVICE]);
+        let mut changelog = Self { headers, partitions: cluster.partitions, customers: BTreeMap::new() };
+        let mut failure = None;
+        kafka::read_topic(cluster, &cluster.topic(CHANGELOG), timeout, |record| {
+            let noted = changelog.note(installation, &record, at);
+            let place = || format!("{}[{}]@{}", record.topic, record.partition, record.offset);
+            failure = noted.with_context(place).err();
+            failure.is_none()
+        })?;
+        failure.map_or(Ok(changelog), Err)
     }
 
-    pub(super) fn customer_rows(customer_id: &str, state: &SegmentationState, _: Timestamp) -> Vec<CustomerRow> {
-        vec![CustomerRow {
-            customer_id: customer_id.to_owned(),
-            recency_days: 0,
-            frequency: state.events,
-            currency: "GBP".to_owned(),
-            monetary_minor: 0,
-            windows: Vec::new(),
-            segments: Vec::new(),
-        }]
+    fn note(&mut self, installation: &Installation, record: &ReadRecord, at: Timestamp) -> anyhow::Result<()> {
+        if is_changelog_header(record) {
+            return self.headers.hear(record).map(drop);
+        }
+        let key = record.key.as_deref().context("the record has no key")?;
+        let customer = std::str::from_utf8(key).context("the record's key is no customer id")?;
+        let Some(value) = &record.value else {
+            self.customers.remove(customer);
+            return Ok(());
+        };
+        let read: ChangelogRecord<SegmentationState> = installation.read(value)?;
+        let state = read.state.context("a customer's record has no state")?;
+        let known = Known {
+            time: Timestamp::from_millis(read.time.unwrap_or(i64::MIN)),
+            until: known_until(&state).unwrap_or(Timestamp::MIN),
+            rows: customer_rows(customer, &state, at),
+        };
+        self.customers.insert(customer.to_owned(), known);
+        Ok(())
+    }
+
+    /// How far time has come everywhere.
+    fn time(&self) -> Timestamp {
+        time_of(SERVICE, &self.headers, self.partitions)
+    }
+
+    /// Refuses a time that something later was counted after; tells where timers have fired that were due later, or where some
+    /// that were due before may not have fired.
+    fn check(&self, at: Timestamp) -> anyhow::Result<Option<String>> {
+        let shown = written::time(at);
+        if let Some((customer, known)) = self.customers.iter().find(|(_, known)| known.until >= at) {
+            bail!(
+                "who the customers were at {shown} is not known any more: what {customer} did at {} is counted already; \
+                 `vuelve replay --as-of` tells it of recorded events",
+                written::time(known.until),
+            );
+        }
+        let later = self.customers.values().filter(|known| known.time > at && !known.rows.is_empty()).count();
+        if later > 0 {
+            return Ok(Some(format!("of {later} customers the segments are those of a time after {shown}")));
+        }
+        let time = self.time();
+        let behind =
+            || format!("segmentation has come to {} only, so what comes until {shown} is missing", written::time(time));
+        Ok((time < at).then(behind))
     }
 }
 

@@ -14,7 +14,7 @@ use crate::hosting::Installation;
 
 const DATASET: &str = "platform.definitions";
 /// The services that follow the definitions.
-const FOLLOWERS: [&str; 2] = ["journeys", "messaging"];
+const FOLLOWERS: [&str; 3] = ["journeys", "messaging", "segmentation"];
 
 /// Writes these records; returns the offset behind the last of them.
 pub async fn write(installation: &Installation, records: &[Definition], timeout: Duration) -> anyhow::Result<i64> {

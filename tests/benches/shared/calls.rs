@@ -18,6 +18,8 @@ use tokio::task::LocalSet;
 use super::pace::Pace;
 use super::percentiles::Percentiles;
 
+/// How long a server may take to take its first call.
+const PATIENCE: Duration = Duration::from_mins(1);
 /// How long all calls together may take.
 const TIMEOUT: Duration = Duration::from_mins(10);
 
@@ -49,6 +51,14 @@ pub(crate) struct Target {
 }
 
 impl Target {
+    /// Makes one call, again until it is answered by 200.
+    pub(crate) fn post_until_taken(self, call: &Call) -> anyhow::Result<()> {
+        let one = Self { connections: 1, ..self };
+        let taken = || one.post_all(std::slice::from_ref(call), None).ok();
+        testkit::wait_until(PATIENCE, "a call that is taken", taken)?;
+        Ok(())
+    }
+
     /// Makes all calls, each by whichever connection is free: as fast as they are answered, or each when it is due, and then
     /// its time counts from there. Every answer has to be 200. Returns how long they took, but for those that warm up.
     pub(crate) fn post_all(self, calls: &[Call], pace: Option<Pace>) -> anyhow::Result<Percentiles> {

@@ -6,3 +6,4 @@ mod hostile;
 mod mapping;
 mod reading;
 mod row_mapping;
+mod segments;

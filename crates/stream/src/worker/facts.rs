@@ -163,7 +163,11 @@ impl<S: Service> Worker<S> {
         }
         let result = S::apply_table(&mut self.policy, &self.schemas, record);
         self.table_read(record.input, record.offset + 1);
-        result
+        if result.as_ref().is_ok_and(|changed| *changed) {
+            // Behind every table's last record: it rises, and comes out the same whenever the tables are read anew.
+            self.revision = Timestamp::from_millis(self.table_positions.iter().sum());
+        }
+        result.map(drop)
     }
 
     /// Fact: a table has been read up to this offset.

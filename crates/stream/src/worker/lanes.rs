@@ -63,7 +63,7 @@ impl<S: Service> Worker<S> {
 
     /// What has to be asked before the batch closes. The lanes come in this order, so that a claim is made last.
     fn questions(&mut self) -> Vec<Asked> {
-        let (revision, mode) = (self.revision(), self.settings.time_mode);
+        let (revision, mode) = (self.revision, self.settings.time_mode);
         // The partitions share the batch, so that what is loaded at once stays bounded when all of them have much to do.
         let limit = (self.settings.max_batch_records / self.running().count().max(1)).max(1);
         let free = self.free_capacity();

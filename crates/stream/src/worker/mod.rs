@@ -57,6 +57,8 @@ pub struct Worker<S: Service> {
     table_positions: Vec<i64>,
     /// By input: the marks that were read for it.
     clocks: Vec<Option<MarkedClock>>,
+    /// Rises with every change of the policy that states wait for.
+    revision: Timestamp,
     /// In a replay: how far the replay tool let time come.
     replayed_to: Timestamp,
     capacity: usize,
@@ -161,6 +163,7 @@ impl<S: Service> Worker<S> {
         });
         Self {
             clocks: clocks.collect(),
+            revision: Timestamp::from_millis(0),
             replayed_to: Timestamp::MIN,
             cache: Cache::new(settings.cache_bytes),
             schemas,
@@ -381,10 +384,6 @@ impl<S: Service> Worker<S> {
                 self.decisions.push_back(part.start());
             }
         }
-    }
-
-    fn revision(&self) -> Timestamp {
-        Timestamp::from_millis(self.table_positions.iter().sum())
     }
 
     /// How long ago, by the wall clock; one that was set back counts as long ago, so that nothing waits for it to catch up.

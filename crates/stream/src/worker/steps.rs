@@ -51,7 +51,7 @@ impl<S: Service> Worker<S> {
     }
 
     fn apply(&mut self, partition: Partition, key: &Key, step: Step<'_, S>) -> Result<Disposition, Failed> {
-        let revision = self.revision();
+        let revision = self.revision;
         let slot = self.parts.get_mut(&partition).and_then(|part| {
             let Part { slots, touched, ready, .. } = part;
             Some((slots.get_mut(key)?, touched, ready))

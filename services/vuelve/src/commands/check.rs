@@ -8,7 +8,7 @@ use serde_json::json;
 use vuelve::folders::{self, LoadError};
 use vuelve::terminal::{print, tell};
 
-/// Checks a folder of definitions: journeys, templates, messaging settings.
+/// Checks a folder of definitions: journeys, segments, templates, messaging settings.
 ///
 /// Tells everything that is wrong at once, each thing with file, line, column and what to do. Asks neither Kafka nor
 /// Redis for anything, so it runs in a pull request. Ends with 1 if something is wrong, with 0 if there are warnings only.

@@ -143,10 +143,6 @@ fn time(text: &str) -> Result<Timestamp, String> {
     Ok(Timestamp::from_millis(at.as_millisecond()))
 }
 
-fn time_or_now(text: &str) -> Result<Timestamp, String> {
-    if text == "now" { Ok(Timestamp::from_millis(jiff::Timestamp::now().as_millisecond())) } else { time(text) }
-}
-
 fn currency(text: &str) -> Result<Currency, String> {
     Currency::parse(text).map_err(|error| error.to_string())
 }

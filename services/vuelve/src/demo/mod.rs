@@ -95,7 +95,7 @@ impl Demo {
         // Messages are decided on as when live: the mailbox takes the place of the mail server.
         let settings = messaging::Settings::default();
         let channel = Some((settings, Arc::clone(&mailbox) as Arc<dyn Channel>));
-        let rest = [ServiceName::Journeys, ServiceName::Messaging];
+        let rest = [ServiceName::Journeys, ServiceName::Messaging, ServiceName::Segmentation];
         services::add(host, config, &installation, &rest, channel).await?;
 
         let story = Arc::new(Story::default());

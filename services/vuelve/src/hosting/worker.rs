@@ -45,7 +45,7 @@ pub async fn add_segmentation(
     config: &Config,
     installation: &Installation,
 ) -> anyhow::Result<Arc<dyn Lookups>> {
-    let with = || Ok((segmentation::Policy::new(segmentation::Settings::default()), NoShell));
+    let with = || Ok((segmentation::Policy::default(), NoShell));
     add_workers::<Segmentation, _>(host, config, installation, with).await
 }
 

@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use anyhow::bail;
 use domain::Timestamp;
 use indicatif::{ProgressBar, ProgressFinish, ProgressStyle};
 use tokio::runtime::Handle;
@@ -53,7 +54,10 @@ impl Course {
         self.send(Some(at))?;
         self.move_to(at)?;
         self.bar.set_message("asking who the customers are");
-        let customers = Customers::read(&self.installation, at, self.replay.timeout)?;
+        let customers = Customers::read(&self.installation, Some(at), self.replay.timeout)?;
+        if let Some(doubt) = &customers.doubt {
+            bail!("the table as of {} would not be exact: {doubt}", written::time(at));
+        }
         Ok((self, customers))
     }
 

@@ -5,7 +5,7 @@
 //! - the result depends on the file and the definitions only, not on how fast or on how many partitions it ran;
 //! - each event keeps its own date, or is refused with its line;
 //! - what is wrong is told before anything is sent, and where there is a summary, the whole result is there;
-//! - a table of the customers as of T holds what happened before T, and asking for it changes nothing else.
+//! - a table of the customers as of T holds what happened before T and nothing else, and is there only with the whole result.
 
 mod course;
 mod invoices;

@@ -1,4 +1,4 @@
-//! A shop in this process: broker, door, resolver, journeys and messaging, with a channel that takes every message.
+//! A shop in this process: broker, door, resolver, journeys, segmentation and messaging, with a channel that takes every message.
 
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -63,6 +63,7 @@ impl Shop {
         hosting::add_resolver(&mut host, config, &installation).await.unwrap();
         let lookups = hosting::add_journeys(&mut host, config, &installation).await.unwrap();
         let grpc = hosting::add_lookups(&mut host, config, &installation, lookups).await.unwrap();
+        hosting::add_segmentation(&mut host, config, &installation).await.unwrap();
         let settings = messaging::Settings::default();
         hosting::add_messaging(&mut host, config, &installation, settings, channel).await.unwrap();
         let (signals, hand) = Signals::by_hand();

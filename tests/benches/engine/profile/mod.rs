@@ -221,8 +221,8 @@ impl Service for Profile {
         Ok(Decoded { key: Arc::from(customer), at: Timestamp::from_millis(event.event_time), input })
     }
 
-    fn apply_table((): &mut (), _: &Schemas, _: &RecordRef<'_>) -> Result<(), Poison> {
-        Ok(())
+    fn apply_table((): &mut (), _: &Schemas, _: &RecordRef<'_>) -> Result<bool, Poison> {
+        Ok(false)
     }
 
     fn step(

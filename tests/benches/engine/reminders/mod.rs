@@ -125,8 +125,8 @@ impl Service for Reminders {
         Ok(Decoded { key: Arc::from(customer), at: Timestamp::from_millis(event.event_time), input })
     }
 
-    fn apply_table(_: &mut i64, _: &Schemas, _: &RecordRef<'_>) -> Result<(), Poison> {
-        Ok(())
+    fn apply_table(_: &mut i64, _: &Schemas, _: &RecordRef<'_>) -> Result<bool, Poison> {
+        Ok(false)
     }
 
     fn step(

@@ -210,16 +210,17 @@ impl<W: Wiring> Service for Desk<W> {
         Ok(Decoded { key: Arc::from(key), at: Timestamp::from_millis(at), input })
     }
 
-    fn apply_table(rules: &mut Rules, _: &Schemas, record: &RecordRef<'_>) -> Result<(), Poison> {
+    fn apply_table(rules: &mut Rules, _: &Schemas, record: &RecordRef<'_>) -> Result<bool, Poison> {
         let rule = String::from_utf8_lossy(record.key.unwrap_or_default()).into_owned();
         if rule == "poison" {
             return Err(Poison { reason: "malformed", detail: "a rule that is none".to_owned() });
         }
+        let quiet = rule == "quiet";
         rules.0.retain(|known| *known != rule);
         if record.value.is_some() {
             rules.0.push(rule);
         }
-        Ok(())
+        Ok(!quiet)
     }
 
     fn step(

@@ -47,7 +47,7 @@ impl Service for Skeleton {
         input::decode(schemas, record)
     }
 
-    fn apply_table(policy: &mut Policy, schemas: &Schemas, record: &RecordRef<'_>) -> Result<(), Poison> {
+    fn apply_table(policy: &mut Policy, schemas: &Schemas, record: &RecordRef<'_>) -> Result<bool, Poison> {
         policy.apply(schemas, record)
     }
 

@@ -32,7 +32,7 @@ impl Policy {
 
     /// Applies a record of a table; it follows none.
     #[allow(clippy::unused_self, reason = "as every policy has it")]
-    pub(crate) fn apply(&mut self, _: &Schemas, _: &RecordRef<'_>) -> Result<(), Poison> {
+    pub(crate) fn apply(&mut self, _: &Schemas, _: &RecordRef<'_>) -> Result<bool, Poison> {
         Err(Poison { reason: "no_table", detail: "skeleton follows no table".to_owned() })
     }
 }

@@ -1,0 +1,163 @@
+//! What segments read of a customer: all fields, in one table. Conditions are checked by it, documents are held to it, and
+//! whoever builds the customer for an expression gives her these fields and no others.
+
+/// A field of `customer`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CustomerField {
+    /// Where it is, below `customer`: `cart.open`. One of a name that the shop gives ends with `<name>`.
+    pub path: &'static str,
+    /// What its values are.
+    pub field_type: FieldType,
+    /// How time alone changes it.
+    pub ageing: Ageing,
+    /// What it says, in a sentence.
+    pub doc: &'static str,
+}
+
+/// What the values of a field are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum FieldType {
+    /// True or false.
+    Boolean,
+    /// A whole number.
+    Integer,
+    /// A text.
+    Text,
+    /// A list of texts.
+    Texts,
+    /// Any JSON: whatever the shop sends.
+    Any,
+}
+
+impl FieldType {
+    /// Its word in documents.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Boolean => "bool",
+            Self::Integer => "int",
+            Self::Text => "text",
+            Self::Texts => "list of text",
+            Self::Any => "any",
+        }
+    }
+}
+
+/// How time alone changes a field.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Ageing {
+    /// Not at all: only events change it.
+    Steady,
+    /// It grows by one with each whole day.
+    Days,
+    /// It grows by one with each whole hour.
+    Hours,
+    /// It counts what happened in that many days, and falls as the oldest of them is left behind.
+    Window(u16),
+    /// It falls as the lead score does.
+    Score,
+}
+
+const fn field(path: &'static str, field_type: FieldType, ageing: Ageing, doc: &'static str) -> CustomerField {
+    CustomerField { path, field_type, ageing, doc }
+}
+
+const fn count(path: &'static str, ageing: Ageing, doc: &'static str) -> CustomerField {
+    field(path, FieldType::Integer, ageing, doc)
+}
+
+/// The fields that stand by themselves, and then the counters of each window.
+macro_rules! fields_and_counters {
+    ([$($field:expr),+ $(,)?] $($window:literal: $ageing:expr),+ $(,)?) => {
+        &[
+            $($field,)+
+            $(
+                count(concat!($window, ".page_views"), $ageing, "Pages and screens that she saw."),
+                count(concat!($window, ".product_views"), $ageing, "Products that she looked at."),
+                count(concat!($window, ".cart_additions"), $ageing, "Times that she put something into a cart."),
+                count(concat!($window, ".checkouts"), $ageing, "Checkouts that she began."),
+                count(concat!($window, ".orders"), $ageing, "Orders."),
+                count(concat!($window, ".spent_minor"), $ageing, "What she ordered for, in minor units."),
+                count(concat!($window, ".refunded_minor"), $ageing, "What she got back, in minor units."),
+                count(concat!($window, ".email_opens"), $ageing, "E-mails opened."),
+                count(concat!($window, ".email_clicks"), $ageing, "Links clicked in e-mails."),
+            )+
+        ]
+    };
+}
+
+use Ageing::{Days, Hours, Score, Steady, Window};
+use FieldType::{Any, Boolean, Integer, Text, Texts};
+
+/// Every field of `customer` that a segment may read.
+#[rustfmt::skip]
+pub static CUSTOMER_FIELDS: &[CustomerField] = fields_and_counters![
+    [
+        field("known", Boolean, Steady, "Whether she has a user id."),
+        field("age_days", Integer, Days, "Whole days since she was first seen."),
+        field("inactive_days", Integer, Days, "Whole days since she was last seen."),
+        field("recency_days", Integer, Days, "Whole days since her last order; missing without an order."),
+        field("frequency", Integer, Steady, "Her orders."),
+        field("monetary_minor", Integer, Steady, "Her orders less refunds and cancellations, in minor units of her currency."),
+        field("average_order_minor", Integer, Steady, "What she orders for at a time, in minor units; missing without an order."),
+        field("currency", Text, Steady, "The currency that she ordered in most often; missing without an order."),
+        field("coupon_percent", Integer, Steady, "The share of her orders with a coupon, 0 to 100."),
+        field("lead_score", Integer, Score, "Her lead score, 0 to 100."),
+        field("favourite_categories", Texts, Steady, "The categories that she likes, at most five, the dearest first."),
+        field("favourite_brands", Texts, Steady, "The brands that she likes, at most five, the dearest first."),
+        field("consent_marketing", Boolean, Steady, "Whether she agreed to hear from the shop; missing while she has not said."),
+        field("has_email", Boolean, Steady, "Whether she has an e-mail address."),
+        field("has_phone", Boolean, Steady, "Whether she has a phone number."),
+        field("cart.open", Boolean, Steady, "Whether she has an open cart."),
+        field("cart.value_minor", Integer, Steady, "What is in it, in minor units."),
+        field("cart.items", Integer, Steady, "How many things are in it."),
+        field("cart.idle_hours", Integer, Hours, "Whole hours since it was last changed; missing without an open cart."),
+        field("traits.<name>", Any, Steady, "What the shop says of her under that name."),
+    ]
+    "last_1d": Window(1),
+    "last_7d": Window(7),
+    "last_30d": Window(30),
+    "last_90d": Window(90),
+    "last_365d": Window(365),
+    "total": Steady,
+];
+
+/// The group of the fields whose names the shop gives.
+pub(crate) const TRAITS: &str = "traits";
+
+/// The field at a path that an expression reads ([`crate::Reads::customer`]): `cart.open`, `traits.plan`, or `traits` for all
+/// of them.
+pub fn customer_field(path: &str) -> Option<&'static CustomerField> {
+    let group = |field: &CustomerField| field.path.split_once('.').map(|(group, _)| group);
+    let is_trait = path == TRAITS || path.strip_prefix(TRAITS).is_some_and(|rest| rest.starts_with('.'));
+    let is_it = |field: &&CustomerField| if is_trait { group(field) == Some(TRAITS) } else { field.path == path };
+    CUSTOMER_FIELDS.iter().find(is_it)
+}
+
+/// The groups of fields: `cart`, `last_7d`.
+fn groups() -> impl Iterator<Item = &'static str> {
+    CUSTOMER_FIELDS.iter().filter_map(|field| field.path.split_once('.').map(|(group, _)| group))
+}
+
+/// The group of that name.
+pub(crate) fn customer_group(name: &str) -> Option<&'static str> {
+    groups().find(|group| *group == name)
+}
+
+/// The names that may follow `customer`, or `customer.<group>`.
+pub(crate) fn names_in(group: Option<&str>) -> Vec<&'static str> {
+    let mut names: Vec<&str> = match group {
+        None => CUSTOMER_FIELDS.iter().filter_map(|field| field.path.split('.').next()).collect(),
+        Some(group) => {
+            let in_groups = CUSTOMER_FIELDS.iter().filter_map(|field| field.path.split_once('.'));
+            in_groups.filter(|(of, _)| *of == group).map(|(_, name)| name).collect()
+        }
+    };
+    names.dedup();
+    names
+}
+
+/// A field of that name in another group: who writes `customer.orders` means `customer.total.orders`.
+pub(crate) fn elsewhere(name: &str) -> Option<&'static str> {
+    let paths = CUSTOMER_FIELDS.iter().rev().map(|field| field.path);
+    paths.into_iter().find(|path| path.rsplit('.').next() == Some(name))
+}

@@ -1,0 +1,89 @@
+//! Her open cart: what is in it, what that is worth, and when she last changed it.
+
+use domain::Timestamp;
+use schemas::{Product, StorefrontEvent};
+
+use crate::orders::hash;
+use crate::state::{CartLine, MAX_CART_LINES, MAX_NAME_BYTES, OpenCart, SegmentationState};
+
+const MAX_QUANTITY: i64 = 1_000_000;
+
+/// Products were put in.
+pub(crate) fn add(state: &mut SegmentationState, event: &StorefrontEvent, now: Timestamp) {
+    let cart = open(state, event, now);
+    for product in products(event) {
+        let line = line(product);
+        if let Some(other) = cart.lines.iter_mut().find(|other| other.product == line.product) {
+            other.quantity = (other.quantity + line.quantity).min(MAX_QUANTITY);
+            other.price_minor = line.price_minor;
+        } else if cart.lines.len() < MAX_CART_LINES {
+            cart.lines.push(line);
+        }
+    }
+}
+
+/// Products were taken out; all of a product where no number is said.
+pub(crate) fn remove(state: &mut SegmentationState, event: &StorefrontEvent, now: Timestamp) {
+    let Some(cart) = state.cart.as_mut().filter(|cart| is_meant(cart, event)) else { return };
+    for product in products(event) {
+        let gone = line(product);
+        let all = product.quantity.is_none();
+        for other in cart.lines.iter_mut().filter(|other| other.product == gone.product) {
+            other.quantity -= if all { other.quantity } else { gone.quantity };
+        }
+    }
+    cart.lines.retain(|line| line.quantity > 0);
+    cart.changed_at = now;
+    if cart.lines.is_empty() {
+        state.cart = None;
+    }
+}
+
+/// The whole cart was told.
+pub(crate) fn replace(state: &mut SegmentationState, event: &StorefrontEvent, now: Timestamp) {
+    if products(event).next().is_none() {
+        return;
+    }
+    let cart = open(state, event, now);
+    cart.lines = products(event).take(MAX_CART_LINES).map(line).collect();
+}
+
+/// The cart was bought: the one that is named, or whichever where the order or the cart has no name.
+pub(crate) fn close(state: &mut SegmentationState, event: &StorefrontEvent) {
+    if state.cart.as_ref().is_some_and(|cart| is_meant(cart, event)) {
+        state.cart = None;
+    }
+}
+
+fn open<'s>(state: &'s mut SegmentationState, event: &StorefrontEvent, now: Timestamp) -> &'s mut OpenCart {
+    let cart_id = event.cart_id.as_deref().filter(|id| id.len() <= MAX_NAME_BYTES).map(str::to_owned);
+    if state.cart.as_ref().is_some_and(|cart| !is_meant(cart, event)) {
+        // Another cart: the one that she uses counts.
+        state.cart = None;
+    }
+    let cart = state.cart.get_or_insert_with(|| OpenCart { cart_id: None, changed_at: now, lines: Vec::new() });
+    cart.cart_id = cart_id.or(cart.cart_id.take());
+    cart.changed_at = now;
+    cart
+}
+
+fn is_meant(cart: &OpenCart, event: &StorefrontEvent) -> bool {
+    match (cart.cart_id.as_deref(), event.cart_id.as_deref()) {
+        (Some(own), Some(told)) => own == told,
+        _ => true,
+    }
+}
+
+fn products(event: &StorefrontEvent) -> impl Iterator<Item = &Product> {
+    event.product.iter().chain(&event.products)
+}
+
+fn line(product: &Product) -> CartLine {
+    let id = product.product_id.as_deref().or(product.sku.as_deref()).or(product.name.as_deref()).unwrap_or_default();
+    let variant = product.variant.as_deref().unwrap_or_default();
+    CartLine {
+        product: hash(&format!("{id}\u{0}{variant}")),
+        quantity: product.quantity.unwrap_or(1).clamp(1, MAX_QUANTITY),
+        price_minor: product.price_minor.unwrap_or(0).max(0),
+    }
+}

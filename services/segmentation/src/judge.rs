@@ -1,0 +1,211 @@
+//! Which segments a customer is in, and when that is to be looked at again.
+//!
+//! Wanted properties:
+//! - of an exclusive group she is in one segment at most: the one of the highest priority that holds, but for one whose minimum
+//!   stay is not over;
+//! - who is in a segment that has a condition to leave stays until that holds; a condition without an answer neither lets in
+//!   nor out;
+//! - the answer changes at the moment when it has to, also where nothing happens but time: [`SegmentationState::judge_at`] is
+//!   the first moment at which it may;
+//! - what the conditions can't tell apart is not judged twice.
+
+use std::sync::Arc;
+
+use definitions::{Scope, Segment};
+use domain::Timestamp;
+use schemas::{Change, ChangeCause, SegmentChange, StorefrontEvent};
+use sha2::{Digest, Sha256};
+use stream::Context;
+
+use crate::Effects;
+use crate::field::Profile;
+use crate::output::Output;
+use crate::policy::Policy;
+use crate::state::{Membership, SegmentationState};
+use crate::view;
+
+/// What brings a judgement about.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Occasion<'e> {
+    /// She did something.
+    Event(&'e StorefrontEvent),
+    /// Time alone.
+    Time,
+    /// Definitions have changed.
+    Definition,
+}
+
+/// Judges all segments; writes what has changed, and when to look again.
+pub(crate) fn judge(
+    policy: &Policy,
+    state: &mut SegmentationState,
+    occasion: Occasion<'_>,
+    context: &Context<'_>,
+    effects: &mut Effects,
+) {
+    let now = context.now;
+    let profile = Profile::new(state, now);
+    let fingerprint = view::fingerprint(policy, &profile);
+    let due = state.judge_at.is_some_and(|at| at <= now);
+    let judged = due || fingerprint != state.judged_on || matches!(occasion, Occasion::Definition);
+    let memberships = judged.then(|| {
+        let scope = view::scope(policy, &profile);
+        let mut pen = Pen { policy, profile: &profile, occasion, context, effects };
+        pen.memberships(&scope)
+    });
+    let ageing = policy.ageing().iter().filter_map(|(field, thresholds)| profile.next_change(field, thresholds)).min();
+    if let Some(memberships) = memberships {
+        state.memberships = memberships;
+        state.judged_on = fingerprint;
+    }
+    let segments = || policy.groups().iter().flatten();
+    let stays = state.memberships.iter().filter_map(|membership| {
+        let segment = segments().find(|segment| segment.name == membership.segment)?;
+        Some(stays_until(segment, membership)).filter(|until| *until > now)
+    });
+    state.judge_at = stays.chain(ageing).min();
+}
+
+/// Leaves all segments, since she is forgotten.
+pub(crate) fn leave_all(
+    policy: &Policy,
+    state: &SegmentationState,
+    context: &Context<'_>,
+    effects: &mut Effects,
+) {
+    let profile = Profile::new(state, context.now);
+    let mut pen = Pen { policy, profile: &profile, occasion: Occasion::Time, context, effects };
+    for membership in &state.memberships {
+        pen.leave(membership, None, ChangeCause::Forgotten);
+    }
+}
+
+fn stays_until(segment: &Segment, membership: &Membership) -> Timestamp {
+    membership.since + segment.minimum_stay
+}
+
+/// What writes the changes of a customer's memberships.
+struct Pen<'a> {
+    policy: &'a Policy,
+    profile: &'a Profile<'a>,
+    occasion: Occasion<'a>,
+    context: &'a Context<'a>,
+    effects: &'a mut Effects,
+}
+
+impl Pen<'_> {
+    /// The memberships as they are from now on, by name; each that ends or begins is written, those that end first.
+    fn memberships(&mut self, scope: &Scope) -> Vec<Membership> {
+        let before = &self.profile.state.memberships;
+        let mut wanted: Vec<&Arc<Segment>> = Vec::new();
+        for group in self.policy.groups() {
+            let member = |segment: &Segment| before.iter().find(|membership| membership.segment == segment.name);
+            let bound = group
+                .iter()
+                .find(|segment| member(segment).is_some_and(|own| stays_until(segment, own) > self.context.now));
+            wanted.extend(bound.or_else(|| group.iter().find(|segment| holds(segment, member(segment).is_some(), scope))));
+        }
+        wanted.sort_by(|a, b| a.name.cmp(&b.name));
+        for membership in before {
+            if !wanted.iter().any(|segment| segment.name == membership.segment) {
+                let segment = self.policy.groups().iter().flatten().find(|segment| segment.name == membership.segment);
+                let cause = if segment.is_some() { self.cause() } else { ChangeCause::Removed };
+                self.leave(membership, segment, cause);
+            }
+        }
+        let mut after = Vec::with_capacity(wanted.len());
+        for segment in wanted {
+            let own = before.iter().find(|membership| membership.segment == segment.name);
+            let since = own.map_or(self.context.now, |own| own.since);
+            if own.is_none() {
+                self.enter(segment);
+            }
+            after.push(Membership { segment: Arc::clone(&segment.name), version: segment.version, since });
+        }
+        after
+    }
+
+    fn enter(&mut self, segment: &Segment) {
+        let change = SegmentChange {
+            segment: segment.name.to_string(),
+            segment_version: segment.version,
+            group: segment.group.as_deref().map(str::to_owned),
+            change: Change::Entered,
+            cause: self.cause(),
+            detail_json: Some(self.detail(segment)),
+            ..SegmentChange::default()
+        };
+        self.write(change);
+    }
+
+    fn leave(&mut self, membership: &Membership, segment: Option<&Arc<Segment>>, cause: ChangeCause) {
+        let change = SegmentChange {
+            segment: membership.segment.to_string(),
+            segment_version: segment.map_or(membership.version, |segment| segment.version),
+            group: segment.and_then(|segment| segment.group.as_deref().map(str::to_owned)),
+            change: Change::Left,
+            cause,
+            since: Some(membership.since.as_millis()),
+            detail_json: segment.map(|segment| self.detail(segment)),
+            ..SegmentChange::default()
+        };
+        self.write(change);
+    }
+
+    fn write(&mut self, change: SegmentChange) {
+        let event = match self.occasion {
+            Occasion::Event(event) => Some(event),
+            Occasion::Time | Occasion::Definition => None,
+        };
+        let at = self.context.now.as_millis();
+        let change = SegmentChange {
+            change_id: change_id(self.context.key, &change, at),
+            customer_id: self.context.key.to_string(),
+            shop: self.profile.state.shop.clone(),
+            at,
+            trigger_name: event.map(|event| event.name.clone()).filter(|name| !name.is_empty()),
+            trigger_message_id: event.map(|event| event.message_id.clone()),
+            historical: event.is_some_and(|event| event.historical) || matches!(self.occasion, Occasion::Definition),
+            hops: event.map_or(0, |event| event.hops).saturating_add(1),
+            ..change
+        };
+        self.effects.emit(Output::Change(Box::new(change)));
+    }
+
+    fn detail(&self, segment: &Segment) -> String {
+        let conditions = std::iter::once(&segment.enter).chain(&segment.leave);
+        let paths = conditions.flat_map(|condition| condition.reads().customer.keys().map(|path| &**path));
+        view::detail(paths, self.policy, self.profile)
+    }
+
+    const fn cause(&self) -> ChangeCause {
+        match self.occasion {
+            Occasion::Event(_) => ChangeCause::Event,
+            Occasion::Time => ChangeCause::Time,
+            Occasion::Definition => ChangeCause::Definition,
+        }
+    }
+}
+
+/// Whether a segment has her.
+fn holds(segment: &Segment, is_member: bool, scope: &Scope) -> bool {
+    match &segment.leave {
+        Some(leave) if is_member => !leave.evaluate(scope).unwrap_or(false),
+        _ => segment.enter.evaluate(scope).unwrap_or(false),
+    }
+}
+
+/// The same in a replay and after a restart: of whom, what and when.
+fn change_id(customer: &str, change: &SegmentChange, at: i64) -> String {
+    let mut hasher = Sha256::new();
+    let (kind, at) = (format!("{:?}", change.change), at.to_string());
+    for part in [customer, &change.segment, &kind, &at] {
+        hasher.update((part.len() as u64).to_be_bytes());
+        hasher.update(part.as_bytes());
+    }
+    hasher.finalize().iter().take(16).fold(String::with_capacity(32), |mut hex, byte| {
+        // Writing to a String can't fail.
+        let _ = std::fmt::Write::write_fmt(&mut hex, format_args!("{byte:02x}"));
+        hex
+    })
+}

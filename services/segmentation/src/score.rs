@@ -1,0 +1,74 @@
+//! The lead score: how promising a customer is just now, from 0 to 100, as the sum of named factors.
+//!
+//! | factor | at most | of what |
+//! |---|---|---|
+//! | `recency` | 25 | when she was last seen: within a day 25, a week 18, 30 days 10, 90 days 4 |
+//! | `interest` | 20 | one for every product that she viewed, two for every one that she put into a cart, in 30 days |
+//! | `intent` | 20 | an open cart 12; a checkout begun within 7 days 8 |
+//! | `loyalty` | 25 | orders ever: one 8, two 13, three 17, five 21, ten 25 |
+//! | `reach` | 10 | an e-mail address 3, a phone number 1, consent 4, a message opened or clicked in 90 days 2 |
+
+use std::collections::BTreeSet;
+
+use definitions::Thresholds;
+
+use crate::field::{Counter, Field, Profile, Value};
+
+/// A factor, and its points.
+pub(crate) type Factor = (&'static str, i64);
+
+/// The score.
+pub(crate) fn of(profile: &Profile<'_>) -> i64 {
+    factors(profile).iter().map(|(_, points)| points).sum()
+}
+
+/// The score's factors.
+pub(crate) fn factors(profile: &Profile<'_>) -> [Factor; 5] {
+    let count = |days, counter| profile.counted(Some(days), counter);
+    let int = |field| match profile.value(&field) {
+        Value::Int(value) => Some(value),
+        _ => None,
+    };
+    let state = profile.state;
+    let recency = match int(Field::InactiveDays) {
+        Some(..=0) => 25,
+        Some(1..=6) => 18,
+        Some(7..=29) => 10,
+        Some(30..=89) => 4,
+        _ => 0,
+    };
+    let interest = count(30, Counter::ProductViews).saturating_add(count(30, Counter::CartAdditions).saturating_mul(2));
+    let intent = if state.cart.is_some() { 12 } else { 0 } + if count(7, Counter::Checkouts) > 0 { 8 } else { 0 };
+    let loyalty = match int(Field::Frequency) {
+        Some(10..) => 25,
+        Some(5..=9) => 21,
+        Some(3..=4) => 17,
+        Some(2) => 13,
+        Some(1) => 8,
+        _ => 0,
+    };
+    let reads = count(90, Counter::EmailOpens) + count(90, Counter::EmailClicks) > 0;
+    let reach = [(state.has_email, 3), (state.has_phone, 1), (state.consent_marketing == Some(true), 4), (reads, 2)];
+    let reach = reach.into_iter().filter(|(is_so, _)| *is_so).map(|(_, points)| points).sum();
+    [
+        ("recency", recency),
+        ("interest", interest.clamp(0, 20)),
+        ("intent", intent),
+        ("loyalty", loyalty),
+        ("reach", reach),
+    ]
+}
+
+/// What time alone changes it by.
+pub(crate) fn ageing() -> [(Field, Thresholds); 6] {
+    let at = |numbers: &[i64]| Thresholds::At(numbers.iter().copied().collect::<BTreeSet<_>>());
+    let window = |days, counter| Field::Counted(Some(days), counter);
+    [
+        (Field::InactiveDays, at(&[1, 7, 30, 90])),
+        (window(30, Counter::ProductViews), Thresholds::Anywhere),
+        (window(30, Counter::CartAdditions), Thresholds::Anywhere),
+        (window(7, Counter::Checkouts), at(&[1])),
+        (window(90, Counter::EmailOpens), at(&[1])),
+        (window(90, Counter::EmailClicks), at(&[1])),
+    ]
+}
