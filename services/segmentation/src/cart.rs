@@ -13,13 +13,11 @@ pub(crate) fn add(state: &mut SegmentationState, event: &StorefrontEvent, now: T
     let cart = open(state, event, now);
     for product in products(event) {
         let line = line(product);
-        match cart.lines.iter_mut().find(|other| other.product == line.product) {
-            Some(other) => {
-                other.quantity = (other.quantity + line.quantity).min(MAX_QUANTITY);
-                other.price_minor = line.price_minor;
-            }
-            None if cart.lines.len() < MAX_CART_LINES => cart.lines.push(line),
-            None => {}
+        if let Some(other) = cart.lines.iter_mut().find(|other| other.product == line.product) {
+            other.quantity = (other.quantity + line.quantity).min(MAX_QUANTITY);
+            other.price_minor = line.price_minor;
+        } else if cart.lines.len() < MAX_CART_LINES {
+            cart.lines.push(line);
         }
     }
 }

@@ -109,6 +109,9 @@ fn header_in(
     let header = match service {
         "ingestion" => installation.read::<ChangelogRecord<ingestion::ResolverState>>(value).map(|read| read.header),
         "journeys" => installation.read::<ChangelogRecord<journeys::JourneysState>>(value).map(|read| read.header),
+        "segmentation" => {
+            installation.read::<ChangelogRecord<segmentation::SegmentationState>>(value).map(|read| read.header)
+        }
         "messaging" => installation.read::<ChangelogRecord<messaging::MessagingState>>(value).map(|read| read.header),
         other => bail!("{other} keeps no changelog"),
     };

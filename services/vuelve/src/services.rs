@@ -18,6 +18,8 @@ pub enum ServiceName {
     Resolver,
     /// Both roles of ingestion.
     Ingestion,
+    /// Who each customer is, and the segments that she is in.
+    Segmentation,
     /// Who is where in which journey.
     Journeys,
     /// Renders and sends.
@@ -26,7 +28,7 @@ pub enum ServiceName {
 
 impl ServiceName {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::Ingestion, Self::Journeys, Self::Messaging];
+    pub const ALL: [Self; 4] = [Self::Ingestion, Self::Segmentation, Self::Journeys, Self::Messaging];
 
     /// Its word on the command line.
     pub const fn word(self) -> &'static str {
@@ -34,6 +36,7 @@ impl ServiceName {
             Self::Door => "door",
             Self::Resolver => "resolver",
             Self::Ingestion => "ingestion",
+            Self::Segmentation => "segmentation",
             Self::Journeys => "journeys",
             Self::Messaging => "messaging",
         }
@@ -47,7 +50,7 @@ fn needs(services: &[ServiceName]) -> BTreeSet<Need> {
             &[Need::WriteKeys, Need::Webhooks, Need::Certificate, Need::LinkKeys, Need::AddressSecret][..]
         }
         ServiceName::Messaging => &[Need::LinkKeys, Need::AddressSecret, Need::Mail][..],
-        ServiceName::Resolver | ServiceName::Journeys => &[],
+        ServiceName::Resolver | ServiceName::Segmentation | ServiceName::Journeys => &[],
     };
     services.iter().flat_map(of_one).copied().collect()
 }
@@ -84,6 +87,9 @@ pub async fn add(
     }
     if wants(&[ServiceName::Resolver, ServiceName::Ingestion]) {
         hosting::add_resolver(host, config, installation).await?;
+    }
+    if wants(&[ServiceName::Segmentation]) {
+        hosting::add_segmentation(host, config, installation).await?;
     }
     if wants(&[ServiceName::Journeys]) {
         let lookups = hosting::add_journeys(host, config, installation).await?;

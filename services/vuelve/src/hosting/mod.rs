@@ -28,7 +28,7 @@ pub use lookups::add_lookups;
 pub use needs::Need;
 pub use sections::{Fault, LinkOptions, Sections, layout};
 pub use shell::{Channel, SideEffects};
-pub use worker::{add_journeys, add_messaging, add_resolver};
+pub use worker::{add_journeys, add_messaging, add_resolver, add_segmentation};
 
 /// Where an installation lives, checked.
 #[derive(Clone, Debug)]

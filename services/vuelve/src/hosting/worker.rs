@@ -8,6 +8,7 @@ use kafka::{NoShell, Shell, WorkerOptions, run_worker};
 use messaging::Messaging;
 use runtime::config::{Config, InstallationOptions, KafkaOptions, StoreKind, StoreOptions};
 use runtime::host::Host;
+use segmentation::Segmentation;
 use store::{Lookups, Memory, Redis, RedisOptions};
 use stream::{Service, StateStore, TimeMode, WorkerSettings};
 
@@ -26,6 +27,16 @@ pub async fn add_resolver(host: &mut Host, config: &Config, installation: &Insta
     let mut policy = config.get::<IngestionOptions>().resolver.clone();
     policy.partitions = installation.cluster.partitions;
     add_workers::<Resolver, _>(host, config, installation, || Ok((policy.clone(), NoShell))).await.map(drop)
+}
+
+/// Adds the worker of segmentation; returns what its lookups read from.
+pub async fn add_segmentation(
+    host: &mut Host,
+    config: &Config,
+    installation: &Installation,
+) -> anyhow::Result<Arc<dyn Lookups>> {
+    let with = || Ok((segmentation::Policy::default(), NoShell));
+    add_workers::<Segmentation, _>(host, config, installation, with).await
 }
 
 /// Adds the worker of journeys; returns what its lookups read from.
