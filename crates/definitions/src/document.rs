@@ -109,6 +109,14 @@ impl Document {
     }
 }
 
+/// What the key of a definition's record says: kind, name and version. None for what is no such key; no kind for one that this
+/// version does not know.
+pub fn parse_record_key(key: &str) -> Option<(Option<Kind>, &str, i32)> {
+    let (kind, rest) = key.split_once('/')?;
+    let (name, version) = rest.rsplit_once('/')?;
+    Some((kind.parse().ok(), name, version.parse().ok()?))
+}
+
 /// The key of a definition's record.
 pub fn record_key(kind: Kind, name: &str, version: i32) -> String {
     format!("{kind}/{name}/{version}")

@@ -8,7 +8,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-use definitions::{Action, Definition, Field, Journey, Kind, parse_document};
+use definitions::{Action, Definition, Field, Journey, Kind, parse_document, parse_record_key};
 use domain::{HumanDuration, Timestamp};
 use jiff::tz::TimeZone;
 use schemas::{DefinitionStatus, Schemas};
@@ -122,8 +122,8 @@ impl Policy {
             .key
             .and_then(|key| std::str::from_utf8(key).ok())
             .ok_or_else(|| poison("no_key", "a definition's record has a key of text".to_owned()))?;
-        let (kind, name, version) =
-            parse_key(key).ok_or_else(|| poison("malformed", "a definition's key is kind/name/version".to_owned()))?;
+        let (kind, name, version) = parse_record_key(key)
+            .ok_or_else(|| poison("malformed", "a definition's key is kind/name/version".to_owned()))?;
         let Some(kind @ (Kind::Journey | Kind::Control)) = kind else { return Ok(false) };
         let Some(value) = record.value else {
             self.remove(kind, name, version);
@@ -270,11 +270,4 @@ fn journey(name: &str, version: i32, body: &str) -> Result<Journey, String> {
         Ok(_) => Err("the text is of another version".to_owned()),
         Err(diagnostics) => Err(diagnostics.first().map_or_else(String::new, ToString::to_string)),
     }
-}
-
-/// `kind/name/version`; no kind: one that this version does not know.
-fn parse_key(key: &str) -> Option<(Option<Kind>, &str, i32)> {
-    let (kind, rest) = key.split_once('/')?;
-    let (name, version) = rest.rsplit_once('/')?;
-    Some((kind.parse().ok(), name, version.parse().ok()?))
 }

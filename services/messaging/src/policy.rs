@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use definitions::{Definition, Kind, Messaging, parse_document};
+use definitions::{Definition, Kind, Messaging, parse_document, parse_record_key};
 use domain::Timestamp;
 use links::{AddressHash, Secret};
 use schemas::{DefinitionStatus, Schemas, Suppression, SuppressionReason};
@@ -65,12 +65,10 @@ impl Policy {
     }
 
     fn apply_definition(&mut self, schemas: &Schemas, record: &RecordRef<'_>) -> Result<(), Poison> {
-        let Some((kind, name, version)) = definition_key(table_key(record)?) else {
+        let Some((kind, name, version)) = parse_record_key(table_key(record)?) else {
             return Err(poison("malformed_key", "a definition's key is kind/name/version"));
         };
-        if !matches!(kind, Kind::Template | Kind::Messaging) {
-            return Ok(());
-        }
+        let Some(kind @ (Kind::Template | Kind::Messaging)) = kind else { return Ok(()) };
         let definition = record.value.map(|_| value_of::<schemas::Definition>(schemas, record)).transpose()?;
         let Some(definition) = definition.filter(|definition| definition.status != DefinitionStatus::Deleted) else {
             self.templates.remove_if(kind == Kind::Template, name, version);
@@ -206,11 +204,4 @@ impl<T> Versions<T> {
 fn table_key<'a>(record: &RecordRef<'a>) -> Result<&'a str, Poison> {
     let key = record.key.and_then(|key| std::str::from_utf8(key).ok());
     key.ok_or_else(|| poison("no_key", "the record has no text as its key"))
-}
-
-/// The parts of `kind/name/version`. A kind that is newer than this reader is none of its concern.
-fn definition_key(key: &str) -> Option<(Kind, &str, i32)> {
-    let (kind, rest) = key.split_once('/')?;
-    let (name, version) = rest.rsplit_once('/')?;
-    Some((kind.parse().unwrap_or(Kind::Control), name, version.parse().ok()?))
 }

@@ -203,9 +203,9 @@ impl<'s> Profile<'s> {
             Field::CartOpen => Value::Bool(state.cart.is_some()),
             Field::CartValueMinor => {
                 let value = |lines: &[crate::state::CartLine]| {
-                    lines.iter().fold(0_i64, |sum, line| {
-                        sum.saturating_add(line.price_minor.saturating_mul(line.quantity))
-                    })
+                    lines
+                        .iter()
+                        .fold(0_i64, |sum, line| sum.saturating_add(line.price_minor.saturating_mul(line.quantity)))
                 };
                 Value::Int(state.cart.as_ref().map_or(0, |cart| value(&cart.lines)))
             }
@@ -283,10 +283,10 @@ impl<'s> Profile<'s> {
             }
             let (low, high) = (left.min(value), left.max(value));
             let crosses = match thresholds {
-                Thresholds::At(numbers) => numbers.range(low + 1..=high).next().is_some(),
-                Thresholds::Anywhere => low != high,
+                Thresholds::At(numbers) => low < high && numbers.range(low + 1..=high).next().is_some(),
+                Thresholds::Anywhere => low < high,
             };
-            if low != high && crosses {
+            if crosses {
                 return Some(at);
             }
             value = left;

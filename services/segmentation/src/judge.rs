@@ -43,7 +43,12 @@ pub(crate) fn judge(
     context: &Context<'_>,
     effects: &mut Effects,
 ) {
-    let now = context.now;
+    // Of somebody silent, her own time stands still: what new definitions make of her, they make of her at the moment when
+    // they were applied. What time did to her before is no news then.
+    let now = match occasion {
+        Occasion::Definition => policy.applied_at().map_or(context.now, |applied_at| applied_at.max(context.now)),
+        Occasion::Event(_) | Occasion::Time => context.now,
+    };
     let profile = Profile::new(state, now);
     let fingerprint = view::fingerprint(policy, &profile);
     let due = state.judge_at.is_some_and(|at| at <= now);
@@ -67,12 +72,7 @@ pub(crate) fn judge(
 }
 
 /// Leaves all segments, since she is forgotten.
-pub(crate) fn leave_all(
-    policy: &Policy,
-    state: &SegmentationState,
-    context: &Context<'_>,
-    effects: &mut Effects,
-) {
+pub(crate) fn leave_all(policy: &Policy, state: &SegmentationState, context: &Context<'_>, effects: &mut Effects) {
     let profile = Profile::new(state, context.now);
     let mut pen = Pen { policy, profile: &profile, occasion: Occasion::Time, context, effects };
     for membership in &state.memberships {
@@ -102,8 +102,10 @@ impl Pen<'_> {
             let member = |segment: &Segment| before.iter().find(|membership| membership.segment == segment.name);
             let bound = group
                 .iter()
-                .find(|segment| member(segment).is_some_and(|own| stays_until(segment, own) > self.context.now));
-            wanted.extend(bound.or_else(|| group.iter().find(|segment| holds(segment, member(segment).is_some(), scope))));
+                .find(|segment| member(segment).is_some_and(|own| stays_until(segment, own) > self.profile.now));
+            wanted.extend(
+                bound.or_else(|| group.iter().find(|segment| holds(segment, member(segment).is_some(), scope))),
+            );
         }
         wanted.sort_by(|a, b| a.name.cmp(&b.name));
         for membership in before {
@@ -116,7 +118,7 @@ impl Pen<'_> {
         let mut after = Vec::with_capacity(wanted.len());
         for segment in wanted {
             let own = before.iter().find(|membership| membership.segment == segment.name);
-            let since = own.map_or(self.context.now, |own| own.since);
+            let since = own.map_or(self.profile.now, |own| own.since);
             if own.is_none() {
                 self.enter(segment);
             }
@@ -157,7 +159,7 @@ impl Pen<'_> {
             Occasion::Event(event) => Some(event),
             Occasion::Time | Occasion::Definition => None,
         };
-        let at = self.context.now.as_millis();
+        let at = self.profile.now.as_millis();
         let change = SegmentChange {
             change_id: change_id(self.context.key, &change, at),
             customer_id: self.context.key.to_string(),

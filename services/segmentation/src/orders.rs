@@ -101,9 +101,8 @@ fn products(event: &StorefrontEvent) -> impl Iterator<Item = &schemas::Product> 
 fn total(event: &StorefrontEvent) -> Option<i64> {
     let of_order = |order: &Order| order.total_minor.or(order.revenue_minor).or(order.subtotal_minor);
     event.order.as_ref().and_then(of_order).or_else(|| {
-        let mut priced = products(event).filter_map(|product| {
-            Some(product.price_minor?.saturating_mul(product.quantity.unwrap_or(1).max(0)))
-        });
+        let mut priced = products(event)
+            .filter_map(|product| Some(product.price_minor?.saturating_mul(product.quantity.unwrap_or(1).max(0))));
         let first = priced.next()?;
         Some(priced.fold(first, i64::saturating_add))
     })

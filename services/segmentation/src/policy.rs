@@ -8,7 +8,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use definitions::{Definition, Kind, Segment, Thresholds, parse_document};
+use definitions::{Definition, Kind, Segment, Thresholds, parse_document, parse_record_key};
+use domain::Timestamp;
 use schemas::{DefinitionStatus, Schemas};
 use stream::{Poison, RecordRef};
 
@@ -19,6 +20,8 @@ use crate::score;
 #[derive(Debug, Default)]
 pub struct Policy {
     versions: BTreeMap<Arc<str>, BTreeMap<i32, Arc<Segment>>>,
+    /// When segments were last applied.
+    applied_at: Option<Timestamp>,
     /// The segments in force. Those of a group stand together, the highest priority first; one without a group is a group.
     groups: Vec<Vec<Arc<Segment>>>,
     /// What the conditions read.
@@ -43,14 +46,18 @@ impl Policy {
             .key
             .and_then(|key| std::str::from_utf8(key).ok())
             .ok_or_else(|| poison("no_key", "a definition's record has a key of text".to_owned()))?;
-        let (kind, name, version) =
-            parse_key(key).ok_or_else(|| poison("malformed", "a definition's key is kind/name/version".to_owned()))?;
+        let (kind, name, version) = parse_record_key(key)
+            .ok_or_else(|| poison("malformed", "a definition's key is kind/name/version".to_owned()))?;
         if kind != Some(Kind::Segment) {
             return Ok(false);
         }
-        let Some(value) = record.value else { return Ok(self.remove(name, version)) };
+        let Some(value) = record.value else {
+            self.applied_at = self.applied_at.max(Some(record.timestamp));
+            return Ok(self.remove(name, version));
+        };
         let definition: schemas::Definition =
             schemas.decode(value).map_err(|error| poison("malformed", error.to_string()))?;
+        self.applied_at = self.applied_at.max(Some(Timestamp::from_millis(definition.applied_at)));
         if definition.status != DefinitionStatus::Active {
             return Ok(self.remove(name, version));
         }
@@ -96,9 +103,8 @@ impl Policy {
         for group in &mut self.groups {
             group.sort_by(|a, b| b.priority.cmp(&a.priority).then_with(|| a.name.cmp(&b.name)));
         }
-        let known = |(path, thresholds): (Arc<str>, Thresholds)| {
-            Some(Read { field: Field::parse(&path)?, path, thresholds })
-        };
+        let known =
+            |(path, thresholds): (Arc<str>, Thresholds)| Some(Read { field: Field::parse(&path)?, path, thresholds });
         self.reads = reads.into_iter().filter_map(known).collect();
         let mut ageing: BTreeMap<Field, Thresholds> =
             self.reads.iter().map(|read| (read.field.clone(), read.thresholds.clone())).collect();
@@ -108,6 +114,11 @@ impl Policy {
             }
         }
         self.ageing = ageing.into_iter().collect();
+    }
+
+    /// When segments were last applied: who was there then is judged as of that moment.
+    pub(crate) const fn applied_at(&self) -> Option<Timestamp> {
+        self.applied_at
     }
 
     /// The segments in force, group by group.
@@ -144,11 +155,4 @@ fn segment(name: &str, version: i32, body: &str) -> Result<Segment, String> {
         Ok(_) => Err("the text is of another version".to_owned()),
         Err(diagnostics) => Err(diagnostics.first().map_or_else(String::new, ToString::to_string)),
     }
-}
-
-/// `kind/name/version`; no kind: one that this version does not know.
-fn parse_key(key: &str) -> Option<(Option<Kind>, &str, i32)> {
-    let (kind, rest) = key.split_once('/')?;
-    let (name, version) = rest.rsplit_once('/')?;
-    Some((kind.parse().ok(), name, version.parse().ok()?))
 }

@@ -21,7 +21,9 @@ pub(crate) fn step(
     match cause {
         Cause::Record(Input::Event(event)) => receive(policy, state, &event, context, effects),
         Cause::Record(Input::Erased) => forget(policy, state, context, effects),
-        Cause::Timer if state.ends_at().is_some_and(|end| end <= context.now) => forget(policy, state, context, effects),
+        Cause::Timer if state.ends_at().is_some_and(|end| end <= context.now) => {
+            forget(policy, state, context, effects)
+        }
         Cause::Timer => {
             if state.cart_closes_at().is_some_and(|closes| closes <= context.now) {
                 state.cart = None;
@@ -61,12 +63,7 @@ fn receive(
     }
 }
 
-fn forget(
-    policy: &Policy,
-    state: &mut SegmentationState,
-    context: &Context<'_>,
-    effects: &mut Effects,
-) -> Disposition {
+fn forget(policy: &Policy, state: &mut SegmentationState, context: &Context<'_>, effects: &mut Effects) -> Disposition {
     leave_all(policy, state, context, effects);
     *state = SegmentationState::default();
     Disposition::Emitted

@@ -76,7 +76,11 @@ pub(crate) fn within(buckets: &[Bucket], days: u16, now: Timestamp) -> impl Iter
 /// The first hour in which a window holds the bucket no longer.
 const fn leaves_in(hour: i32, days: u16) -> i32 {
     let days_i32 = days as i32;
-    if days <= HOURLY_DAYS { hour.saturating_add(24 * days_i32) } else { day_of(hour).saturating_add(days_i32).saturating_mul(24) }
+    if days <= HOURLY_DAYS {
+        hour.saturating_add(24 * days_i32)
+    } else {
+        day_of(hour).saturating_add(days_i32).saturating_mul(24)
+    }
 }
 
 /// When the window loses the bucket.

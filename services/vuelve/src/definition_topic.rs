@@ -13,8 +13,14 @@ use crate::headers;
 use crate::hosting::Installation;
 
 const DATASET: &str = "platform.definitions";
-/// The services that follow the definitions.
-const FOLLOWERS: [&str; 3] = ["journeys", "messaging", "segmentation"];
+
+/// The services that follow these definitions.
+pub fn followers(definitions: &[Definition]) -> Vec<&'static str> {
+    let is_segment = |definition: &Definition| definition.kind == Kind::Segment.name();
+    let of_segments = definitions.iter().any(is_segment).then_some(&["segmentation"][..]);
+    let of_others = (!definitions.iter().all(is_segment)).then_some(&["journeys", "messaging"][..]);
+    [of_segments, of_others].into_iter().flatten().flatten().copied().collect()
+}
 
 /// Writes these records; returns the offset behind the last of them.
 pub async fn write(installation: &Installation, records: &[Definition], timeout: Duration) -> anyhow::Result<i64> {
@@ -102,12 +108,17 @@ pub fn records(definitions: &Definitions, applied_at: i64) -> Vec<Definition> {
     definitions.documents.iter().map(record).collect()
 }
 
-/// Waits until every partition of the services that follow the definitions has passed `offset`.
-pub fn wait_until_in_force(installation: &Installation, offset: i64, timeout: Duration) -> anyhow::Result<()> {
+/// Waits until every partition of these services has passed `offset`.
+pub fn wait_until_in_force(
+    installation: &Installation,
+    services: &[&'static str],
+    offset: i64,
+    timeout: Duration,
+) -> anyhow::Result<()> {
     let passed = |header: &ChangelogHeader| {
         header.tables.iter().any(|table| table.dataset == DATASET && table.next_offset >= offset)
     };
-    let behind = headers::wait_until_all(installation, &FOLLOWERS, timeout, passed)?;
+    let behind = headers::wait_until_all(installation, services, timeout, passed)?;
     if behind.is_empty() {
         return Ok(());
     }

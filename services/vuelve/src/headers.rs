@@ -109,10 +109,10 @@ fn header_in(
     let header = match service {
         "ingestion" => installation.read::<ChangelogRecord<ingestion::ResolverState>>(value).map(|read| read.header),
         "journeys" => installation.read::<ChangelogRecord<journeys::JourneysState>>(value).map(|read| read.header),
-        "messaging" => installation.read::<ChangelogRecord<messaging::MessagingState>>(value).map(|read| read.header),
         "segmentation" => {
             installation.read::<ChangelogRecord<segmentation::SegmentationState>>(value).map(|read| read.header)
         }
+        "messaging" => installation.read::<ChangelogRecord<messaging::MessagingState>>(value).map(|read| read.header),
         other => bail!("{other} keeps no changelog"),
     };
     let header = header.and_then(|header| header.context("a header's record has no header"));

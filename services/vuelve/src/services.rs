@@ -18,17 +18,17 @@ pub enum ServiceName {
     Resolver,
     /// Both roles of ingestion.
     Ingestion,
+    /// Who each customer is, and the segments that she is in.
+    Segmentation,
     /// Who is where in which journey.
     Journeys,
     /// Renders and sends.
     Messaging,
-    /// Who each customer is, and the segments that she is in.
-    Segmentation,
 }
 
 impl ServiceName {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::Ingestion, Self::Journeys, Self::Messaging, Self::Segmentation];
+    pub const ALL: [Self; 4] = [Self::Ingestion, Self::Segmentation, Self::Journeys, Self::Messaging];
 
     /// Its word on the command line.
     pub const fn word(self) -> &'static str {
@@ -36,9 +36,9 @@ impl ServiceName {
             Self::Door => "door",
             Self::Resolver => "resolver",
             Self::Ingestion => "ingestion",
+            Self::Segmentation => "segmentation",
             Self::Journeys => "journeys",
             Self::Messaging => "messaging",
-            Self::Segmentation => "segmentation",
         }
     }
 }
@@ -50,7 +50,7 @@ fn needs(services: &[ServiceName]) -> BTreeSet<Need> {
             &[Need::WriteKeys, Need::Webhooks, Need::Certificate, Need::LinkKeys, Need::AddressSecret][..]
         }
         ServiceName::Messaging => &[Need::LinkKeys, Need::AddressSecret, Need::Mail][..],
-        ServiceName::Resolver | ServiceName::Journeys | ServiceName::Segmentation => &[],
+        ServiceName::Resolver | ServiceName::Segmentation | ServiceName::Journeys => &[],
     };
     services.iter().flat_map(of_one).copied().collect()
 }
@@ -88,12 +88,12 @@ pub async fn add(
     if wants(&[ServiceName::Resolver, ServiceName::Ingestion]) {
         hosting::add_resolver(host, config, installation).await?;
     }
+    if wants(&[ServiceName::Segmentation]) {
+        hosting::add_segmentation(host, config, installation).await?;
+    }
     if wants(&[ServiceName::Journeys]) {
         let lookups = hosting::add_journeys(host, config, installation).await?;
         hosting::add_lookups(host, config, installation, lookups).await?;
-    }
-    if wants(&[ServiceName::Segmentation]) {
-        hosting::add_segmentation(host, config, installation).await?;
     }
     if wants(&[ServiceName::Messaging]) {
         let (settings, channel) = if let Some(given) = channel {

@@ -17,8 +17,7 @@ use crate::shared::sample::{Sample, Stopwatch};
 
 /// An event that does not count: a broker that has just deleted and created hundreds of partitions takes its time, and who
 /// sends is told so.
-const PROBE: &str =
-    r#"{"writeKey":"a-write-key-of-this-benchmark","type":"track","event":"Probe","userId":"probe","messageId":"probe"}"#;
+const PROBE: &str = r#"{"writeKey":"a-write-key-of-this-benchmark","type":"track","event":"Probe","userId":"probe","messageId":"probe"}"#;
 
 /// Posts the events in batches to a door of its own, and measures until the last call is answered.
 pub(crate) fn batches(parts: &Parts, events: &[Event], options: &Options, round: u32) -> anyhow::Result<Sample> {

@@ -1,2 +1,8 @@
 //! What segmentation promises.
 #![allow(clippy::unwrap_used, reason = "a test may fail by it")]
+
+mod contract;
+mod judging;
+mod profile;
+mod properties;
+mod support;

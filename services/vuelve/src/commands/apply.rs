@@ -58,9 +58,9 @@ impl Apply {
         let place = Place::reach(&config)?;
         let changes = changes(&definitions, &|key| place.in_force.body(key)).map_err(LoadError::Wrong)?;
         let records = definition_topic::records(&definitions, now_ms());
-        let changed = records.into_iter().zip(&changes).filter(|(_, (_, change))| *change != Change::None);
-        let changed: Vec<Definition> = changed.map(|(record, _)| record).collect();
-        place.write(&changed, &self.wait)?;
+        let changed = records.iter().zip(&changes).filter(|(_, (_, change))| *change != Change::None);
+        let changed: Vec<Definition> = changed.map(|(record, _)| record.clone()).collect();
+        place.write(&changed, &records, &self.wait)?;
         let as_they_were = changes.len() - changed.len();
         print(&format!("{} definitions written, {as_they_were} are as they were\n", changed.len()))?;
         Ok(ExitCode::SUCCESS)
@@ -83,7 +83,8 @@ impl Control {
             applied_at: at,
             ..Definition::default()
         };
-        place.write(std::slice::from_ref(&record), &self.wait)?;
+        let records = std::slice::from_ref(&record);
+        place.write(records, records, &self.wait)?;
         print(&format!("{} is {}\n", record.name, format!("{status:?}").to_lowercase()))?;
         Ok(ExitCode::SUCCESS)
     }
@@ -117,12 +118,13 @@ impl Place {
         Ok(Self { installation, timeout, tokio, in_force })
     }
 
-    /// Writes these. Where there is nothing to write, what is in force is waited for.
-    fn write(&self, records: &[Definition], wait: &Wait) -> anyhow::Result<()> {
+    /// Writes these. Whoever follows those that they are `of` is waited for, also where there is nothing to write.
+    fn write(&self, records: &[Definition], of: &[Definition], wait: &Wait) -> anyhow::Result<()> {
         let written = definition_topic::write(&self.installation, records, self.timeout);
         let offset = self.tokio.block_on(written)?.max(self.in_force.offset);
         if wait.wait {
-            definition_topic::wait_until_in_force(&self.installation, offset, wait.patience.as_std())?;
+            let services = definition_topic::followers(of);
+            definition_topic::wait_until_in_force(&self.installation, &services, offset, wait.patience.as_std())?;
         }
         Ok(())
     }

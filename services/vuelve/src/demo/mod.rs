@@ -95,7 +95,7 @@ impl Demo {
         // Messages are decided on as when live: the mailbox takes the place of the mail server.
         let settings = messaging::Settings::default();
         let channel = Some((settings, Arc::clone(&mailbox) as Arc<dyn Channel>));
-        let rest = [ServiceName::Journeys, ServiceName::Messaging, ServiceName::Segmentation];
+        let rest = [ServiceName::Segmentation, ServiceName::Journeys, ServiceName::Messaging];
         services::add(host, config, &installation, &rest, channel).await?;
 
         let story = Arc::new(Story::default());
@@ -117,7 +117,8 @@ impl Demo {
             let offset = definition_topic::write(&installation, &records, PATIENCE).await?;
             let tokio = tokio::runtime::Handle::current();
             let run = move || {
-                definition_topic::wait_until_in_force(&installation, offset, PATIENCE)?;
+                let services = definition_topic::followers(&records);
+                definition_topic::wait_until_in_force(&installation, &services, offset, PATIENCE)?;
                 let pipeline = Pipeline::open(&installation, &door, &write_key, tokio, stop.clone())?;
                 let shop = Shop { seed: self.seed, customers: self.customers, opens_at };
                 let simulator = Simulator::new(shop);

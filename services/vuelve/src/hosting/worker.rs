@@ -29,6 +29,16 @@ pub async fn add_resolver(host: &mut Host, config: &Config, installation: &Insta
     add_workers::<Resolver, _>(host, config, installation, || Ok((policy.clone(), NoShell))).await.map(drop)
 }
 
+/// Adds the worker of segmentation; returns what its lookups read from.
+pub async fn add_segmentation(
+    host: &mut Host,
+    config: &Config,
+    installation: &Installation,
+) -> anyhow::Result<Arc<dyn Lookups>> {
+    let with = || Ok((segmentation::Policy::default(), NoShell));
+    add_workers::<Segmentation, _>(host, config, installation, with).await
+}
+
 /// Adds the worker of journeys; returns what its lookups read from.
 pub async fn add_journeys(
     host: &mut Host,
@@ -37,16 +47,6 @@ pub async fn add_journeys(
 ) -> anyhow::Result<Arc<dyn Lookups>> {
     let with = || Ok((journeys::Policy::new(Sections::journeys(config, installation.replay)?), NoShell));
     add_workers::<Journeys, _>(host, config, installation, with).await
-}
-
-/// Adds the worker of segmentation.
-pub async fn add_segmentation(
-    host: &mut Host,
-    config: &Config,
-    installation: &Installation,
-) -> anyhow::Result<Arc<dyn Lookups>> {
-    let with = || Ok((segmentation::Policy::default(), NoShell));
-    add_workers::<Segmentation, _>(host, config, installation, with).await
 }
 
 /// Adds messaging's worker, which sends by `channel`.

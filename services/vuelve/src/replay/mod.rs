@@ -135,7 +135,8 @@ impl Prepared {
         let records = definition_topic::records(&definitions, 0);
         let offset = definition_topic::write(installation, &records, timeout).await?;
         let place = installation.clone();
-        let wait = move || definition_topic::wait_until_in_force(&place, offset, timeout);
+        let services = definition_topic::followers(&records);
+        let wait = move || definition_topic::wait_until_in_force(&place, &services, offset, timeout);
         tokio::task::spawn_blocking(wait).await??;
 
         let (place, sender) = (installation.clone(), Sender::new(door, write_key));

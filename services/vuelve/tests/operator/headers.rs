@@ -64,7 +64,9 @@ fn others(installation: &Installation, count: usize, key: &[u8], value: Option<&
 
 async fn wait(installation: &Installation, offset: i64, patience: Duration) -> anyhow::Result<()> {
     let place = installation.clone();
-    tokio::task::spawn_blocking(move || wait_until_in_force(&place, offset, patience)).await.unwrap()
+    tokio::task::spawn_blocking(move || wait_until_in_force(&place, &["journeys", "messaging"], offset, patience))
+        .await
+        .unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

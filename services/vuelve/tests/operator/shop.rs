@@ -1,4 +1,4 @@
-//! A shop in this process: broker, door, resolver, journeys, segmentation and messaging, with a channel that takes every message.
+//! A shop in this process: broker, door, resolver, journeys and messaging, with a channel that takes every message.
 
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -61,9 +61,9 @@ impl Shop {
         let mut host = Host::new(config.get::<HostOptions>(), Readiness::new());
         let door = hosting::add_door(&mut host, config, &installation).await.unwrap();
         hosting::add_resolver(&mut host, config, &installation).await.unwrap();
+        hosting::add_segmentation(&mut host, config, &installation).await.unwrap();
         let lookups = hosting::add_journeys(&mut host, config, &installation).await.unwrap();
         let grpc = hosting::add_lookups(&mut host, config, &installation, lookups).await.unwrap();
-        hosting::add_segmentation(&mut host, config, &installation).await.unwrap();
         let settings = messaging::Settings::default();
         hosting::add_messaging(&mut host, config, &installation, settings, channel).await.unwrap();
         let (signals, hand) = Signals::by_hand();
@@ -75,7 +75,8 @@ impl Shop {
         let records = definition_topic::records(&folders::load(folder.path()).unwrap(), 0);
         let offset = definition_topic::write(&installation, &records, SOON).await.unwrap();
         let place = installation.clone();
-        let in_force = move || definition_topic::wait_until_in_force(&place, offset, SOON);
+        let services = definition_topic::followers(&records);
+        let in_force = move || definition_topic::wait_until_in_force(&place, &services, offset, SOON);
         tokio::task::spawn_blocking(in_force).await.unwrap().unwrap();
         let (door, door_grpc) = (format!("http://{}", door.http), door.grpc.unwrap());
         Self { installation, embedded, door, grpc, door_grpc, signals, running }

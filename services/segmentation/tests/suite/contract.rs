@@ -1,0 +1,83 @@
+//! What the engine and the schemas ask of segmentation.
+
+use schemas::conformance::check_state;
+use schemas::{ChangelogRecord, MAX_VALUE_BYTES, Schemas};
+use segmentation::{
+    Bucket, CartLine, Favourite, MAX_CART_LINES, MAX_CURRENCIES, MAX_FAVOURITES, MAX_NAME_BYTES, MAX_ORDERS,
+    MAX_TRAITS_BYTES, Membership, Money, OpenCart, PastOrder, SegmentationState, Spending, Tally,
+};
+
+use crate::support::{ANA, EVENTS, HOUR, Shop, at, track};
+
+#[test]
+fn the_state_fits_its_schema() {
+    check_state::<SegmentationState>().unwrap();
+}
+
+#[test]
+fn the_largest_state_is_far_below_the_size_of_a_record() {
+    let name = || "x".repeat(MAX_NAME_BYTES);
+    let tally = Tally {
+        page_views: i64::MAX,
+        product_views: i64::MAX,
+        cart_additions: i64::MAX,
+        checkouts: i64::MAX,
+        email_opens: i64::MAX,
+        email_clicks: i64::MAX,
+    };
+    let money = |currency| Money { currency, orders: i64::MAX, spent_minor: i64::MAX, refunded_minor: i64::MAX };
+    let favourite = || Favourite { name: name(), weight: i64::MAX };
+    let state = SegmentationState {
+        traits_json: Some("x".repeat(MAX_TRAITS_BYTES)),
+        currencies: (0..MAX_CURRENCIES)
+            .map(|_| Spending {
+                currency: "EUR".to_owned(),
+                orders: i64::MAX,
+                coupon_orders: i64::MAX,
+                spent_minor: i64::MAX,
+                refunded_minor: i64::MAX,
+            })
+            .collect(),
+        // Hours of nine days, and the other days of a year; each with every currency.
+        buckets: (0..9 * 24 + 357)
+            .map(|hour| Bucket { hour, tally, money: (0..MAX_CURRENCIES as i32).map(money).collect() })
+            .collect(),
+        orders: vec![PastOrder { order: i64::MAX, currency: 7, left_minor: i64::MAX }; MAX_ORDERS],
+        cart: Some(OpenCart {
+            cart_id: Some(name()),
+            changed_at: at(0),
+            lines: vec![CartLine { product: i64::MAX, quantity: i64::MAX, price_minor: i64::MAX }; MAX_CART_LINES],
+        }),
+        categories: (0..MAX_FAVOURITES).map(|_| favourite()).collect(),
+        brands: (0..MAX_FAVOURITES).map(|_| favourite()).collect(),
+        // More segments than a folder may have.
+        memberships: (0..200)
+            .map(|_| Membership { segment: "x".repeat(64).into(), version: i32::MAX, since: at(0) })
+            .collect(),
+        ..SegmentationState::default()
+    };
+    let record = ChangelogRecord { header: None, time: Some(at(0).as_millis()), state: Some(state) };
+    let mut bytes = Vec::new();
+    Schemas::offline().encode("segmentation.changelog", &record, &mut bytes).unwrap();
+    assert!(bytes.len() < MAX_VALUE_BYTES / 2, "{}", bytes.len());
+}
+
+#[test]
+fn a_record_that_can_not_be_read_or_has_no_key_is_a_dead_letter() {
+    let mut shop = Shop::with(&[]);
+    shop.driver.input(EVENTS, ANA, b"\x00\x00", at(1));
+    shop.driver.input(EVENTS, "", b"", at(1));
+    let reasons: Vec<_> = shop.driver.dead_letters().iter().map(|letter| letter.poison.reason).collect();
+    assert_eq!(reasons, ["malformed", "no_key"]);
+}
+
+#[test]
+fn each_event_counts_once_also_after_an_aborted_commit_and_a_restart() {
+    let mut shop = Shop::with(&[]);
+    shop.tell(track("Product Viewed", 0));
+    shop.driver.abort_next_commit();
+    shop.tell(track("Product Viewed", HOUR));
+    shop.driver.restart(segmentation::Policy::default());
+    shop.tell(track("Product Viewed", 2 * HOUR));
+    assert_eq!(shop.state().totals.product_views, 3);
+}

@@ -1,0 +1,125 @@
+//! What becomes known of a customer.
+
+use schemas::{Contact, EventKind, StorefrontEvent};
+use segmentation::{Did, customer_rows};
+
+use crate::support::{ANA, DAY, HOUR, Shop, at, order, product, refund, track};
+
+#[test]
+fn an_order_that_the_browser_and_the_server_both_tell_of_counts_once() {
+    let mut shop = Shop::with(&[]);
+    shop.tell(order("o1", 1_000, 0));
+    shop.tell(order("o1", 1_000, 60));
+    let rows = customer_rows(ANA, &shop.state(), at(HOUR));
+    assert_eq!((rows[0].frequency, rows[0].monetary_minor), (1, 1_000));
+    assert_eq!(shop.driver.counts()[&("storefront.events", "ignored", "order_counted")], 1);
+}
+
+#[test]
+fn refunds_and_cancellations_are_taken_off_and_never_more_than_the_order_came_to() {
+    let mut shop = Shop::with(&[]);
+    shop.tell(order("o1", 1_000, 0));
+    shop.tell(order("o2", 500, 1));
+    shop.tell(refund("o1", 300, 2));
+    shop.tell(refund("o1", 900, 3));
+    shop.tell(StorefrontEvent { name: "Order Cancelled".to_owned(), ..order("o2", 0, 4) });
+    // Of an order that nobody remembers, what is said counts.
+    shop.tell(refund("long ago", 250, 5));
+    let rows = customer_rows(ANA, &shop.state(), at(HOUR));
+    assert_eq!((rows[0].frequency, rows[0].monetary_minor), (2, -250));
+    assert_eq!(shop.state().seen(Did::Refunds).unwrap().last_at, at(5));
+}
+
+#[test]
+fn currencies_are_kept_apart_and_a_customer_without_an_order_has_no_row() {
+    let mut shop = Shop::with(&[]);
+    shop.tell(refund("o0", 100, 0));
+    assert_eq!(customer_rows(ANA, &shop.state(), at(HOUR)), []);
+    let mut dollars = order("o1", 700, 0);
+    dollars.order.as_mut().unwrap().currency = Some("USD".to_owned());
+    shop.tell(dollars);
+    shop.tell(order("o2", 300, DAY));
+    let rows = customer_rows(ANA, &shop.state(), at(3 * DAY));
+    let seen: Vec<_> =
+        rows.iter().map(|row| (&*row.currency, row.recency_days, row.frequency, row.monetary_minor)).collect();
+    assert_eq!(seen, [("EUR", 2, 1, 200), ("USD", 2, 1, 700)]);
+}
+
+#[test]
+fn a_bot_that_opens_a_message_is_nobody() {
+    let mut shop = Shop::with(&[]);
+    shop.tell(StorefrontEvent { properties_json: Some(r#"{"machine":true}"#.to_owned()), ..track("Email Opened", 0) });
+    assert_eq!(shop.driver.states(), 0);
+    shop.tell(track("Email Opened", 1));
+    assert_eq!(shop.state().totals.email_opens, 1);
+}
+
+#[test]
+fn what_a_shop_tells_of_its_customers_every_night_keeps_nobody_active() {
+    let mut shop = Shop::with(&["segment: away\nversion: 1\nenter: customer.inactive_days >= 30\n"]);
+    shop.tell(track("Product Viewed", 0));
+    for day in 1..40 {
+        shop.tell(StorefrontEvent { kind: EventKind::Identify, ..track("", day * DAY + 60) });
+    }
+    assert_eq!(shop.changes(), [format!("+away by time at {}", 30 * DAY)]);
+}
+
+#[test]
+fn traits_replace_each_other_null_takes_one_away_and_addresses_are_only_known_to_be_there() {
+    let mut shop = Shop::with(&[]);
+    let identify = |json: &str, seconds| StorefrontEvent {
+        kind: EventKind::Identify,
+        traits_json: Some(json.to_owned()),
+        contact: Some(Contact { email: Some("ana@example.com".to_owned()), ..Contact::default() }),
+        consent_marketing: Some(seconds == 0),
+        ..track("", seconds)
+    };
+    shop.tell(identify(r#"{"plan":"gold","age":41,"city":"Quito"}"#, 0));
+    shop.tell(identify(r#"{"plan":"silver","city":null}"#, 1));
+    let state = shop.state();
+    assert_eq!(state.traits_json.as_deref(), Some(r#"{"age":41,"plan":"silver"}"#));
+    assert_eq!((state.has_email, state.has_phone, state.consent_marketing), (true, false, Some(false)));
+}
+
+#[test]
+fn favourites_are_by_what_she_did_and_what_is_long_past_weighs_less() {
+    let mut shop = Shop::with(&[]);
+    let of = |name: &str, category: &str, seconds| StorefrontEvent {
+        product: Some(product("p1", category, 100)),
+        ..track(name, seconds)
+    };
+    let dearest =
+        |shop: &Shop| -> Vec<String> { shop.state().categories.iter().map(|category| category.name.clone()).collect() };
+    shop.tell(of("Product Viewed", "hats", 0));
+    shop.tell(of("Product Added", "shoes", 0));
+    assert_eq!(dearest(&shop), ["shoes", "hats"]);
+    // Three half-lives later one view outweighs what was put into the cart then.
+    shop.tell(of("Product Viewed", "hats", 90 * DAY));
+    assert_eq!(dearest(&shop), ["hats", "shoes"]);
+}
+
+#[test]
+fn an_open_cart_has_a_value_until_it_is_bought_or_long_untouched() {
+    let mut shop = Shop::with(&[
+        "segment: rich-cart\nversion: 1\nenter: customer.cart.value_minor >= 500 && customer.cart.items == 3\n",
+    ]);
+    let added = |id: &str, price, seconds| StorefrontEvent {
+        product: Some(product(id, "shoes", price)),
+        cart_id: Some("c1".to_owned()),
+        ..track("Product Added", seconds)
+    };
+    shop.tell(added("p1", 200, 0));
+    shop.tell(added("p1", 200, 1));
+    shop.tell(added("p2", 100, 2));
+    assert_eq!(shop.changes(), ["+rich-cart by event at 2"]);
+    shop.tell(StorefrontEvent { cart_id: Some("c1".to_owned()), ..order("o1", 500, 3) });
+    assert_eq!(shop.changes(), ["-rich-cart by event at 3"]);
+    shop.tell(added("p1", 600, 4));
+    shop.tell(added("p1", 600, 5));
+    shop.tell(added("p1", 600, 6));
+    shop.driver.advance_to(at(31 * DAY));
+    assert_eq!(
+        shop.changes(),
+        ["+rich-cart by event at 6".to_owned(), format!("-rich-cart by time at {}", 30 * DAY + 6)]
+    );
+}
