@@ -15,7 +15,7 @@ use crate::installation::{Installation, State, smtp_sections};
 use crate::result::CartRows;
 
 /// The services that work in groups.
-pub const WORKERS: [&str; 3] = ["journeys", "messaging", "resolver"];
+pub const WORKERS: [&str; 4] = ["journeys", "messaging", "resolver", "segmentation"];
 /// How long a process that is asked to end may take.
 pub const DRAIN: Duration = Duration::from_secs(40);
 
