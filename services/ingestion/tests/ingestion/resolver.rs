@@ -171,6 +171,8 @@ fn an_id_that_is_an_address_is_a_dead_letter_and_what_a_producer_says_of_the_cus
         let alias =
             StorefrontEvent { kind: EventKind::Alias, previous_id: Some(id.to_owned()), ..event("m", Some("u"), None) };
         bench.is_dead(id, &alias, "personal_id");
+        let group = StorefrontEvent { group_id: Some(id.to_owned()), ..event("m", Some("u1"), None) };
+        bench.is_dead("u1", &group, "personal_id");
     }
     let claimed = StorefrontEvent { customer_id: Some("somebody-else".to_owned()), ..event("m", Some("u1"), None) };
     bench.put("u1", &claimed, T0);
