@@ -57,6 +57,23 @@ fn who_is_in_a_segment_with_a_condition_to_leave_stays_until_that_holds() {
 }
 
 #[test]
+fn nobody_comes_in_who_would_have_to_leave_at_once() {
+    let mut shop = Shop::with(&[
+        "segment: often\nversion: 1\nenter: customer.frequency >= 1\nleave: customer.recency_days >= 10\n",
+    ]);
+    shop.tell(order("o1", 1_000, 0));
+    shop.driver.advance_to(at(20 * DAY));
+    shop.tell(track("Product Viewed", 21 * DAY));
+    shop.tell(order("o2", 1_000, 22 * DAY));
+    let expected = [
+        "+often by event at 0".to_owned(),
+        format!("-often by time at {}", 10 * DAY),
+        format!("+often by event at {}", 22 * DAY),
+    ];
+    assert_eq!(shop.changes(), expected);
+}
+
+#[test]
 fn nobody_leaves_before_the_minimum_stay_is_over_and_then_at_once() {
     let mut shop = Shop::with(&["segment: open\nversion: 1\nenter: customer.cart.open\nminimum_stay: 3d\n"]);
     shop.tell(track("Product Added", 0));
