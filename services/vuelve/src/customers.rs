@@ -53,10 +53,10 @@ impl Customers {
         let now = || Timestamp::from_millis(jiff::Timestamp::now().as_millisecond());
         let as_of = match at {
             Some(at) => at,
-            None if installation.replay => Changelog::read(installation, Timestamp::MIN, timeout)?.time(),
+            None if installation.replay => Changelog::read(installation, timeout, |_, _, _| ())?.time(),
             None => now(),
         };
-        let changelog = Changelog::read(installation, as_of, timeout)?;
+        let changelog = Changelog::of_rows(installation, as_of, timeout)?;
         let doubt = if at.is_some() { changelog.check(as_of)? } else { None };
         Ok(Self { rows: changelog.customers.into_values().flat_map(|known| known.rows).collect(), doubt })
     }
@@ -119,21 +119,26 @@ pub(crate) fn file_name(at: Timestamp) -> String {
     format!("customers-{shown}.csv")
 }
 
-/// Segmentation's changelog, as far as it concerns the table.
-struct Changelog {
+/// Segmentation's changelog: of each customer, what somebody makes of her last state.
+pub(crate) struct Changelog<T> {
     headers: HeaderBook,
     partitions: i32,
-    customers: BTreeMap<String, Known>,
+    pub(crate) customers: BTreeMap<String, T>,
 }
 
-impl Changelog {
-    fn read(installation: &Installation, at: Timestamp, timeout: Duration) -> anyhow::Result<Self> {
+impl<T> Changelog<T> {
+    /// Reads it to its end. What is made of a state is told the customer, her own time and the state.
+    pub(crate) fn read(
+        installation: &Installation,
+        timeout: Duration,
+        mut make: impl FnMut(&str, Timestamp, &SegmentationState) -> T,
+    ) -> anyhow::Result<Self> {
         let cluster = &installation.cluster;
         let headers = HeaderBook::new(installation, &[SERVICE]);
         let mut changelog = Self { headers, partitions: cluster.partitions, customers: BTreeMap::new() };
         let mut failure = None;
         kafka::read_topic(cluster, &cluster.topic(CHANGELOG), timeout, |record| {
-            let noted = changelog.note(installation, &record, at);
+            let noted = changelog.note(installation, &record, &mut make);
             let place = || format!("{}[{}]@{}", record.topic, record.partition, record.offset);
             failure = noted.with_context(place).err();
             failure.is_none()
@@ -141,7 +146,12 @@ impl Changelog {
         failure.map_or(Ok(changelog), Err)
     }
 
-    fn note(&mut self, installation: &Installation, record: &ReadRecord, at: Timestamp) -> anyhow::Result<()> {
+    fn note(
+        &mut self,
+        installation: &Installation,
+        record: &ReadRecord,
+        make: &mut impl FnMut(&str, Timestamp, &SegmentationState) -> T,
+    ) -> anyhow::Result<()> {
         if is_changelog_header(record) {
             return self.headers.hear(record).map(drop);
         }
@@ -153,18 +163,25 @@ impl Changelog {
         };
         let read: ChangelogRecord<SegmentationState> = installation.read(value)?;
         let state = read.state.context("a customer's record has no state")?;
-        let known = Known {
-            time: Timestamp::from_millis(read.time.unwrap_or(i64::MIN)),
-            until: known_until(&state).unwrap_or(Timestamp::MIN),
-            rows: customer_rows(customer, &state, at),
-        };
-        self.customers.insert(customer.to_owned(), known);
+        let made = make(customer, Timestamp::from_millis(read.time.unwrap_or(i64::MIN)), &state);
+        self.customers.insert(customer.to_owned(), made);
         Ok(())
     }
 
     /// How far time has come everywhere.
     fn time(&self) -> Timestamp {
         time_of(SERVICE, &self.headers, self.partitions)
+    }
+}
+
+impl Changelog<Known> {
+    /// By rows as of a time.
+    fn of_rows(installation: &Installation, at: Timestamp, timeout: Duration) -> anyhow::Result<Self> {
+        Self::read(installation, timeout, |customer, time, state| Known {
+            time,
+            until: known_until(state).unwrap_or(Timestamp::MIN),
+            rows: customer_rows(customer, state, at),
+        })
     }
 
     /// Refuses a time that something later was counted after; tells where timers have fired that were due later, or where some

@@ -10,6 +10,7 @@ pub mod headers;
 pub mod hosting;
 pub mod import;
 pub mod letters;
+pub mod preview;
 pub mod replay;
 pub mod services;
 pub mod terminal;

@@ -11,6 +11,7 @@ mod import;
 mod mapping;
 mod replay;
 mod run;
+mod segment;
 mod topics;
 mod why;
 
@@ -42,6 +43,7 @@ Examples:
   vuelve import --help                  Bring past orders, customers and events in.
   vuelve why MESSAGE_ID                 Why did she get it, or not?
   vuelve customers export --help        Who are my customers, as a table?
+  vuelve segment preview --help         Who would be in the segments that I wrote?
   vuelve deadletters list               What could not be processed, and why?
   vuelve mapping test --help            What do the webhooks of my own systems become?
   vuelve config                         What is in force, and where was it written?
@@ -85,6 +87,7 @@ enum Command {
     Topics(topics::TopicsCommand),
     Why(why::Why),
     Customers(customers::CustomersCommand),
+    Segment(segment::SegmentCommand),
     Deadletters(deadletters::DeadLetters),
     Mapping(mapping::MappingCommand),
     Config(config::Config),
@@ -104,6 +107,7 @@ impl Cli {
             Command::Topics(topics) => topics.run(&self.global),
             Command::Why(why) => why.run(&self.global),
             Command::Customers(customers) => customers.run(&self.global),
+            Command::Segment(segment) => segment.run(&self.global),
             Command::Deadletters(letters) => letters.run(&self.global),
             Command::Mapping(mapping) => mapping.run(),
             Command::Config(config) => config.run(&self.global),
