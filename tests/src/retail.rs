@@ -250,7 +250,7 @@ pub fn made_up(folder: &Path) -> anyhow::Result<PathBuf> {
         let number = format!("{}{}", if refund { "C" } else { "" }, 500_000 + index);
         let begun_before = std::mem::replace(&mut begun, lines.len());
         let most = if below(20) == 0 { 120 } else { 5 };
-        for line in 0..1 + below(most) {
+        for line in 0..=below(most) {
             let nobody = below(15) == 0;
             let quantity = (1 + below(30)) * if refund { -1 } else { 1 };
             let price = ["0.0", "0.001", "0.85", "1.25", "2.1", "14.95", "295"][below(7) as usize];

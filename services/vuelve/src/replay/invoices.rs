@@ -314,6 +314,14 @@ mod tests {
     }
 
     #[test]
+    fn an_order_may_come_to_nothing_or_less() {
+        let totals: Vec<Value> = calls(&(line("A", 2, "0.0", "7") + &line("B", -1, "5.5", "7"))).unwrap();
+        let told = totals.iter().map(|call| (call["event"].as_str(), call["properties"]["total"].as_str()));
+        let order = |total| (Some("Order Completed"), Some(total));
+        assert_eq!(told.collect::<Vec<_>>(), [order("0.00"), order("-5.50")]);
+    }
+
+    #[test]
     fn each_line_is_rounded_half_away_from_zero_and_nothing_is_lost_before() {
         for (count, price, minor) in [
             (1, "0.001", Some(0)),
