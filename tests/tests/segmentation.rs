@@ -126,6 +126,17 @@ fn on_real_parts_the_tables_are_the_same_and_an_export_from_the_running_services
         installation.command(&[&["customers", "export", "--out", &path], more].concat()).unwrap();
         compare(&read(&export).unwrap(), &replayed).unwrap();
     }
+    // What is in force already makes nothing else of anybody.
+    let preview = installation.command(&["segment", "preview", "presets/basic", "--format", "json"]).unwrap();
+    let sizes: Vec<serde_json::Value> = preview.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(sizes.len(), 10);
+    for size in &sizes {
+        assert_eq!((&size["now"], &size["enter"], &size["leave"]), (&size["then"], &0.into(), &0.into()), "{size}");
+    }
+    let vips = replayed.values().filter(|row| row.segments == "vip").count();
+    let vip = sizes.iter().find(|size| size["segment"] == "vip").unwrap();
+    assert_eq!((vip["now"].as_u64(), vip["examples"].as_array().map(Vec::len)), (Some(vips as u64), Some(vips.min(3))));
+
     let told = installation.command(&["customers", "export", "--at", "2024-02-01T00:00Z", "--out", "-"]).unwrap_err();
     assert!(
         told.to_string().contains("who the customers were at 2024-02-01T00:00:00Z is not known any more"),
