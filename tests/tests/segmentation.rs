@@ -4,7 +4,10 @@
 
 use std::path::Path;
 use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
+use tests::checker::segment_changes_are_in_order;
 use tests::installation::{Installation, State};
 use tests::retail::{ONLINE_RETAIL, Table, compare, invoices, made_up, read, table};
 use tests::{root, shared_data, vuelve};
@@ -31,6 +34,9 @@ const MADE_UP: &Times = &[
     ("2025-05-16T00:00Z", "2025-05-16"),
     ("2026-02-01T00:00Z", "2026-02-01"),
 ];
+
+/// Each process works for a while before the next is killed.
+const BETWEEN_KILLS: Duration = Duration::from_secs(2);
 
 fn as_of(times: &Times) -> Vec<&'static str> {
     times.iter().flat_map(|(time, _)| ["--as-of", time]).collect()
@@ -125,4 +131,34 @@ fn on_real_parts_the_tables_are_the_same_and_an_export_from_the_running_services
         told.to_string().contains("who the customers were at 2024-02-01T00:00:00Z is not known any more"),
         "{told}"
     );
+}
+
+#[test]
+fn with_kills_all_along_the_tables_are_the_same() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = made_up(folder.path()).unwrap();
+    let installation = Installation::start("replay", State::Redis).unwrap();
+    let others = installation.run_each(&["door", "journeys", "messaging"], 0..1).unwrap();
+    let killed = installation.run_each(&["resolver", "segmentation"], 0..2).unwrap();
+    installation.wait_for_door(&others[0]).unwrap();
+    let over = AtomicBool::new(false);
+    let (out, kills) = std::thread::scope(|scope| {
+        let killer = scope.spawn(|| {
+            let mut kills = 0;
+            for process in killed.iter().cycle().take_while(|_| !over.load(Ordering::SeqCst)) {
+                std::thread::sleep(BETWEEN_KILLS);
+                process.kill9().unwrap();
+                process.restart().unwrap();
+                kills += 1;
+            }
+            kills
+        });
+        let more = [&as_of(MADE_UP)[..], &["--until", "2026-02-01T00:00:00Z"]].concat();
+        let out = installation.replay_with("online-retail", &file, "invoices", &more);
+        over.store(true, Ordering::SeqCst);
+        (out, killer.join().unwrap())
+    });
+    is_exact(&file, &out.unwrap(), MADE_UP);
+    assert!(kills >= 8, "{kills}");
+    segment_changes_are_in_order(&installation).unwrap();
 }

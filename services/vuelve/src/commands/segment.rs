@@ -84,7 +84,8 @@ impl Preview {
 
 fn table(sizes: &[Size]) -> String {
     let width = sizes.iter().map(|size| size.segment.len()).max().unwrap_or_default().max("segment".len());
-    let mut text = format!("{:width$}  {:>9}  {:>9}  {:>9}  {:>9}  for example\n", "segment", "now", "then", "enter", "leave");
+    let mut text =
+        format!("{:width$}  {:>9}  {:>9}  {:>9}  {:>9}  for example\n", "segment", "now", "then", "enter", "leave");
     for Size { segment, now, then, enter, leave, examples } in sizes {
         let line = format!("{segment:width$}  {now:>9}  {then:>9}  {enter:>9}  {leave:>9}  {}", examples.join(" "));
         text.push_str(line.trim_end());
