@@ -17,7 +17,7 @@ pub use answers::{
 };
 pub use deadline::{Deadline, DeadlineLayer, DeadlineService};
 pub use http::Extensions;
-pub use read_mask::ReadMask;
+pub use read_mask::{FieldMask, ReadMask};
 pub use refusal::{Refusal, describe};
 pub use time::{WireTime, timestamp, to_timestamp};
 

@@ -12,8 +12,9 @@ use std::sync::LazyLock;
 use prost::Message;
 use prost::bytes::{Buf, BufMut};
 use prost::encoding::{DecodeContext, WireType, decode_key, decode_varint, encode_varint, skip_field};
+pub use prost_types::FieldMask;
 use prost_types::field_descriptor_proto::{Label, Type};
-use prost_types::{DescriptorProto, FieldDescriptorProto, FieldMask, FileDescriptorSet};
+use prost_types::{DescriptorProto, FieldDescriptorProto, FileDescriptorSet};
 
 use crate::{DESCRIPTORS, Refusal};
 

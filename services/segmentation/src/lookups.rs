@@ -124,11 +124,16 @@ impl Customer {
     /// by then.
     pub fn at(mut self, now: Timestamp) -> Option<CustomerView> {
         let now = now.max(self.as_of);
-        if self.state.ends_at().is_some_and(|end| end <= now) {
+        if self.has_ended(now) {
             return None;
         }
         self.state.close_idle_cart(now);
         Some(view(self.as_of, &self.state, now))
+    }
+
+    /// Whether her state has ended by `now`, because the shop does not know her and she was silent for long.
+    pub fn has_ended(&self, now: Timestamp) -> bool {
+        self.state.ends_at().is_some_and(|end| end <= now)
     }
 }
 
