@@ -14,12 +14,12 @@ mod codec;
 pub mod compatibility;
 pub mod conformance;
 mod contract;
+mod customer;
 mod error;
 mod journeys;
 mod messaging;
 mod platform;
 mod privacy;
-mod segmentation;
 mod storefront;
 mod topics;
 
@@ -29,6 +29,7 @@ pub use changelog::{
 };
 pub use codec::{MAX_SCHEMA_BYTES, MAX_SCHEMAS, MAX_VALUE_BYTES, Schemas};
 pub use contract::{AvroSchema, Contract, schemas};
+pub use customer::{Change, ChangeCause, SEGMENT_CHANGE, SegmentChange};
 pub use error::{DecodeError, EncodeError, LearnError};
 pub use journeys::{Arm, Decision, JOURNEY_DECISION, JourneyDecision};
 pub use messaging::{
@@ -37,7 +38,6 @@ pub use messaging::{
 };
 pub use platform::{DEFINITION, Definition, DefinitionStatus, MARK, Mark, MarkEntry, OutputBound};
 pub use privacy::{PRIVACY_REQUEST, PrivacyKind, PrivacyRequest};
-pub use segmentation::{Change, ChangeCause, SEGMENT_CHANGE, SegmentChange};
 pub use storefront::{Contact, EventKind, Order, Product, STOREFRONT_EVENT, StorefrontEvent};
 pub use topics::{
     Cleanup, Partitions, PrefixError, Timestamps, TopicSpec, Visibility, check_prefix, contracts, schema_of,

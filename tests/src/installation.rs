@@ -275,24 +275,23 @@ impl Installation {
 
     /// The same for a clickstream that is written in another way.
     pub fn replay_as(&self, format: &str, file: &Path, name: &str) -> anyhow::Result<PathBuf> {
+        self.replay_with(format, file, name, &["--synthetic-addresses"])
+    }
+
+    /// The same with more arguments.
+    pub fn replay_with(&self, format: &str, file: &Path, name: &str, more: &[&str]) -> anyhow::Result<PathBuf> {
         let out = self.folder.path().join(name);
         let key = self.folder.path().join("write-key");
-        self.command(&[
-            "replay",
-            "--file",
-            &file.display().to_string(),
-            "--format",
-            format,
-            "--synthetic-addresses",
-            "--definitions",
-            "presets/basic",
-            "--out",
-            &out.display().to_string(),
-            "--attach",
-            &self.door(),
-            "--write-key-file",
-            &key.display().to_string(),
-        ])?;
+        let (file, out_folder, key, door) = (file.display(), out.display(), key.display(), self.door());
+        let arguments = [
+            ["--file", &file.to_string()],
+            ["--format", format],
+            ["--definitions", "presets/basic"],
+            ["--out", &out_folder.to_string()],
+            ["--attach", &door],
+            ["--write-key-file", &key.to_string()],
+        ];
+        self.command(&[&["replay"], arguments.as_flattened(), more].concat())?;
         Ok(out)
     }
 }

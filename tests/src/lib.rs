@@ -8,6 +8,7 @@ pub mod faults;
 pub mod installation;
 pub mod newer;
 pub mod result;
+pub mod retail;
 pub mod scene;
 pub mod soak;
 
@@ -32,7 +33,7 @@ pub fn shared_data(name: &str) -> Option<PathBuf> {
     let path = folder.join(name);
     if !path.is_file() {
         eprintln!(
-            "{} is not there, so a made-up clickstream is used (VUELVE_SHARED_DATA names the folder)",
+            "{} is not there, so only made-up data is used (VUELVE_SHARED_DATA names the folder)",
             path.display()
         );
         return None;

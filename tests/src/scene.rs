@@ -6,7 +6,7 @@ use std::os::unix::process::ExitStatusExt as _;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use testkit::{Process, SmtpSink, TcpProxy};
 
 use crate::checker;
@@ -15,7 +15,7 @@ use crate::installation::{Installation, State, smtp_sections};
 use crate::result::CartRows;
 
 /// The services that work in groups.
-pub const WORKERS: [&str; 3] = ["journeys", "messaging", "resolver"];
+pub const WORKERS: [&str; 4] = ["journeys", "messaging", "resolver", "segmentation"];
 /// How long a process that is asked to end may take.
 pub const DRAIN: Duration = Duration::from_secs(40);
 
@@ -156,6 +156,8 @@ impl Scene {
         checker::events_are_in_order(installation, &stream.sent)?;
         checker::requests_are_in_order(installation)?;
         let decisions = checker::decisions_are_in_order(installation)?;
+        let changes = checker::segment_changes_are_in_order(installation)?;
+        ensure!(changes > 0, "nobody entered a segment");
         let outcomes = checker::every_request_ended_once(installation, &self.sink)?;
         let unknown = outcomes.get("unknown").copied().unwrap_or_default();
         Ok(Outcome { requests: outcomes.values().sum(), unknown, decisions, states, ..Outcome::default() })

@@ -344,6 +344,7 @@ fn what_a_server_writes_badly_is_put_aside_with_the_reason_and_the_others_go_on(
         ("no_id", json!({ "key": "undefined", "value": viewed("undefined", "m") })),
         ("personal_id", keyed(&viewed("ana@example.com", "m"))),
         ("personal_id", keyed(&viewed("+34600000000", "m"))),
+        ("personal_id", keyed(&set(viewed("member", "m"), "group_id", json!("ana@example.com")))),
         ("bad_message_id", keyed(&viewed("no-message-id", ""))),
         ("bad_message_id", keyed(&viewed("long-message-id", &"m".repeat(101)))),
         ("id_too_long", keyed(&viewed(&"u".repeat(256), "m"))),

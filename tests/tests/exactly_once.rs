@@ -30,8 +30,8 @@ fn is_exact_under(name: &str, shape: Shape, faults: impl FnOnce(&Scene) -> anyho
 #[test]
 fn with_kills_all_along() {
     // Six times each; then it may come to its end.
-    let kills = is_exact_under("kills", ALL, |scene| faults::kills(scene, 42, 0));
-    assert!(kills.values().sum::<usize>() >= 20 && kills.len() == 7, "{kills:?}");
+    let kills = is_exact_under("kills", ALL, |scene| faults::kills(scene, 54, 0));
+    assert!(kills.values().sum::<usize>() >= 20 && kills.len() == 9, "{kills:?}");
 }
 
 #[test]

@@ -87,7 +87,7 @@ fn on_real_parts_with_one_process_a_service_every_reminder_is_the_expected_one()
     let folder = tempfile::tempdir().unwrap();
     let file = clickstream(folder.path()).unwrap();
     let installation = Installation::start("replay", State::Redis).unwrap();
-    let services = installation.run_each(&["ingestion", "journeys", "messaging"], 0..1).unwrap();
+    let services = installation.run_each(&["ingestion", "segmentation", "journeys", "messaging"], 0..1).unwrap();
     installation.wait_for_door(&services[0]).unwrap();
     is_exact(&file, &installation.replay(&file, "one").unwrap());
 }
@@ -98,7 +98,7 @@ fn on_real_parts_with_three_processes_a_service_every_reminder_is_the_expected_o
     let file = clickstream(folder.path()).unwrap();
     let installation = Installation::start("replay", State::Redis).unwrap();
     let door = installation.run(&["door"], 0).unwrap();
-    let _services = installation.run_each(&["resolver", "journeys", "messaging"], 0..3).unwrap();
+    let _services = installation.run_each(&["resolver", "segmentation", "journeys", "messaging"], 0..3).unwrap();
     installation.wait_for_door(&door).unwrap();
     is_exact(&file, &installation.replay(&file, "three").unwrap());
 }
@@ -126,7 +126,7 @@ fn a_redis_that_is_emptied_and_one_that_falls_back_to_an_older_copy_are_healed_w
     let file = clickstream(folder.path()).unwrap();
     let installation = Installation::start("replay", State::Redis).unwrap();
     let redis = installation.redis.as_ref().unwrap();
-    let services = installation.run_each(&["ingestion", "journeys", "messaging"], 0..1).unwrap();
+    let services = installation.run_each(&["ingestion", "segmentation", "journeys", "messaging"], 0..1).unwrap();
     installation.wait_for_door(&services[0]).unwrap();
     let out = std::thread::scope(|scope| {
         let replay = scope.spawn(|| installation.replay(&file, "redis"));

@@ -376,6 +376,9 @@ impl<'e> Walk<'e> {
             let help = format!("ask `has({root}.x)` whether it is there, and so that it is not null");
             self.complain(id, "what is null is as what is not there, and equal to nothing".to_owned(), Some(help));
         }
+        if let Vocabulary::Segment = self.vocabulary {
+            self.check_types(id, call, &arguments);
+        }
         // What is called on something unknown can't be known either.
         if !OPERATORS.contains(&name) && !FUNCTIONS.contains(&name) && self.complaints.len() == complaints {
             let known = FUNCTIONS.iter().chain(MACROS).copied().filter(|known| *known != name);

@@ -220,3 +220,81 @@ fn owned_headers(headers: &[Header]) -> OwnedHeaders {
         owned.insert(RdHeader { key: &header.name, value: Some(header.value.as_ref()) })
     })
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test may fail by it")]
+mod tests {
+    use tokio::sync::oneshot::error::TryRecvError;
+
+    use super::*;
+
+    fn batch(records: usize) -> (Batch, oneshot::Receiver<Answer>) {
+        let (answer, answered) = oneshot::channel();
+        (Batch::new(records, answer), answered)
+    }
+
+    fn failure(topic: &str) -> KafkaFailure {
+        failed(topic, KafkaError::MessageProduction(RDKafkaErrorCode::MessageTimedOut))
+    }
+
+    #[test]
+    fn a_batch_is_answered_once_its_last_record_is_decided_on_and_not_before() {
+        let (batch, mut answered) = batch(3);
+        for delivery in [Ok((0, 7)), Err(failure("a"))] {
+            batch.note(delivery);
+            assert_eq!(answered.try_recv().unwrap_err(), TryRecvError::Empty);
+        }
+        batch.note(Ok((0, 8)));
+        assert!(answered.try_recv().is_ok());
+    }
+
+    #[test]
+    fn one_failure_among_successes_is_the_answer_and_of_several_the_first() {
+        let (success, first, second) = (|| Ok((0, 7)), || Err(failure("first")), || Err(failure("second")));
+        for deliveries in [
+            [first(), success(), success()],
+            [success(), first(), success()],
+            [success(), success(), first()],
+            [first(), second(), success()],
+            [first(), success(), second()],
+            [success(), first(), second()],
+        ] {
+            let (batch, mut answered) = batch(3);
+            for delivery in deliveries {
+                batch.note(delivery);
+            }
+            let failure = answered.try_recv().unwrap().unwrap_err();
+            assert_eq!(failure.to_string(), self::failure("first").to_string());
+        }
+    }
+
+    #[test]
+    fn the_end_of_each_partition_is_behind_its_last_record_in_whatever_order_the_answers_come() {
+        let deliveries = [(0, 7), (0, 8), (0, 9), (3, 0), (1, i64::from(i32::MAX))];
+        for turn in 0..deliveries.len() {
+            for backwards in [false, true] {
+                let mut order = deliveries;
+                order.rotate_left(turn);
+                if backwards {
+                    order.reverse();
+                }
+                let (batch, mut answered) = batch(order.len());
+                for delivery in order {
+                    batch.note(Ok(delivery));
+                }
+                let ends = answered.try_recv().unwrap().unwrap();
+                assert_eq!(ends, BTreeMap::from([(0, 10), (1, 1 << 31), (3, 1)]), "{order:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn whoever_does_not_wait_any_more_disturbs_nobody() {
+        for last in [Ok((0, 8)), Err(failure("a"))] {
+            let (batch, answered) = batch(2);
+            batch.note(Ok((0, 7)));
+            drop(answered);
+            batch.note(last);
+        }
+    }
+}

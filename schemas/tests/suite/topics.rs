@@ -25,6 +25,7 @@ fn every_dataset_of_the_contract_is_listed_once() {
     for dataset in [
         "storefront.received",
         "storefront.events",
+        "customer.segments",
         "journeys.decisions",
         "messaging.requests",
         "messaging.outcomes",
@@ -34,6 +35,7 @@ fn every_dataset_of_the_contract_is_listed_once() {
         "platform.definitions",
         "platform.deadletters",
         "ingestion.changelog",
+        "segmentation.changelog",
         "journeys.changelog",
         "messaging.changelog",
         "ingestion.marks",

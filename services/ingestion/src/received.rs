@@ -73,8 +73,8 @@ pub(crate) fn decode(schemas: &Schemas, record: &RecordRef<'_>) -> Result<Decode
     if ids::customer_of(&event).is_none() {
         return Err(poison("no_id", "the alias names a previous id but no user id; send the id that takes its place"));
     }
-    let names = [&event.user_id, &event.anonymous_id, &event.previous_id];
-    if names.into_iter().flatten().any(|id| ids::is_personal(id)) {
+    let ids = [&event.user_id, &event.anonymous_id, &event.previous_id, &event.group_id];
+    if ids.into_iter().flatten().any(|id| ids::is_personal(id)) {
         return Err(poison(
             "personal_id",
             "an id is an e-mail address or a phone number; send an id of the shop's own, or send the event through the door",
@@ -86,7 +86,6 @@ pub(crate) fn decode(schemas: &Schemas, record: &RecordRef<'_>) -> Result<Decode
             "the record's key is not the event's anonymous id, else its user id (for an alias its previous id)",
         ));
     }
-    let ids = [&event.user_id, &event.anonymous_id, &event.previous_id, &event.group_id];
     if ids.into_iter().flatten().any(|id| id.len() > MAX_ID_BYTES) {
         return Err(poison("id_too_long", "an id is longer than 255 bytes"));
     }

@@ -189,12 +189,11 @@ impl Pen<'_> {
     }
 }
 
-/// Whether a segment has her.
+/// Whether a segment has her. Nobody comes in who would have to leave at once.
 fn holds(segment: &Segment, is_member: bool, scope: &Scope) -> bool {
-    match &segment.leave {
-        Some(leave) if is_member => !leave.evaluate(scope).unwrap_or(false),
-        _ => segment.enter.evaluate(scope).unwrap_or(false),
-    }
+    let leaves = || segment.leave.as_ref().is_some_and(|leave| leave.evaluate(scope).unwrap_or(false));
+    let stays = is_member && segment.leave.is_some();
+    (stays || segment.enter.evaluate(scope).unwrap_or(false)) && !leaves()
 }
 
 /// The same in a replay and after a restart: of whom, what and when.

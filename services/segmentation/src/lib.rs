@@ -18,6 +18,7 @@ pub mod lookups;
 mod orders;
 mod output;
 mod policy;
+mod preview;
 mod rows;
 mod score;
 mod state;
@@ -36,6 +37,7 @@ use stream::{Cause, Context, Decoded, Disposition, Poison, RecordRef, Service, T
 pub use input::Input;
 pub use output::Output;
 pub use policy::Policy;
+pub use preview::preview;
 pub use rows::{CustomerRow, WINDOW_COLUMNS, customer_rows, known_until};
 pub use state::{
     ANONYMOUS_IDLE, Bucket, CART_IDLE, CartLine, Did, Favourite, MAX_CART_LINES, MAX_CURRENCIES, MAX_FAVOURITES,

@@ -9,10 +9,11 @@ use super::changelogs::Changelogs;
 use crate::installation::{Installation, topic};
 
 /// What each service reads: a header that leaves one out is not taken for one that is done.
-const INPUTS: [(&str, &[&str]); 3] = [
+const INPUTS: [(&str, &[&str]); 4] = [
     ("ingestion", &["storefront.received"]),
     ("journeys", &["storefront.events", "messaging.outcomes"]),
     ("messaging", &["messaging.requests", "messaging.commands"]),
+    ("segmentation", &["storefront.events"]),
 ];
 
 /// Where the last headers do not name the ends of the inputs.

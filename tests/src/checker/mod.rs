@@ -19,11 +19,11 @@ use crate::installation::Installation;
 use changelogs::Changelogs;
 
 pub use ends::nothing_was_dead_lettered;
-pub use order::{decisions_are_in_order, events_are_in_order, requests_are_in_order};
+pub use order::{decisions_are_in_order, events_are_in_order, requests_are_in_order, segment_changes_are_in_order};
 pub use outcomes::{Outcomes, every_request_ended_once};
 
 /// The services that keep state.
-const SERVICES: [&str; 3] = ["ingestion", "journeys", "messaging"];
+const SERVICES: [&str; 4] = ["ingestion", "journeys", "messaging", "segmentation"];
 /// The key of a changelog's header.
 const HEADER: &str = "\0";
 /// How long headers and views may take to be where they should be.

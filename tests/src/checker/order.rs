@@ -51,6 +51,29 @@ fn is_a_run(decisions: &[&Value]) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// A customer's changes of segments are in the order of her time, and each is there once; what she enters she was not in, what
+/// she leaves she was, and of a group she is in one segment at most.
+pub fn segment_changes_are_in_order(installation: &Installation) -> anyhow::Result<usize> {
+    let records = installation.records("customer.segments")?;
+    let mut ids = BTreeSet::new();
+    for (customer, changes) in by_key(&records) {
+        is_in_order(customer, &changes, "at")?;
+        let mut segments: BTreeMap<&str, &str> = BTreeMap::new();
+        for change in changes.iter().map(|record| &record.value) {
+            let (id, segment, group) = (text(change, "change_id"), text(change, "segment"), text(change, "group"));
+            ensure!(ids.insert(id.to_owned()), "change {id} of {customer} is there twice");
+            if text(change, "change") == "entered" {
+                ensure!(segments.insert(segment, group).is_none(), "{customer} enters {segment} and is in it");
+                let of_group = segments.values().filter(|other| !group.is_empty() && **other == group).count();
+                ensure!(of_group <= 1, "{customer} is in {of_group} segments of {group}");
+            } else {
+                ensure!(segments.remove(segment).is_some(), "{customer} leaves {segment} and is not in it");
+            }
+        }
+    }
+    Ok(records.len())
+}
+
 /// A customer's requests are in the order of her time, and a run's in the order of their due times.
 pub fn requests_are_in_order(installation: &Installation) -> anyhow::Result<usize> {
     let records = installation.records("messaging.requests")?;

@@ -101,6 +101,17 @@ fn due(service: &str, state: &Value) -> [Option<i64>; 4] {
             let end = millis(state, "touched_at").filter(|_| is_idle).map(|touched| touched + ANONYMOUS_IDLE_MS);
             [waits.chain(memories).chain(carts).chain(end).min(), None, None, millis(state, "policy_seen")]
         }
+        "segmentation" => {
+            let any = list("seen").find(|seen| seen["kind"] == "any" && state["known"] == false);
+            let end = any.and_then(|seen| Some(millis(seen, "last_at")? + ANONYMOUS_IDLE_MS));
+            let cart = millis(&state["cart"], "changed_at").map(|changed| changed + CART_IDLE_MS);
+            [
+                millis(state, "judge_at").into_iter().chain(end).chain(cart).min(),
+                None,
+                None,
+                millis(state, "policy_seen"),
+            ]
+        }
         _ => {
             let phase = |message: &Value, wanted: &str| message["phase"] == wanted;
             let since = |wanted: &'static str| {

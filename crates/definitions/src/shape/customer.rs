@@ -1,5 +1,7 @@
 //! What segments see: the customer, by the table of her fields.
 
+use cel::common::ast::{CallExpr, Expr, LiteralValue};
+
 use super::{Known, Shape, Walk};
 use crate::customer_fields::{CUSTOMER_FIELDS, FieldType, TRAITS, customer_group, elsewhere, names_in};
 use crate::fields::LATER;
@@ -21,7 +23,47 @@ impl FieldType {
     }
 }
 
+const BOOLEAN: &str = "true or false";
+const NUMBER: &str = "a number";
+const TEXT: &str = "a text";
+const LIST: &str = "a list";
+
+/// What the values of a part are, where that is known.
+fn kind_of(part: &Expr, known: Known<'_>) -> Option<&'static str> {
+    Some(match (part, known) {
+        (Expr::Literal(LiteralValue::Boolean(_)), _) | (_, Known::Shape(Shape::Boolean)) => BOOLEAN,
+        (Expr::Literal(LiteralValue::Int(_) | LiteralValue::UInt(_) | LiteralValue::Double(_)), _)
+        | (_, Known::Shape(Shape::Number)) => NUMBER,
+        (Expr::Literal(LiteralValue::String(_)), _) | (_, Known::Shape(Shape::Text)) => TEXT,
+        (Expr::List(_), _) | (_, Known::Shape(Shape::List(_))) => LIST,
+        _ => return None,
+    })
+}
+
 impl<'e> Walk<'e> {
+    /// Compared with something of another type a field is never equal, greater or less, and where true or false is expected
+    /// anything else has no answer: such a segment would stay empty, and nobody would be told why.
+    pub(super) fn check_types(&mut self, id: u64, call: &CallExpr, arguments: &[Known<'e>]) {
+        let kinds: Vec<_> = call.args.iter().zip(arguments).map(|(part, known)| kind_of(&part.expr, *known)).collect();
+        match (call.func_name.as_str(), &kinds[..]) {
+            ("_<_" | "_<=_" | "_>_" | "_>=_" | "_==_" | "_!=_", [Some(left), Some(right)]) if left != right => {
+                let mixed = [LIST, TEXT].iter().all(|kind| [left, right].contains(&kind));
+                let help =
+                    mixed.then(|| "`'x' in customer.favourite_brands` asks whether it is in the list".to_owned());
+                self.complain(id, format!("{left} can't be compared with {right}"), help);
+            }
+            ("_&&_" | "_||_" | "!_" | "_?_:_", kinds) => {
+                let conditions = if call.func_name == "_?_:_" { &kinds[..1] } else { kinds };
+                for (part, kind) in call.args.iter().zip(conditions) {
+                    if let Some(kind) = kind.filter(|kind| *kind != BOOLEAN) {
+                        self.complain(part.id, format!("true or false is expected here, not {kind}"), None);
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+
     /// A group of fields is always there and is equal to nothing; reading it would be reading all of them.
     pub(super) fn no_value(&mut self, id: u64, group: Option<&'static str>) {
         let (whole, example) = match group {

@@ -58,8 +58,8 @@ proptest! {
 
     /// One character changed in a good text: it is read, or something is said with a place inside the text.
     #[test]
-    fn a_slip_in_a_good_text_is_read_or_told_with_its_place(at in 0..600_usize, with in "[a-z:{}\\[\\] \n-]") {
-        let good = "journey: cart\nversion: 1\ntrigger: { event: Product Added }\ncorrelate: cart_id\nexit: [ { event: Order Completed, same: cart_id } ]\nreentry: { after: 7d }\nholdout: 10%\nsteps:\n  - wait: 1h\n    restart_on: [ { event: Product Added, same: cart_id } ]\n  - message: { as: first, template: t, category: cart }\n  - when: \"run.first.clicked\"\n    then: [ end ]\n---\ntemplate: t\nen: { subject: Hello, body: <mjml></mjml> }\n---\nmessaging: default\ncategories: { cart: {} }\n";
+    fn a_slip_in_a_good_text_is_read_or_told_with_its_place(at in 0..800_usize, with in "[a-z:{}\\[\\] \n-]") {
+        let good = "journey: cart\nversion: 1\ntrigger: { event: Product Added }\ncorrelate: cart_id\nexit: [ { event: Order Completed, same: cart_id } ]\nreentry: { after: 7d }\nholdout: 10%\nsteps:\n  - wait: 1h\n    restart_on: [ { event: Product Added, same: cart_id } ]\n  - message: { as: first, template: t, category: cart }\n  - when: \"run.first.clicked\"\n    then: [ end ]\n---\ntemplate: t\nen: { subject: Hello, body: <mjml></mjml> }\n---\nmessaging: default\ncategories: { cart: {} }\n---\nsegment: vip\ngroup: g\npriority: 9\nenter: \"customer.frequency >= 10\"\nleave: \"customer.recency_days > 9\"\nminimum_stay: 7d\n";
         let mut text: Vec<char> = good.chars().collect();
         let at = at % text.len();
         text[at] = with.chars().next().unwrap();

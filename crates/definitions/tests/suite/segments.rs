@@ -344,7 +344,8 @@ fn who_enters_a_segment_of_the_preset_does_not_satisfy_its_leaving() {
 fn conditions() -> impl Strategy<Value = String> {
     let field = prop_oneof![Just("customer.recency_days"), Just("customer.last_7d.orders")];
     let comparison = prop_oneof![Just("<"), Just("<="), Just(">"), Just(">="), Just("=="), Just("!=")];
-    let leaf = (field, comparison, -6..6_i64, 0..9_u8).prop_map(|(field, comparison, number, form)| match form {
+    // Mostly such as have thresholds: one of another kind anywhere in a condition, and it says little of them.
+    let leaf = (field, comparison, -6..6_i64, 0..24_u8).prop_map(|(field, comparison, number, form)| match form {
         0 => format!("{number} {comparison} {field}"),
         1 => format!("has({field})"),
         2 => format!("{field} + 1 {comparison} {number}"),

@@ -1,27 +1,48 @@
 //! How a log line looks. No line and no field is longer than a limit, whatever is put into it.
 
 use std::fmt::{self, Write as _};
+use std::io::Write as _;
 
 use opentelemetry::Context;
 use opentelemetry::trace::{SpanContext, TraceContextExt};
 use serde_json::{Map, Value};
 use tracing::field::{Field, Visit};
 use tracing::{Event, Subscriber};
+use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
-use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::registry::LookupSpan;
+use tracing_subscriber::{Layer, layer};
+
+use crate::config::LogFormat;
 
 /// The longest value of one field, in bytes.
 const MAX_FIELD_BYTES: usize = 4 * 1024;
 /// The most fields of one line.
 const MAX_FIELDS: usize = 32;
 
-/// One JSON object a line: `timestamp`, `level`, `target`, `message`, `span`, `trace_id`, `span_id`, then the fields.
-pub(super) struct JsonLines;
+/// Writes what is told as lines. It hears of no spans: which one a line is in, the registry knows, and their fields go to the
+/// traces alone.
+pub(super) struct Lines<W> {
+    pub(super) format: LogFormat,
+    pub(super) writer: W,
+}
 
-/// For people: time, level, target, message and fields, and the trace at the end.
-pub(super) struct TextLines;
+impl<S, W> Layer<S> for Lines<W>
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    W: for<'w> MakeWriter<'w> + 'static,
+{
+    fn on_event(&self, event: &Event<'_>, context: layer::Context<'_, S>) {
+        let line = Line::new(&context, event);
+        let text = match self.format {
+            LogFormat::Json => line.json(),
+            LogFormat::Text => line.text(),
+        };
+        // Where no line can be written, there is nobody to tell.
+        let _ = self.writer.make_writer_for(event.metadata()).write_all(text.as_bytes());
+    }
+}
 
 /// A line before it is written.
 struct Line {
@@ -35,11 +56,7 @@ struct Line {
 }
 
 impl Line {
-    fn new<S, N>(context: &FmtContext<'_, S, N>, event: &Event<'_>) -> Self
-    where
-        S: Subscriber + for<'a> LookupSpan<'a>,
-        N: for<'a> FormatFields<'a> + 'static,
-    {
+    fn new<S: Subscriber + for<'a> LookupSpan<'a>>(context: &layer::Context<'_, S>, event: &Event<'_>) -> Self {
         let mut time = String::new();
         // Can fail only if a String could not be written to.
         let _ = SystemTime.format_time(&mut Writer::new(&mut time));
@@ -55,6 +72,40 @@ impl Line {
             trace: trace.is_valid().then_some(trace),
             fields: fields.others,
         }
+    }
+
+    /// One JSON object: `timestamp`, `level`, `target`, `message`, `span`, `trace_id`, `span_id`, then the fields.
+    fn json(self) -> String {
+        let mut object = Map::new();
+        object.insert("timestamp".into(), self.time.into());
+        object.insert("level".into(), self.level.into());
+        object.insert("target".into(), self.target.into());
+        object.insert("message".into(), self.message.into());
+        if let Some(span) = self.span {
+            object.insert("span".into(), span.into());
+        }
+        if let Some(trace) = self.trace {
+            object.insert("trace_id".into(), trace.trace_id().to_string().into());
+            object.insert("span_id".into(), trace.span_id().to_string().into());
+        }
+        for (name, value) in self.fields {
+            object.entry(name).or_insert(value);
+        }
+        format!("{}\n", Value::Object(object))
+    }
+
+    /// For people: time, level, target, message and fields, and the trace at the end.
+    fn text(self) -> String {
+        let mut text = format!("{} {:>5} {}: {}", self.time, self.level, self.target, self.message);
+        for (name, value) in self.fields {
+            // Can fail only if a String could not be written to.
+            let _ = write!(text, " {name}={value}");
+        }
+        if let Some(trace) = self.trace {
+            let _ = write!(text, " trace={}", trace.trace_id());
+        }
+        text.push('\n');
+        text
     }
 }
 
@@ -138,50 +189,6 @@ impl fmt::Write for Bounded {
         self.0.push_str(&text[..text.floor_char_boundary(room)]);
         self.0.push('…');
         Err(fmt::Error)
-    }
-}
-
-impl<S, N> FormatEvent<S, N> for JsonLines
-where
-    S: Subscriber + for<'a> LookupSpan<'a>,
-    N: for<'a> FormatFields<'a> + 'static,
-{
-    fn format_event(&self, context: &FmtContext<'_, S, N>, mut writer: Writer<'_>, event: &Event<'_>) -> fmt::Result {
-        let line = Line::new(context, event);
-        let mut object = Map::new();
-        object.insert("timestamp".into(), line.time.into());
-        object.insert("level".into(), line.level.into());
-        object.insert("target".into(), line.target.into());
-        object.insert("message".into(), line.message.into());
-        if let Some(span) = line.span {
-            object.insert("span".into(), span.into());
-        }
-        if let Some(trace) = line.trace {
-            object.insert("trace_id".into(), trace.trace_id().to_string().into());
-            object.insert("span_id".into(), trace.span_id().to_string().into());
-        }
-        for (name, value) in line.fields {
-            object.entry(name).or_insert(value);
-        }
-        writeln!(writer, "{}", Value::Object(object))
-    }
-}
-
-impl<S, N> FormatEvent<S, N> for TextLines
-where
-    S: Subscriber + for<'a> LookupSpan<'a>,
-    N: for<'a> FormatFields<'a> + 'static,
-{
-    fn format_event(&self, context: &FmtContext<'_, S, N>, mut writer: Writer<'_>, event: &Event<'_>) -> fmt::Result {
-        let line = Line::new(context, event);
-        write!(writer, "{} {:>5} {}: {}", line.time, line.level, line.target, line.message)?;
-        for (name, value) in line.fields {
-            write!(writer, " {name}={value}")?;
-        }
-        if let Some(trace) = line.trace {
-            write!(writer, " trace={}", trace.trace_id())?;
-        }
-        writeln!(writer)
     }
 }
 

@@ -22,15 +22,16 @@ use opentelemetry_sdk::propagation::TraceContextPropagator;
 use opentelemetry_sdk::resource::{EnvResourceDetector, TelemetryResourceDetector};
 use opentelemetry_sdk::trace::{Sampler, SdkTracerProvider};
 use tracing::{Level, Metadata, Subscriber};
+use tracing_subscriber::filter::{FilterExt as _, Targets};
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
-use tracing_subscriber::{EnvFilter, Layer, filter};
+use tracing_subscriber::{EnvFilter, Layer, filter, layer};
 
 pub use metrics_page::MetricsPage;
 pub use propagation::{TraceContext, continue_from_headers, continue_trace, link_to, traceparent, traceparent_of};
 
-use crate::config::{LogFormat, TelemetryOptions};
+use crate::config::TelemetryOptions;
 
 /// How long a collector that does not answer may hold up the end of a process.
 const FLUSH_DEADLINE: Duration = Duration::from_secs(3);
@@ -129,18 +130,14 @@ impl Telemetry {
     where
         W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
     {
-        let wanted = EnvFilter::try_new(options.log_filter.as_str()).unwrap_or_else(|_| EnvFilter::new("info"));
+        let wanted = wanted(options.log_filter.as_str());
         // The hints spare the question at each place that is more verbose.
         let most = wanted.max_level_hint().unwrap_or(filter::LevelFilter::TRACE);
         let is_wanted = move |metadata: &Metadata<'_>| {
             *metadata.level() <= most && *metadata.level() <= most_verbose(metadata.target())
         };
         let off_the_wire = filter::filter_fn(is_wanted).with_max_level_hint(most);
-        let lines = tracing_subscriber::fmt::layer().with_writer(writer).with_ansi(false);
-        let lines = match options.log_format {
-            LogFormat::Json => lines.event_format(log::JsonLines).boxed(),
-            LogFormat::Text => lines.event_format(log::TextLines).boxed(),
-        };
+        let lines = log::Lines { format: options.log_format, writer };
         let spans = tracing_opentelemetry::layer()
             .with_tracer(self.traces.tracer("vuelve"))
             .with_location(false)
@@ -154,7 +151,8 @@ impl Telemetry {
                 })
                 .with_max_level_hint(filter::LevelFilter::INFO),
             );
-        let lines = lines.with_filter(wanted).with_filter(off_the_wire);
+        // One filter for both: each of its own would look every span up once more, whenever it is entered and left.
+        let lines = lines.with_filter(wanted.and(off_the_wire));
         Box::new(tracing_subscriber::registry().with(spans).with(lines))
     }
 
@@ -166,6 +164,20 @@ impl Telemetry {
         if let Err(error) = self.metrics.shutdown_with_timeout(FLUSH_DEADLINE) {
             tracing::warn!(%error, "the last metrics were not collected");
         }
+    }
+}
+
+/// The lines that are wanted. Where only parts and levels are named, that is settled once for each place that tells something;
+/// the filter that knows spans by their names and fields, too, would look for each span that is entered or left.
+fn wanted<S>(directives: &str) -> Box<dyn layer::Filter<S> + Send + Sync> {
+    let is_plain = |directive: &str| {
+        let is_part = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b':' | b'=');
+        !directive.is_empty() && !directive.ends_with('=') && directive.bytes().all(is_part)
+    };
+    let by_part = directives.split(',').all(is_plain).then(|| directives.parse::<Targets>().ok()).flatten();
+    match by_part {
+        Some(targets) => Box::new(targets),
+        None => Box::new(EnvFilter::try_new(directives).unwrap_or_else(|_| EnvFilter::new("info"))),
     }
 }
 

@@ -145,6 +145,31 @@ fn the_filter_chooses_lines_by_part_and_text_is_for_people() {
 }
 
 #[test]
+fn the_filter_may_name_spans_too_and_one_that_cannot_be_kept_by_parts_alone_means_what_it_did() {
+    for (filter, wanted) in
+        [("warn,[process]=info", 1), ("info", 2), ("off,[process{partition=3}]=info", 1), ("warn,", 0)]
+    {
+        let (lines, _guard) = capture(&[&format!("telemetry.log_filter={filter}")]);
+        tracing::info!("outside");
+        tracing::info_span!("process", partition = 3).in_scope(|| tracing::info!("inside"));
+        assert_eq!(lines.text().lines().count(), wanted, "{filter}: {}", lines.text());
+    }
+}
+
+#[test]
+fn a_line_names_its_span_and_none_of_the_spans_fields() {
+    for format in ["json", "text"] {
+        let (lines, _guard) = capture(&[&format!("telemetry.log_format={format}")]);
+        let span = tracing::info_span!("process", place = "before", later = tracing::field::Empty);
+        span.record("later", "behind");
+        span.in_scope(|| tracing::info!("inside"));
+        let text = lines.text();
+        assert!(text.contains("inside") && !text.contains("before") && !text.contains("behind"), "{text}");
+        assert_eq!(text.contains(r#""span":"process""#), format == "json", "{text}");
+    }
+}
+
+#[test]
 fn a_metric_is_on_the_page_under_its_prometheus_name() {
     let telemetry = Telemetry::build(&options(&[]), &identity()).unwrap();
     let meter = telemetry.meter_provider().meter("test");

@@ -196,7 +196,11 @@ impl Ids {
         found.user_id = found.one(item, "userId", secret);
         found.anonymous_id = found.one(item, "anonymousId", secret);
         found.previous_id = found.one(item, "previousId", secret);
-        found.group_id = item.take_text(&["groupId"]);
+        found.group_id = match item.text("groupId") {
+            // Not hers, so that it is no contact: it stays where it stands, among the context, which may hold it.
+            Some(id) if ids::is_personal(&id) => Some(id_of_address(&id, secret)),
+            _ => item.take_text(&["groupId"]),
+        };
         found
     }
 

@@ -177,7 +177,12 @@ impl<'de> Deserialize<'de> for Object<'de> {
             }
 
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Object<'de>, A::Error> {
+                // One that is empty, as many of an event are, takes no memory.
+                let Some((name, raw)) = map.next_entry::<Text<'de>, &'de RawValue>()? else {
+                    return Ok(Object::default());
+                };
                 let mut entries = Vec::with_capacity(USUAL_ENTRIES);
+                entries.push((name.0, raw));
                 while let Some((name, raw)) = map.next_entry::<Text<'de>, &'de RawValue>()? {
                     entries.push((name.0, raw));
                 }

@@ -22,7 +22,7 @@ pub(crate) async fn store<L: EventLog>(
         Refused::Unstorable
     })?;
     let span = send_span(COMMANDS, 1);
-    let trace = trace::carried_on(&span, trace::caller(headers).as_ref(), headers, door.host.as_ref());
+    let trace = trace::carried_on(&span, headers, door.host.as_ref());
     let record = LogRecord {
         dataset: COMMANDS,
         key: Some(command.customer_id.clone()),

@@ -186,7 +186,7 @@ impl<L: EventLog> Door<L> {
         let key = head.key.or_else(in_body).ok_or(Refused::WrongKey)?;
         self.make_way(&call)?;
         key.limits.admit(call.events.len(), self.host.elapsed()).inspect_err(|reached| {
-            self.metrics.limited(&key.id, call.events.len(), reached.limit.1);
+            self.metrics.limited(&key.label, call.events.len(), reached.limit.1);
         })?;
         let span = send_span(RECEIVED, call.events.len());
         let trace = trace(&span);
@@ -231,7 +231,7 @@ impl<L: EventLog> Door<L> {
         let accepted = records.len() - refused.len();
         self.append(RECEIVED, records).instrument(span).await?;
         let reasons: Vec<&str> = refused.iter().map(|(_, refusal)| refusal.reason()).collect();
-        self.metrics.events(&key.id, accepted as u64, &reasons);
+        self.metrics.events(&key.label, accepted as u64, &reasons);
         if let Some(reason) = reasons.first() {
             tracing::warn!(source = %key.id, count = reasons.len(), reason, "events went to the dead letters");
         }
@@ -273,7 +273,7 @@ impl<L: EventLog> Door<L> {
 pub(crate) fn send_span(dataset: &'static str, count: usize) -> tracing::Span {
     tracing::info_span!(
         "send",
-        otel.name = format!("send {dataset}"),
+        otel.name = format_args!("send {dataset}"),
         otel.kind = "producer",
         messaging.system = "kafka",
         messaging.operation.name = "send",

@@ -1,5 +1,6 @@
 //! The door's paths.
 
+use std::pin::pin;
 use std::sync::Arc;
 
 use axum::Router;
@@ -19,6 +20,7 @@ use super::dead_letter::REDRIVES_HEADER;
 use super::door::{Door, Head};
 use super::in_path::InPath;
 use super::log::EventLog;
+use super::metrics::METHODS;
 use super::{credentials, message_links, preferences, trace, unsubscribe, webhook};
 use crate::mapping::{CallKind, MAX_CALL_BYTES};
 
@@ -88,8 +90,7 @@ async fn try_take<L: EventLog>(door: &Door<L>, kind: CallKind, route: &str, requ
     // Only now: a body that comes slowly would keep others out.
     let _place = door.admit()?;
     let body = body.into_bytes();
-    let caller = trace::caller(&parts.headers);
-    let trace = |span: &tracing::Span| trace::carried_on(span, caller.as_ref(), &parts.headers, door.host.as_ref());
+    let trace = |span: &tracing::Span| trace::carried_on(span, &parts.headers, door.host.as_ref());
     let redrives = parts.headers.get(REDRIVES_HEADER).and_then(|count| count.to_str().ok()?.parse().ok()).unwrap_or(0);
     door.take(Head { kind, route, key, redrives }, body, trace).await.map(drop)
 }
@@ -133,27 +134,30 @@ async fn settings<L: EventLog>(
 /// The SERVER span and the metrics of a request. The path itself is in neither: it may hold a key or a token.
 async fn observe<L: EventLog>(State(door): State<Arc<Door<L>>>, request: Request, next: Next) -> Response {
     let method = method_label(request.method());
-    let route = request.extensions().get::<MatchedPath>().map_or("", MatchedPath::as_str).to_owned();
+    let matched = request.extensions().get::<MatchedPath>().cloned();
+    let route = matched.as_ref().map_or("", MatchedPath::as_str);
+    let space = if route.is_empty() { "" } else { " " };
     let span = tracing::info_span!(
         "http",
-        otel.name = if route.is_empty() { method.to_owned() } else { format!("{method} {route}") },
+        otel.name = format_args!("{method}{space}{route}"),
         otel.kind = "server",
         otel.status_code = tracing::field::Empty,
         http.request.method = method,
         http.route = route,
         http.response.status_code = tracing::field::Empty,
     );
-    trace::adopt(&span, trace::caller(request.headers()).as_ref());
+    trace::adopt(&span, request.headers());
     let began = door.host.elapsed();
     door.metrics.request_begins(method);
     let _ends = EndsRequest { door: &door, method };
-    let response = next.run(request).instrument(span.clone()).await;
-    let status = response.status();
+    let mut answering = pin!(next.run(request).instrument(span));
+    let response = answering.as_mut().await;
+    let (span, status) = (answering.span(), response.status());
     span.record("http.response.status_code", status.as_u16());
     if status.is_server_error() {
         span.record("otel.status_code", "ERROR");
     }
-    door.metrics.request(method, &route, status.as_u16(), door.host.elapsed().saturating_sub(began));
+    door.metrics.request(method, route, status.as_u16(), door.host.elapsed().saturating_sub(began));
     response
 }
 
@@ -170,14 +174,5 @@ impl<L> Drop for EndsRequest<'_, L> {
 }
 
 fn method_label(method: &Method) -> &'static str {
-    match *method {
-        Method::GET => "GET",
-        Method::POST => "POST",
-        Method::HEAD => "HEAD",
-        Method::OPTIONS => "OPTIONS",
-        Method::PUT => "PUT",
-        Method::DELETE => "DELETE",
-        Method::PATCH => "PATCH",
-        _ => "_OTHER",
-    }
+    METHODS.into_iter().find(|known| *known == method.as_str()).unwrap_or("_OTHER")
 }

@@ -101,7 +101,7 @@ fn record<L: EventLog>(
         purposes: PURPOSES.map(text),
         since_sent_ms: now.as_millis().saturating_sub(what.sent_at()),
     };
-    let trace = trace::carried_on(span, trace::caller(headers).as_ref(), headers, door.host.as_ref());
+    let trace = trace::carried_on(span, headers, door.host.as_ref());
     let event = what.event(Machine::of(&visitor), now, &trace.traceparent);
     let mut value = Vec::new();
     if let Err(error) = door.schemas.encode(RECEIVED, &event, &mut value) {

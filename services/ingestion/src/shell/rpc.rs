@@ -60,8 +60,7 @@ where
         };
         let _place = self.door.admit().map_err(refused)?;
         let body = json_of(&request)?;
-        let caller = trace::caller(headers);
-        let trace = |span: &tracing::Span| trace::carried_on(span, caller.as_ref(), headers, self.door.host.as_ref());
+        let trace = |span: &tracing::Span| trace::carried_on(span, headers, self.door.host.as_ref());
         let head = Head { kind: CallKind::Batch, route: ROUTE, key: Some(key), redrives: 0 };
         let Taken { accepted, refused: bad } = self.door.take(head, body.into(), trace).await.map_err(refused)?;
         let rejected = bad.into_iter().map(|(index, refusal)| RejectedEvent {

@@ -9,6 +9,8 @@ use super::host::Host;
 
 /// A longer `tracestate` is not carried on (the specification asks for at least this).
 const MAX_TRACESTATE_BYTES: usize = 512;
+/// A version, a trace, a span and flags in hexadecimal, with hyphens between them.
+const TRACEPARENT_BYTES: usize = 55;
 
 /// The trace that a record or a request belongs to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,7 +20,7 @@ pub(crate) struct Trace {
 }
 
 /// The caller's span, if it names one.
-pub(crate) fn caller(headers: &HeaderMap) -> Option<SpanContext> {
+fn caller(headers: &HeaderMap) -> Option<SpanContext> {
     let text = headers.get("traceparent")?.to_str().ok()?;
     let mut parts = text.trim().split('-');
     let (version, trace, span, flags) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
@@ -34,29 +36,42 @@ pub(crate) fn caller(headers: &HeaderMap) -> Option<SpanContext> {
 }
 
 /// Makes a span the child of the caller's.
-pub(crate) fn adopt(span: &Span, caller: Option<&SpanContext>) {
-    if let Some(caller) = caller {
+pub(crate) fn adopt(span: &Span, headers: &HeaderMap) {
+    if let Some(caller) = caller(headers) {
         // An error means that nobody records spans here; the context is then carried on by `carried_on`.
-        let _ = span.set_parent(opentelemetry::Context::new().with_remote_span_context(caller.clone()));
+        let _ = span.set_parent(opentelemetry::Context::new().with_remote_span_context(caller));
     }
 }
 
 /// The trace context that records get: that of `span` where spans are recorded, else a new span in the caller's trace, else a
-/// trace of its own.
-pub(crate) fn carried_on(span: &Span, caller: Option<&SpanContext>, headers: &HeaderMap, host: &dyn Host) -> Trace {
-    let recorded = span.context().span().span_context().clone();
+/// trace of its own. The caller is asked for only where that is not known from the span, which has adopted it.
+pub(crate) fn carried_on(span: &Span, headers: &HeaderMap, host: &dyn Host) -> Trace {
+    let context = span.context();
+    let recorded = context.span();
+    let recorded = recorded.span_context();
     let (trace_id, span_id, flags) = if recorded.is_valid() {
         (recorded.trace_id(), recorded.span_id(), recorded.trace_flags())
     } else {
         let span_id = SpanId::from((host.random() as u64).max(1));
-        match caller {
+        match caller(headers) {
             Some(caller) => (caller.trace_id(), span_id, caller.trace_flags()),
             None => (TraceId::from(host.random().max(1)), span_id, TraceFlags::default()),
         }
     };
-    let tracestate = caller.and_then(|_| headers.get("tracestate")?.to_str().ok());
-    Trace {
-        traceparent: format!("00-{trace_id}-{span_id}-{:02x}", flags.to_u8()),
-        tracestate: tracestate.filter(|state| state.len() <= MAX_TRACESTATE_BYTES).map(str::to_owned),
+    let tracestate = headers.get("tracestate").and_then(|state| state.to_str().ok());
+    let tracestate = tracestate.filter(|state| state.len() <= MAX_TRACESTATE_BYTES && caller(headers).is_some());
+    Trace { traceparent: traceparent(trace_id, span_id, flags), tracestate: tracestate.map(str::to_owned) }
+}
+
+/// The header, in version 0 of the specification. Each call has one: it is written without the formatter, which would have
+/// it grow three times.
+fn traceparent(trace_id: TraceId, span_id: SpanId, flags: TraceFlags) -> String {
+    const DIGITS: [char; 16] = ['0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'a', 'b', 'c', 'd', 'e', 'f'];
+    let mut text = String::with_capacity(TRACEPARENT_BYTES);
+    text.push_str("00");
+    for part in [&trace_id.to_bytes()[..], &span_id.to_bytes()[..], &[flags.to_u8()]] {
+        text.push('-');
+        text.extend(part.iter().flat_map(|byte| [byte >> 4, byte & 15]).map(|digit| DIGITS[usize::from(digit)]));
     }
+    text
 }

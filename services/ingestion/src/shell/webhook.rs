@@ -63,7 +63,7 @@ pub(crate) async fn take<L: EventLog>(
         Ok(outcome) => (outcome, answer::accepted()),
         Err(refused) => (refused.code(), refused.into_response()),
     };
-    door.metrics.webhook(&source.id, label, outcome);
+    door.metrics.webhook(&source.label, label, outcome);
     answer
 }
 
@@ -102,8 +102,7 @@ async fn try_take<L: EventLog>(door: &Door<L>, source: &WebhookSource, request: 
         }
     };
     let webhook = Webhook { sender, topic, id, shop: &source.shop, currency: source.currency };
-    let caller = trace::caller(&parts.headers);
-    let trace = |span: &tracing::Span| trace::carried_on(span, caller.as_ref(), &parts.headers, door.host.as_ref());
+    let trace = |span: &tracing::Span| trace::carried_on(span, &parts.headers, door.host.as_ref());
     let call = Call { door, source, webhook: &webhook, payload: &payload };
     call.store(trace).await
 }
@@ -142,7 +141,7 @@ impl<L: EventLog> Call<'_, L> {
         self.door.append_within(deadline, dataset, records).instrument(span).await?;
         let reason = refusal.as_ref().map(Refusal::reason);
         if dataset == RECEIVED {
-            self.door.metrics.events(&self.source.id, stored, reason.as_slice());
+            self.door.metrics.events(&self.source.label, stored, reason.as_slice());
         }
         let Some(reason) = reason else { return Ok("accepted") };
         tracing::warn!(source = %self.source.id, reason, "a webhook went to the dead letters");

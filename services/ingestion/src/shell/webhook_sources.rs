@@ -13,10 +13,12 @@ use std::sync::Arc;
 use definitions::{Encoding, MAX_MAPPING_BYTES, Mapping, SecretForm, Signature, parse_mapping};
 use domain::Currency;
 use hmac::Hmac;
+use opentelemetry::KeyValue;
 use parking_lot::RwLock;
 use sha2::Sha256;
 
 use super::key_source::KeySource;
+use super::metrics::source_label;
 use super::options::{WebhookKind, WebhookOptions};
 use super::signature::{WANTED, is_secret, keyed, wanted};
 use crate::ids::MAX_ID_BYTES;
@@ -30,6 +32,7 @@ pub(crate) struct WebhookSource {
     pub(crate) shop: String,
     /// The currency of amounts that name none.
     pub(crate) currency: Currency,
+    pub(crate) label: KeyValue,
     terms: RwLock<Arc<Terms>>,
 }
 
@@ -108,6 +111,7 @@ impl Webhooks {
             id: option.id.clone(),
             shop: option.shop.clone(),
             currency: option.currency,
+            label: source_label(&option.id),
             terms: RwLock::new(Arc::new(terms)),
         });
         Ok(Self { sources: sources.collect(), options: options.to_vec(), read: RwLock::new(texts) })

@@ -7,12 +7,14 @@ use std::collections::HashSet;
 use std::fmt;
 
 use domain::Currency;
+use opentelemetry::KeyValue;
 use parking_lot::RwLock;
 use sha2::{Digest as _, Sha256};
 use subtle::{Choice, ConditionallySelectable, ConstantTimeEq};
 
 use super::key_source::KeySource;
 use super::limits::{Limits, MIN_BURST_EVENTS};
+use super::metrics::source_label;
 use super::options::WriteKeyOptions;
 use crate::ids::MAX_ID_BYTES;
 use crate::mapping::Scope;
@@ -29,6 +31,7 @@ pub struct WriteKey {
     /// What may come with it.
     pub scope: Scope,
     pub(crate) limits: Limits,
+    pub(crate) label: KeyValue,
 }
 
 /// The keys in force, by their digests.
@@ -100,6 +103,7 @@ impl WriteKeys {
             currency: option.currency,
             scope: option.scope,
             limits: Limits::of(option),
+            label: source_label(&option.id),
         });
         Ok(Self { keys: keys.collect(), options: options.to_vec(), digests: RwLock::new(digests) })
     }

@@ -1,11 +1,10 @@
-//! Every error that the door answers: its status, its headers and its body, to the letter. `internal` (a panic) alone is not
-//! here: nothing is known that brings it about.
+//! Every error that the door answers: its status, its headers and its body, to the letter.
 
 use std::num::NonZeroU32;
 
 use axum::body::Body;
-use axum::http::{Method, header};
-use ingestion::shell::{DoorOptions, LogError, WriteKeyOptions};
+use axum::http::{Method, Request, header};
+use ingestion::shell::{DoorOptions, LogError, WebhookKind, WriteKeyOptions};
 use serde_json::json;
 
 use crate::description::described;
@@ -21,6 +20,9 @@ const WRONG_KEY: &str =
 const AWAY: &str = "the event log does not answer, so the events are not stored; send them again";
 const WAITS: &str = "too much waits to be stored; send this call again in a moment, and fewer of them";
 const CROWDED: &str = "too many calls at once; send this one again in a moment";
+const SLOW: &str = "the body did not come in time";
+const UNSTORABLE: &str = "the events can't be stored";
+const BROKEN: &str = "something went wrong here; send the call again";
 
 /// Answered so, to the letter.
 #[track_caller]
@@ -79,14 +81,32 @@ async fn what_is_to_come_again_and_what_cannot_be_stored() {
         door.log_is(Mood::Fails(LogError::Overloaded));
         is(&door.post(path, body.clone()).await, 429, "1", "slow_down", WAITS);
         door.log_is(Mood::Fails(LogError::Refused("too large".to_owned())));
-        is(&door.post(path, body.clone()).await, 500, "", "unstorable", "the events can't be stored");
+        is(&door.post(path, body.clone()).await, 500, "", "unstorable", UNSTORABLE);
         door.log_is(Mood::NeverAnswers);
         let (first, second) = tokio::join!(door.post(path, body.clone()), door.post(path, body));
         is(&first, 503, "2", "unavailable", AWAY);
         is(&second, 503, "1", "overloaded", CROWDED);
-        let never = Body::from_stream(futures_util::stream::pending::<Result<bytes::Bytes, std::io::Error>>());
-        is(&door.post(path, never).await, 408, "", "timeout", "the body did not come in time");
+        is(&door.post(path, never()).await, 408, "", "timeout", SLOW);
     }
+}
+
+/// A body that does not come.
+fn never() -> Body {
+    Body::from_stream(futures_util::stream::pending::<Result<bytes::Bytes, std::io::Error>>())
+}
+
+#[tokio::test]
+async fn a_fault_of_ours_costs_its_own_call_and_no_place_among_the_calls() {
+    let webhooks = vec![webhooks::options("madrid", WebhookKind::Shopify, webhooks::SECRET)];
+    let door = Fixture::with(&DoorOptions { max_calls: 1, webhooks, ..DoorOptions::default() });
+    door.log_is(Mood::Panics);
+    for (path, body) in calls() {
+        is(&door.post(path, body).await, 500, "", "internal", BROKEN);
+    }
+    is(&door.send(signed("{}")).await, 500, "", "internal", BROKEN);
+    door.log_is(Mood::Stores);
+    door.post("/v1/track", EVENT).await.is_accepted();
+    door.send(signed("{}")).await.is_accepted();
 }
 
 #[tokio::test]
@@ -118,6 +138,14 @@ async fn nothing_there_and_the_wrong_method() {
     assert_eq!(answer.header("allow"), "POST");
 }
 
+/// A webhook of Shopify's with its signature.
+fn signed(body: &'static str) -> Request<Body> {
+    let signature = webhooks::signature(webhooks::SECRET, body.as_bytes());
+    let builder = post("/webhooks/madrid").header("x-shopify-hmac-sha256", signature);
+    let builder = builder.header("x-shopify-topic", "carts/update").header(header::CONTENT_TYPE, "application/json");
+    builder.body(body.into()).unwrap()
+}
+
 #[tokio::test]
 async fn webhooks_that_are_refused() {
     let door = webhooks::door();
@@ -126,16 +154,27 @@ async fn webhooks_that_are_refused() {
     is(&unsigned, 401, "", "wrong_signature", message);
     let large = door.post("/webhooks/madrid", " ".repeat((1 << 20) + 1)).await;
     is(&large, 413, "", "too_large", "the body is larger than 1048576 bytes (uncompressed); send less in one call");
-    let signed = |body: &'static str| {
-        let signature = webhooks::signature(webhooks::SECRET, body.as_bytes());
-        let builder = post("/webhooks/madrid").header("x-shopify-hmac-sha256", signature);
-        builder.header("x-shopify-topic", "carts/update").header(header::CONTENT_TYPE, "application/json")
-    };
-    is(&door.send(signed("x").body("x".into()).unwrap()).await, 400, "", "unreadable", NOT_JSON);
+    is(&door.send(signed("x")).await, 400, "", "unreadable", NOT_JSON);
     door.log_is(Mood::Fails(LogError::Unavailable));
-    is(&door.send(signed("{}").body("{}".into()).unwrap()).await, 503, "2", "unavailable", AWAY);
+    is(&door.send(signed("{}")).await, 503, "2", "unavailable", AWAY);
     door.log_is(Mood::Fails(LogError::Overloaded));
-    is(&door.send(signed("{}").body("{}".into()).unwrap()).await, 429, "1", "slow_down", WAITS);
+    is(&door.send(signed("{}")).await, 429, "1", "slow_down", WAITS);
     door.log_is(Mood::Fails(LogError::Refused("too large".to_owned())));
-    is(&door.send(signed("{}").body("{}".into()).unwrap()).await, 500, "", "unstorable", "the events can't be stored");
+    is(&door.send(signed("{}")).await, 500, "", "unstorable", UNSTORABLE);
+}
+
+#[tokio::test(start_paused = true)]
+async fn webhooks_that_are_slow_or_too_many_or_find_no_broker() {
+    let webhooks = vec![webhooks::options("madrid", WebhookKind::Shopify, webhooks::SECRET)];
+    let options = DoorOptions { max_calls: 1, webhooks, ..DoorOptions::default() };
+    let door = Fixture::with(&options);
+    is(&door.post("/webhooks/madrid", never()).await, 408, "", "timeout", SLOW);
+    door.log_is(Mood::NeverAnswers);
+    let (first, second) = tokio::join!(door.send(signed("{}")), door.send(signed("{}")));
+    is(&first, 503, "2", "unavailable", AWAY);
+    is(&second, 503, "1", "overloaded", CROWDED);
+    let door = Fixture::with(&DoorOptions { max_bodies: 1, ..options });
+    let (first, second) = tokio::join!(door.post("/webhooks/madrid", never()), door.send(signed("{}")));
+    is(&first, 408, "", "timeout", SLOW);
+    is(&second, 503, "1", "overloaded", CROWDED);
 }

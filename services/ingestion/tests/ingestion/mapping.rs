@@ -313,6 +313,22 @@ fn an_id_that_is_an_address_is_replaced_by_its_hash() {
 }
 
 #[test]
+fn a_groups_id_that_is_an_address_is_replaced_too_and_is_no_way_to_reach_her() {
+    let group =
+        |id: &str| single(EventKind::Group, &json!({ "userId": "u", "groupId": id, "traits": { "plan": "x" } }));
+    let hers = single(EventKind::Identify, &json!({ "userId": "ana@example.com" }));
+    let (office, phone) = (group(" Ana@Example.com"), group("+34 600 000 001"));
+    assert_eq!(office.group_id, hers.user_id, "the same address, the same hash");
+    assert!(phone.group_id.is_some_and(|id| id.starts_with("address-")));
+    assert_eq!((office.contact, phone.contact), (None, None));
+    let kept = json!({ "extra": { "groupId": " Ana@Example.com" } });
+    assert_eq!(parsed(office.context_json.as_ref()), kept, "it is not lost, and lies where personal data may");
+    let (own, digits) = (group("acme"), group("34600000001"));
+    assert_eq!((own.group_id.as_deref(), own.context_json), (Some("acme"), None));
+    assert_eq!(digits.group_id.as_deref(), Some("34600000001"));
+}
+
+#[test]
 fn ids_of_nobody_count_as_none() {
     for nobody in
         [json!(null), json!(""), json!(" "), json!("undefined"), json!("NULL"), json!("[object Object]"), json!({})]

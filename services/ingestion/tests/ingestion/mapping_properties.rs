@@ -148,6 +148,10 @@ proptest! {
         if let Ok(event) = map_text(CallKind::Single(EventKind::Alias), &body) {
             prop_assert!(!ids::is_personal(ids::received_key(&event).unwrap()), "{id:?}");
         }
+        let body = json!({ "userId": "u", "groupId": id }).to_string();
+        if let Ok(event) = map_text(CallKind::Single(EventKind::Group), &body) {
+            prop_assert!(!event.group_id.is_some_and(|group| ids::is_personal(&group)), "{id:?}");
+        }
     }
 
     #[test]

@@ -41,6 +41,8 @@ pub(crate) enum Mood {
     AnswersAfter(Duration),
     Fails(LogError),
     NeverAnswers,
+    /// It has a fault of which nobody has thought.
+    Panics,
 }
 
 impl RecordingLog {
@@ -66,6 +68,7 @@ impl EventLog for RecordingLog {
             Mood::Stores | Mood::AnswersAfter(_) => self.records.lock().unwrap().extend(records),
             Mood::Fails(error) => return Err(error),
             Mood::NeverAnswers => std::future::pending().await,
+            Mood::Panics => panic!("the test wants it so"),
         }
         if let Mood::AnswersAfter(pause) = mood {
             tokio::time::sleep(pause).await;

@@ -1,15 +1,17 @@
 //! Spans and metrics, as they are really emitted.
 
 use std::collections::BTreeSet;
+use std::num::NonZeroU32;
 
 use axum::body::Body;
 use axum::http::Method;
+use ingestion::shell::{DoorOptions, WriteKeyOptions};
 use opentelemetry::trace::{SpanKind, TracerProvider};
 use opentelemetry_sdk::metrics::{InMemoryMetricExporter, PeriodicReader, SdkMeterProvider};
 use opentelemetry_sdk::trace::{InMemorySpanExporter, SdkTracerProvider};
 use tracing_subscriber::layer::SubscriberExt;
 
-use crate::support::{Fixture, header_of, post, request};
+use crate::support::{Fixture, KEY, header_of, post, request, write_key};
 use crate::webhooks;
 
 const CALLER: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
@@ -57,6 +59,13 @@ async fn requests_and_events_are_counted_under_the_names_of_the_conventions() {
     door.post("/v1/track", r#"{"event":"X","userId":"ana-7"}"#).await.is_accepted();
     door.post("/v1/track", "{}").await.is_accepted();
     door.send(request(Method::GET, "/c/ana-7").body(Body::empty()).unwrap()).await;
+    // Every instrument that there is: doors of other tests in this process may count in any of them meanwhile.
+    let one = NonZeroU32::new(1);
+    let key = WriteKeyOptions { events_per_second: one, burst_events: NonZeroU32::new(2_500), ..write_key("web", KEY) };
+    let limited = Fixture::with_keys(&DoorOptions::default(), &[key]);
+    let events = format!(r#"{{"batch":[{}0]}}"#, "0,".repeat(2_499));
+    limited.post("/v1/batch", events).await.is_accepted();
+    limited.post("/v1/track", "{}").await.is_refused(429, "rate_limited", "1 events a second");
     provider.force_flush().unwrap();
     let metrics = exporter.get_finished_metrics().unwrap();
     let names: BTreeSet<_> = metrics
@@ -71,6 +80,7 @@ async fn requests_and_events_are_counted_under_the_names_of_the_conventions() {
         "messaging.client.operation.duration",
         "vuelve.ingestion.events.accepted",
         "vuelve.ingestion.events.dead_lettered",
+        "vuelve.ingestion.events.limited",
         "vuelve.ingestion.message_links",
         "vuelve.ingestion.webhooks",
     ];

@@ -2,7 +2,9 @@
 
 use schemas::{EventKind, StorefrontEvent};
 
-use crate::support::{DAY, HOUR, Shop, at, order, track};
+use segmentation::{Policy, preview};
+
+use crate::support::{ANA, DAY, HOUR, Shop, at, order, segment, track};
 
 const LAPSED: &str = "segment: lapsed\nversion: 1\nenter: customer.frequency > 0 && customer.recency_days >= 90\n";
 const BUYER: &str = "segment: buyer\nversion: 1\nenter: customer.last_30d.orders >= 2\n";
@@ -57,6 +59,23 @@ fn who_is_in_a_segment_with_a_condition_to_leave_stays_until_that_holds() {
 }
 
 #[test]
+fn nobody_comes_in_who_would_have_to_leave_at_once() {
+    let mut shop = Shop::with(&[
+        "segment: often\nversion: 1\nenter: customer.frequency >= 1\nleave: customer.recency_days >= 10\n",
+    ]);
+    shop.tell(order("o1", 1_000, 0));
+    shop.driver.advance_to(at(20 * DAY));
+    shop.tell(track("Product Viewed", 21 * DAY));
+    shop.tell(order("o2", 1_000, 22 * DAY));
+    let expected = [
+        "+often by event at 0".to_owned(),
+        format!("-often by time at {}", 10 * DAY),
+        format!("+often by event at {}", 22 * DAY),
+    ];
+    assert_eq!(shop.changes(), expected);
+}
+
+#[test]
 fn nobody_leaves_before_the_minimum_stay_is_over_and_then_at_once() {
     let mut shop = Shop::with(&["segment: open\nversion: 1\nenter: customer.cart.open\nminimum_stay: 3d\n"]);
     shop.tell(track("Product Added", 0));
@@ -101,6 +120,25 @@ fn a_new_segment_takes_in_who_is_there_as_of_when_it_was_applied_and_as_history(
     let seen: Vec<_> =
         changes.iter().map(|change| (&*change.segment, change.at, change.historical, change.segment_version)).collect();
     assert_eq!(seen, [("lapsed", at(200 * DAY).as_millis(), true, 1)]);
+}
+
+#[test]
+fn a_preview_says_what_applying_would_do_and_does_nothing() {
+    let open = "segment: open\nversion: 1\nenter: customer.cart.open\nminimum_stay: 30d\n";
+    let mut shop = Shop::with(&[open]);
+    shop.tell(order("o1", 1_000, 0));
+    shop.tell(track("Product Added", 95 * DAY));
+    shop.tell(StorefrontEvent { cart_id: None, ..track("Product Viewed", 96 * DAY) });
+    let before = shop.state();
+    let mut policy = Policy::default();
+    for text in [open, LAPSED, BUYER] {
+        policy.insert(segment(text));
+    }
+    let seen = preview(&policy, &ANA.into(), &before, at(100 * DAY));
+    shop.apply(LAPSED, 100 * DAY);
+    shop.apply(BUYER, 100 * DAY);
+    assert_eq!(seen.iter().map(|name| &**name).collect::<Vec<_>>(), ["lapsed", "open"]);
+    assert_eq!(seen.iter().map(ToString::to_string).collect::<Vec<_>>(), shop.segments());
 }
 
 #[test]

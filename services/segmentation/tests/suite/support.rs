@@ -1,6 +1,6 @@
 //! Segmentation on the engine, without a broker, and the events of one customer.
 
-use definitions::{Definition, Kind, digest, parse_document, record_key};
+use definitions::{Definition, Kind, Segment, digest, parse_document, record_key};
 use domain::Timestamp;
 use schemas::{Change, ChangeCause, DefinitionStatus, EventKind, Order, Product, SegmentChange, StorefrontEvent};
 use segmentation::{Output, Policy, Segmentation, SegmentationState};
@@ -13,6 +13,15 @@ pub(crate) const HOUR: i64 = 3_600;
 pub(crate) const DAY: i64 = 24 * HOUR;
 /// 2026-03-02, a Monday, at midnight UTC.
 const START: i64 = 1_772_409_600;
+
+/// The segment that a text defines.
+pub(crate) fn segment(body: &str) -> Segment {
+    let name = body.lines().find_map(|line| line.strip_prefix("segment: ")).unwrap();
+    match parse_document(Kind::Segment, name, body) {
+        Ok(Definition::Segment(segment)) => *segment,
+        other => panic!("{:?}", other.map(|_| ())),
+    }
+}
 
 /// So many seconds after the start.
 pub(crate) fn at(seconds: i64) -> Timestamp {
@@ -45,10 +54,8 @@ impl Shop {
     }
 
     fn put_definition(&mut self, body: &str, seconds: i64, status: DefinitionStatus) {
-        let name = body.lines().find_map(|line| line.strip_prefix("segment: ")).unwrap();
-        let Ok(Definition::Segment(segment)) = parse_document(Kind::Segment, name, body) else {
-            panic!("{:?}", parse_document(Kind::Segment, name, body).map(|_| ()));
-        };
+        let segment = segment(body);
+        let name = &*segment.name;
         let record = schemas::Definition {
             kind: "segment".to_owned(),
             name: name.to_owned(),

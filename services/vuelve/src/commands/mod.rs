@@ -4,12 +4,14 @@ mod apply;
 mod check;
 mod completions;
 mod config;
+mod customers;
 mod deadletters;
 mod demo;
 mod import;
 mod mapping;
 mod replay;
 mod run;
+mod segment;
 mod topics;
 mod why;
 
@@ -17,7 +19,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
-use domain::Currency;
+use domain::{Currency, Timestamp};
 use runtime::config::{Config, Layout, MAX_SECRET_SIZE, Problems, Sources, read_text};
 use schemas::DefinitionStatus;
 use vuelve::terminal;
@@ -40,6 +42,8 @@ Examples:
   vuelve run --help                     Run the services.
   vuelve import --help                  Bring past orders, customers and events in.
   vuelve why MESSAGE_ID                 Why did she get it, or not?
+  vuelve customers export --help        Who are my customers, as a table?
+  vuelve segment preview --help         Who would be in the segments that I wrote?
   vuelve deadletters list               What could not be processed, and why?
   vuelve mapping test --help            What do the webhooks of my own systems become?
   vuelve config                         What is in force, and where was it written?
@@ -82,6 +86,8 @@ enum Command {
     Run(run::Run),
     Topics(topics::TopicsCommand),
     Why(why::Why),
+    Customers(customers::CustomersCommand),
+    Segment(segment::SegmentCommand),
     Deadletters(deadletters::DeadLetters),
     Mapping(mapping::MappingCommand),
     Config(config::Config),
@@ -100,6 +106,8 @@ impl Cli {
             Command::Run(run) => run.run(&self.global),
             Command::Topics(topics) => topics.run(&self.global),
             Command::Why(why) => why.run(&self.global),
+            Command::Customers(customers) => customers.run(&self.global),
+            Command::Segment(segment) => segment.run(&self.global),
             Command::Deadletters(letters) => letters.run(&self.global),
             Command::Mapping(mapping) => mapping.run(),
             Command::Config(config) => config.run(&self.global),
@@ -130,6 +138,13 @@ pub(crate) fn tell_usage(usage: &clap::Error) -> anyhow::Result<ExitCode> {
         terminal::taken(written)?;
     }
     Ok(u8::try_from(usage.exit_code()).map_or(ExitCode::FAILURE, ExitCode::from))
+}
+
+/// A time as RFC 3339 has it; its seconds may be missing.
+fn time(text: &str) -> Result<Timestamp, String> {
+    let at: Result<jiff::Timestamp, _> = text.parse();
+    let at = at.map_err(|_| format!("`{text}` is no time as RFC 3339 has it (`2026-01-31T12:00Z`)"))?;
+    Ok(Timestamp::from_millis(at.as_millisecond()))
 }
 
 fn currency(text: &str) -> Result<Currency, String> {

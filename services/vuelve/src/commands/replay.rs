@@ -26,10 +26,15 @@ use super::Global;
 Examples:
   vuelve replay --file events.jsonl --format segment-jsonl --definitions journeys --out result
   vuelve replay --file events.csv.gz --format retailrocket --definitions presets/basic --out result
+  vuelve replay --file invoices.csv.gz --format online-retail --definitions presets/basic --out result \\
+      --as-of 2011-06-09T00:00Z --as-of 2011-12-10T00:00Z
+      Also who the customers were then: result/customers-2011-06-09.csv and result/customers-2011-12-10.csv.
   vuelve replay … --attach http://127.0.0.1:8080 --write-key-file key --config replay.toml
       On services that run elsewhere, in an installation of its own prefix with installation.mode = \"replay\".
 
-Writes DIR/messages.csv (a row for every decision, also those not to send) and DIR/summary.json.")]
+Writes DIR/messages.csv (a row for every decision, also those not to send) and DIR/summary.json; for each --as-of also
+DIR/customers-DATE.csv (customers-DATETHHMMSSZ.csv where it is not midnight UTC): `vuelve customers export --help` says what
+stands in it.")]
 pub(crate) struct Replay {
     /// The recorded clickstream; gzip or plain.
     #[arg(long, value_name = "FILE")]
@@ -46,6 +51,10 @@ pub(crate) struct Replay {
     /// Until when time is moved (RFC 3339); else for 30 days after the last event.
     #[arg(long, value_name = "TIME")]
     until: Option<jiff::Timestamp>,
+    /// Writes who the customers are by what happened before this time (RFC 3339, the seconds may be missing); can be
+    /// repeated. Events have to lie in the file before all that happened after it.
+    #[arg(long, value_name = "TIME", value_parser = super::time)]
+    as_of: Vec<Timestamp>,
     /// Gives every customer an address at example.com.
     #[arg(long)]
     synthetic_addresses: bool,
@@ -90,6 +99,7 @@ impl Replay {
             definitions: self.definitions.clone(),
             out: self.out.clone(),
             until: self.until.map(|until| Timestamp::from_millis(until.as_millisecond())),
+            as_of: self.as_of.clone(),
             synthetic_addresses: self.synthetic_addresses,
             timeout: self.patience.as_std(),
         };

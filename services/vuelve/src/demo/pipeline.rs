@@ -17,7 +17,7 @@ use schemas::{Contract, JourneyDecision, StorefrontEvent};
 use super::simulator::ShopCall;
 use crate::headers::HeaderBook;
 use crate::hosting::Installation;
-use crate::replay::{Move, OpenMessages, Sender, time_of_journeys};
+use crate::replay::{JOURNEYS, Move, OpenMessages, Sender, time_of};
 use crate::written;
 
 const EVENTS: &str = "storefront.events";
@@ -102,7 +102,7 @@ impl Pipeline {
 
     /// Moves time to `to`, and waits until what was due by then is done.
     pub(super) fn advance(&mut self, to: Timestamp) -> anyhow::Result<()> {
-        let mut moving = Move::to(&self.installation, to, self.events_end.clone())?;
+        let mut moving = Move::to(&self.installation, to, self.events_end.clone(), &[JOURNEYS])?;
         self.hear_until("journeys to fire what is due", |this| {
             this.tokio.block_on(moving.is_over(&this.headers, &this.appender))
         })?;
@@ -158,7 +158,7 @@ impl Pipeline {
             "{} calls have not come out of the resolver, {} messages have no outcome, journeys is at {}",
             self.calls_under_way.len(),
             self.messages.len(),
-            written::time(time_of_journeys(&self.headers, self.partitions())),
+            written::time(time_of(JOURNEYS, &self.headers, self.partitions())),
         )
     }
 

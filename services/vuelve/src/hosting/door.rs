@@ -40,16 +40,16 @@ struct KafkaLog {
 
 impl EventLog for KafkaLog {
     async fn append(&self, records: Vec<LogRecord>) -> Result<(), LogError> {
-        // Most of a call's records go to one topic, with the same headers.
-        let (mut topic, mut headers) = (None, None);
+        let (mut topic, mut headers) = (Last(None), Last(None));
+        let topic_of = |dataset: &Dataset| Arc::from(self.installation.cluster.topic(dataset));
         let records: Vec<NewRecord> = records
             .into_iter()
             .map(|record| NewRecord {
-                topic: self.topic(record.dataset, &mut topic),
+                topic: topic.of(record.dataset, PartialEq::eq, topic_of),
                 partition: None,
                 key: record.key.map(String::into_bytes),
                 value: Some(record.value),
-                headers: kafka_headers(record.headers, &mut headers),
+                headers: headers.of(record.headers, Arc::ptr_eq, kafka_headers),
             })
             .collect();
         match self.appender.append(&records).await {
@@ -64,32 +64,27 @@ impl EventLog for KafkaLog {
     }
 }
 
-impl KafkaLog {
-    /// The topic of a data set; `last` is that of the record before.
-    fn topic(&self, dataset: Dataset, last: &mut Option<(Dataset, Arc<str>)>) -> Arc<str> {
-        match last {
-            Some((of, topic)) if *of == dataset => Arc::clone(topic),
+/// What was made last, and of what: most of a call's records go to one topic, with the same headers.
+struct Last<K, V>(Option<(K, V)>);
+
+impl<K, V: Clone> Last<K, V> {
+    /// What was made of the same last time, else what `make` makes of it now.
+    fn of(&mut self, from: K, is_same: impl Fn(&K, &K) -> bool, make: impl FnOnce(&K) -> V) -> V {
+        match &self.0 {
+            Some((last, made)) if is_same(last, &from) => made.clone(),
             _ => {
-                let topic: Arc<str> = self.installation.cluster.topic(dataset).into();
-                *last = Some((dataset, Arc::clone(&topic)));
-                topic
+                let made = make(&from);
+                self.0 = Some((from, made.clone()));
+                made
             }
         }
     }
 }
 
-/// A record's headers as the client takes them; `last` are those of the record before.
-fn kafka_headers(headers: RecordHeaders, last: &mut Option<(RecordHeaders, Arc<[Header]>)>) -> Arc<[Header]> {
-    match last {
-        Some((of, same)) if Arc::ptr_eq(of, &headers) => Arc::clone(same),
-        _ => {
-            let header =
-                |(name, value): &(Cow<'static, str>, Bytes)| Header { name: name.clone(), value: value.clone() };
-            let made: Arc<[Header]> = headers.iter().map(header).collect();
-            *last = Some((headers, Arc::clone(&made)));
-            made
-        }
-    }
+/// A record's headers as the client takes them.
+fn kafka_headers(headers: &RecordHeaders) -> Arc<[Header]> {
+    let header = |(name, value): &(Cow<'static, str>, Bytes)| Header { name: name.clone(), value: value.clone() };
+    headers.iter().map(header).collect()
 }
 
 /// The log itself, or with a spool before it.
@@ -308,6 +303,18 @@ mod tests {
     use runtime::readiness::Readiness;
 
     use super::*;
+
+    #[test]
+    fn what_is_made_of_the_same_as_just_before_is_not_made_again() {
+        let (mut last, mut made) = (Last(None), Vec::new());
+        let tens = [1, 1, 2, 1].map(|from| {
+            last.of(from, PartialEq::eq, |from| {
+                made.push(*from);
+                from * 10
+            })
+        });
+        assert_eq!((tens, &made[..]), ([10, 10, 20, 10], &[1, 2, 1][..]));
+    }
 
     #[tokio::test]
     async fn more_than_the_producer_holds_is_told_as_too_much_and_not_as_a_broker_that_is_away() {

@@ -28,16 +28,16 @@ pub(super) struct CsvRows {
 
 /// A row that was split.
 #[derive(Debug, Default, PartialEq, Eq)]
-struct Split {
-    raw: Vec<u8>,
-    fields: Vec<Vec<u8>>,
-    line_ends: u64,
+pub(crate) struct Split {
+    pub(crate) raw: Vec<u8>,
+    pub(crate) fields: Vec<Vec<u8>>,
+    pub(crate) line_ends: u64,
     /// The field in which a quote stands that closes too early.
-    stray: Option<usize>,
+    pub(crate) stray: Option<usize>,
     /// The file ends within quotes.
-    unclosed: bool,
+    pub(crate) unclosed: bool,
     /// It is longer than a row may be: the rest of it is still to come.
-    endless: bool,
+    pub(crate) endless: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -175,7 +175,7 @@ fn columns(header: &Split, delimiter: u8) -> anyhow::Result<Vec<String>> {
 }
 
 /// The next row, of at most so many bytes; none at the end.
-fn split(lines: &mut impl BufRead, delimiter: u8, most_bytes: usize) -> std::io::Result<Option<Split>> {
+pub(crate) fn split(lines: &mut impl BufRead, delimiter: u8, most_bytes: usize) -> std::io::Result<Option<Split>> {
     let mut split = Split::default();
     let mut field = Vec::new();
     let mut within = Within::Beginning;

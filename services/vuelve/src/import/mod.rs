@@ -7,7 +7,7 @@
 //! - every row ends as taken, passed over or rejected with its number, and the sums match;
 //! - memory is bounded, whatever the file holds; what is wrong with the settings is told before anything is sent.
 
-mod csv_rows;
+pub(crate) mod csv_rows;
 mod input;
 mod jsonl_rows;
 mod meter;

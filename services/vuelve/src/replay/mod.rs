@@ -4,8 +4,11 @@
 //! - nothing is special about it but time: the same services, the same records;
 //! - the result depends on the file and the definitions only, not on how fast or on how many partitions it ran;
 //! - each event keeps its own date, or is refused with its line;
-//! - what is wrong is told before anything is sent, and where there is a summary, the whole result is there.
+//! - what is wrong is told before anything is sent, and where there is a summary, the whole result is there;
+//! - a table of the customers as of T holds what happened before T and nothing else, and is there only with the whole result.
 
+mod course;
+mod invoices;
 mod moving;
 mod open_messages;
 mod quiet;
@@ -19,18 +22,17 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, ensure};
 use definitions::Definitions;
 use domain::{HumanDuration, Timestamp};
-use indicatif::{ProgressBar, ProgressFinish, ProgressStyle};
 
-pub(crate) use moving::{Move, time_of_journeys};
+use course::Course;
+pub(crate) use moving::{JOURNEYS, Move, time_of};
 pub(crate) use open_messages::OpenMessages;
-use report::Report;
 pub use report::Summary;
 pub(crate) use send::Sender;
 pub use source::Format;
 use source::{Extent, Source};
 
 use crate::hosting::Installation;
-use crate::{definition_topic, folders, written};
+use crate::{customers, definition_topic, folders, written};
 
 /// What to replay.
 #[derive(Clone, Debug)]
@@ -43,8 +45,10 @@ pub struct Replay {
     pub definitions: PathBuf,
     /// Where the result goes.
     pub out: PathBuf,
-    /// Until when time is moved; none for 30 days after the last event.
+    /// Until when time is moved; none for 30 days after the last event, or the last of `as_of` if that is later.
     pub until: Option<Timestamp>,
+    /// The times as of which there is to be a table of the customers.
+    pub as_of: Vec<Timestamp>,
     /// Gives every customer an address at example.com.
     pub synthetic_addresses: bool,
     /// How long nothing may move before it gives up.
@@ -63,18 +67,27 @@ pub struct Prepared {
 
 impl Replay {
     /// Looks through all that is given, before anything is sent or moved.
-    pub fn prepare(self) -> anyhow::Result<Prepared> {
+    pub fn prepare(mut self) -> anyhow::Result<Prepared> {
+        self.as_of.sort_unstable();
+        self.as_of.dedup();
+        if let (Some(until), Some(last)) = (self.until, self.as_of.last()) {
+            let (until_shown, last_shown) = (written::time(until), written::time(*last));
+            ensure!(*last <= until, "--as-of {last_shown} lies after --until {until_shown}");
+        }
         let definitions = folders::load(&self.definitions)?;
         let file = std::fs::metadata(&self.file).with_context(|| self.file.display().to_string())?;
         // A pipe can be read only once: what is wrong with what it brings is told on the way.
         if file.is_file() || file.is_dir() {
             let (mut source, mut found) = (self.open()?, Extent::default());
-            while let Some(call) = source.next()? {
-                found.add(call.at);
+            for end in self.as_of.iter().copied().map(Some).chain([None]) {
+                while let Some(call) = source.next_of(end)? {
+                    found.add(call.at);
+                }
+                self.check_begun(end, found, &source)?;
             }
             self.end(found)?;
         }
-        report::check_folder(&self.out)?;
+        report::check_folder(&self.out, &self.tables())?;
         Ok(Prepared { replay: self, definitions })
     }
 
@@ -82,11 +95,30 @@ impl Replay {
         Source::open(&self.file, self.format, self.synthetic_addresses)
     }
 
+    /// The names of the tables.
+    fn tables(&self) -> Vec<String> {
+        self.as_of.iter().map(|at| customers::file_name(*at)).collect()
+    }
+
+    /// Something happened before a time as of which there is to be a table.
+    fn check_begun(&self, end: Option<Timestamp>, found: Extent, source: &Source) -> anyhow::Result<()> {
+        if let (Some(end), Some(first)) = (end, source.ahead())
+            && found.events == 0
+        {
+            let (file, end, first) = (self.file.display(), written::time(end), written::time(first));
+            anyhow::bail!(
+                "--as-of {end} does not lie after the first event of {file}, which is dated {first}: nothing had happened before"
+            );
+        }
+        Ok(())
+    }
+
     /// Until when time is moved.
     fn end(&self, sent: Extent) -> anyhow::Result<Timestamp> {
         let file = self.file.display();
         ensure!(sent.events > 0, "{file}: there is no event in it");
-        let until = self.until.unwrap_or(sent.last_at + AFTERWARDS);
+        let last = self.as_of.last().copied().unwrap_or(Timestamp::MIN);
+        let until = self.until.unwrap_or_else(|| last.max(sent.last_at + AFTERWARDS));
         let (end, first) = (written::time(until), written::time(sent.first_at));
         ensure!(until >= sent.first_at, "--until {end} lies before the first event of {file}, which is dated {first}");
         Ok(until)
@@ -107,36 +139,21 @@ impl Prepared {
         let wait = move || definition_topic::wait_until_in_force(&place, &services, offset, timeout);
         tokio::task::spawn_blocking(wait).await??;
 
-        let bar = progress_bar();
-        let (this, door, write_key, sending) = (replay.clone(), door.to_owned(), write_key.to_owned(), bar.clone());
-        let send = move || send::send(&mut this.open()?, &door, &write_key, &sending);
-        let sent = tokio::task::spawn_blocking(send).await??;
-        let until = replay.end(sent)?;
-
-        let tokio = tokio::runtime::Handle::current();
-        let (place, waiting) = (installation.clone(), bar.clone());
-        let collect = move || -> anyhow::Result<Report> {
-            let mut watch = quiet::Watch::begin(&place, timeout)?;
-            let show = |left: u64| waiting.set_message(format!("{left} records to go"));
-            watch.until_processed(show)?;
-            waiting.set_message("moving time");
-            tokio.block_on(watch.advance(until, show))?;
-            watch.until_all_have_outcomes(|left| waiting.set_message(format!("{left} messages to go")))?;
-            watch.until_processed(show)?;
-            let summary = Summary { events: sent.events, until: written::time(until), ..Summary::default() };
-            let summary = Summary { seconds: began.elapsed().as_secs_f64(), ..summary };
-            Report::collect(&place, summary, timeout)
-        };
-        let report = tokio::task::spawn_blocking(collect).await??;
+        let (place, sender) = (installation.clone(), Sender::new(door, write_key));
+        let (out, as_of, tokio) = (replay.out.clone(), replay.as_of.clone(), tokio::runtime::Handle::current());
+        let mut course = tokio::task::spawn_blocking(move || Course::begin(replay, &place, sender, tokio)).await??;
+        let mut tables = Vec::with_capacity(as_of.len());
+        for at in as_of {
+            let table;
+            (course, table) = tokio::task::spawn_blocking(move || course.table(at)).await??;
+            tables.push((customers::file_name(at), report::draft(&out)?));
+            if let Some((name, draft)) = tables.last_mut() {
+                table.write(draft).with_context(|| name.clone())?;
+            }
+        }
+        let report = tokio::task::spawn_blocking(move || course.finish(began)).await??;
         // Not on another thread: that would go on writing when this is dropped.
-        report.write(&replay.out)?;
+        report.write(&out, tables)?;
         Ok(report.summary)
     }
-}
-
-fn progress_bar() -> ProgressBar {
-    let style = ProgressStyle::with_template("{spinner} {human_pos} events sent ({per_sec}) {msg}");
-    ProgressBar::no_length()
-        .with_finish(ProgressFinish::AndClear)
-        .with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
 }

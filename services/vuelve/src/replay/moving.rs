@@ -11,7 +11,9 @@ use crate::hosting::Installation;
 
 const EVENTS: &str = "storefront.events";
 const MARKS: &str = "ingestion.marks";
-const JOURNEYS: &str = "journeys";
+/// The services whose time is that of storefront events: those that the others wait for, and those that count by it.
+pub(crate) const BY_STOREFRONT_EVENTS: [&str; 2] = [JOURNEYS, "segmentation"];
+pub(crate) const JOURNEYS: &str = "journeys";
 /// How often a mark is repeated: a worker that has just taken over hears only those from then on.
 const REPEAT: Duration = Duration::from_millis(500);
 
@@ -19,21 +21,28 @@ const REPEAT: Duration = Duration::from_millis(500);
 #[derive(Debug)]
 pub(crate) struct Move {
     to: Timestamp,
+    services: &'static [&'static str],
     partitions: i32,
     mark: NewRecord,
     marked: Option<Instant>,
 }
 
 impl Move {
-    /// To `to`, for whoever has read the storefront events below `bounds` (by partition).
-    pub(crate) fn to(installation: &Installation, to: Timestamp, bounds: Vec<i64>) -> anyhow::Result<Self> {
+    /// To `to`, for whoever has read the storefront events below `bounds` (by partition); it is over when these services have
+    /// come to it.
+    pub(crate) fn to(
+        installation: &Installation,
+        to: Timestamp,
+        bounds: Vec<i64>,
+        services: &'static [&'static str],
+    ) -> anyhow::Result<Self> {
         let partitions = installation.cluster.partitions;
-        Ok(Self { to, partitions, mark: mark(installation, to, bounds)?, marked: None })
+        Ok(Self { to, services, partitions, mark: mark(installation, to, bounds)?, marked: None })
     }
 
-    /// Whether every partition of journeys has come to it; writes the mark again from time to time until then.
+    /// Whether every partition of the services has come to it; writes the mark again from time to time until then.
     pub(crate) async fn is_over(&mut self, headers: &HeaderBook, appender: &Appender) -> anyhow::Result<bool> {
-        if time_of_journeys(headers, self.partitions) >= self.to {
+        if self.services.iter().all(|service| time_of(service, headers, self.partitions) >= self.to) {
             return Ok(true);
         }
         if self.marked.is_none_or(|marked| marked.elapsed() > REPEAT) {
@@ -44,10 +53,10 @@ impl Move {
     }
 }
 
-/// How far time has come on every partition of journeys.
-pub(crate) fn time_of_journeys(headers: &HeaderBook, partitions: i32) -> Timestamp {
+/// How far time has come on every partition of a service.
+pub(crate) fn time_of(service: &'static str, headers: &HeaderBook, partitions: i32) -> Timestamp {
     let times =
-        (0..partitions).map(|partition| headers.of(JOURNEYS, partition).map_or(i64::MIN, |header| header.watermark));
+        (0..partitions).map(|partition| headers.of(service, partition).map_or(i64::MIN, |header| header.watermark));
     Timestamp::from_millis(times.min().unwrap_or(i64::MIN))
 }
 

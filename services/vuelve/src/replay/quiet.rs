@@ -8,14 +8,16 @@ use ingestion::Resolver;
 use journeys::Journeys;
 use kafka::{Appender, Follower};
 use messaging::Messaging;
+use segmentation::Segmentation;
 use stream::{Service, Topology};
 
-use super::moving::Move;
+use super::moving::{BY_STOREFRONT_EVENTS, Move, time_of};
 use super::open_messages::OpenMessages;
 use crate::headers::Headers;
 use crate::hosting::Installation;
+use crate::written;
 
-const SERVICES: [&str; 3] = ["ingestion", "journeys", "messaging"];
+const SERVICES: [&str; 4] = ["ingestion", "journeys", "messaging", "segmentation"];
 const EVENTS: &str = "storefront.events";
 const QUIET: Duration = Duration::from_millis(300);
 /// After so long it looks how far all have come, however much comes. What was not read yet makes them seem to be further behind,
@@ -30,8 +32,8 @@ pub(super) struct Watch {
     timeout: Duration,
 }
 
-fn topologies() -> [&'static Topology; 3] {
-    [Resolver::topology(), Journeys::topology(), Messaging::topology()]
+fn topologies() -> [&'static Topology; 4] {
+    [Resolver::topology(), Journeys::topology(), Messaging::topology(), Segmentation::topology()]
 }
 
 impl Watch {
@@ -91,11 +93,16 @@ impl Watch {
         let partitions = self.installation.cluster.partitions;
         let bounds = self.headers.stable_ends(&self.installation.cluster.topic(EVENTS), partitions)?;
         let appender = Appender::new(&self.installation.cluster, "vuelve-replay", self.timeout)?;
-        let mut moving = Move::to(&self.installation, to, bounds)?;
+        let mut moving = Move::to(&self.installation, to, bounds, &BY_STOREFRONT_EVENTS)?;
         let began = Instant::now();
         while !moving.is_over(self.headers.book(), &appender).await? {
             if began.elapsed() > self.timeout {
-                bail!("after {:?} not all partitions of journeys have come to the replay's end", self.timeout);
+                let times = BY_STOREFRONT_EVENTS.map(|service| {
+                    let time = time_of(service, self.headers.book(), partitions);
+                    if time < to { format!("{service} is at {}", written::time(time)) } else { String::new() }
+                });
+                let behind = times.into_iter().filter(|time| !time.is_empty()).collect::<Vec<_>>().join(", ");
+                bail!("after {:?} not all have come to {}: {behind}", self.timeout, written::time(to));
             }
             self.headers.catch_up(QUIET, AT_MOST)?;
         }

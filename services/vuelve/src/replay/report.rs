@@ -1,9 +1,7 @@
 //! What a replay gives: every decision as a row, and the sums.
 
 use std::collections::{BTreeMap, HashMap};
-use std::fs::Permissions;
 use std::io::{BufWriter, Write as _};
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::time::Duration;
 
@@ -14,8 +12,8 @@ use serde::Serialize;
 use tempfile::NamedTempFile;
 
 use crate::hosting::Installation;
-use crate::letters;
 use crate::written::{self, word};
+use crate::{letters, whole_file};
 
 /// A row of `messages.csv`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -88,8 +86,9 @@ impl Report {
         Ok(Self { summary, rows })
     }
 
-    /// Writes both files. They take their names only when both are whole, the summary last: where it is, all is there.
-    pub(super) fn write(&self, folder: &Path) -> anyhow::Result<()> {
+    /// Writes its two files beside the tables. All take their names only when all are whole, the summary last: where it is,
+    /// all is there.
+    pub(super) fn write(&self, folder: &Path, tables: Vec<(String, NamedTempFile)>) -> anyhow::Result<()> {
         let mut messages = draft(folder)?;
         let mut csv = csv::Writer::from_writer(BufWriter::new(&mut messages));
         for row in &self.rows {
@@ -100,7 +99,8 @@ impl Report {
         let mut summary = draft(folder)?;
         let text = serde_json::to_string_pretty(&self.summary)? + "\n";
         summary.write_all(text.as_bytes()).with_context(|| told(folder, SUMMARY))?;
-        for (draft, name) in [(&messages, MESSAGES), (&summary, SUMMARY)] {
+        let tables_named = tables.iter().map(|(name, draft)| (draft, name.as_str()));
+        for (draft, name) in [(&messages, MESSAGES), (&summary, SUMMARY)].into_iter().chain(tables_named) {
             draft.as_file().sync_all().with_context(|| told(folder, name))?;
         }
         match std::fs::remove_file(folder.join(SUMMARY)) {
@@ -108,6 +108,9 @@ impl Report {
                 return Err(error).context(told(folder, SUMMARY));
             }
             _ => {}
+        }
+        for (name, table) in tables {
+            table.persist(folder.join(&name)).with_context(|| told(folder, &name))?;
         }
         messages.persist(folder.join(MESSAGES)).with_context(|| told(folder, MESSAGES))?;
         summary.persist(folder.join(SUMMARY)).with_context(|| told(folder, SUMMARY))?;
@@ -120,22 +123,19 @@ const SUMMARY: &str = "summary.json";
 
 /// Makes the result's folder, and makes sure that the result can be written there: known only at the end, it would cost the
 /// whole replay.
-pub(super) fn check_folder(folder: &Path) -> anyhow::Result<()> {
+pub(super) fn check_folder(folder: &Path, tables: &[String]) -> anyhow::Result<()> {
     let shown = folder.display();
     ensure!(!folder.exists() || folder.is_dir(), "--out {shown} is a file: name a folder");
     std::fs::create_dir_all(folder).with_context(|| format!("--out {shown} can't be made"))?;
-    for name in [MESSAGES, SUMMARY] {
+    for name in [MESSAGES, SUMMARY].into_iter().chain(tables.iter().map(String::as_str)) {
         ensure!(!folder.join(name).is_dir(), "--out {shown} has a folder {name}, where the result's file would be");
     }
     draft(folder).map(drop)
 }
 
 /// A file that goes away by itself unless it is given a name.
-fn draft(folder: &Path) -> anyhow::Result<NamedTempFile> {
-    // The result is the user's own: who may read it is for the umask to say.
-    let as_any_file = Permissions::from_mode(0o666);
-    let draft = tempfile::Builder::new().prefix(".vuelve-").permissions(as_any_file).tempfile_in(folder);
-    draft.with_context(|| format!("--out {} can't be written to", folder.display()))
+pub(super) fn draft(folder: &Path) -> anyhow::Result<NamedTempFile> {
+    whole_file::draft(folder).with_context(|| format!("--out {} can't be written to", folder.display()))
 }
 
 fn told(folder: &Path, name: &str) -> String {

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::bail;
+use domain::Timestamp;
 use indicatif::ProgressBar;
 
 use super::source::{Call, Extent, Source};
@@ -13,20 +14,23 @@ const BATCH_BYTES: usize = 400_000;
 /// How long one batch is tried again before the replay gives up.
 const PATIENCE: Duration = Duration::from_mins(5);
 
-/// Sends all calls of a source, in order; returns what was sent.
-pub(super) fn send(source: &mut Source, door: &str, write_key: &str, bar: &ProgressBar) -> anyhow::Result<Extent> {
-    let sender = Sender::new(door, write_key);
-    let mut sent = Extent::default();
+/// Sends the calls of a source, in order, those from before `end` or else all, and adds them to what was sent.
+pub(super) fn send(
+    source: &mut Source,
+    end: Option<Timestamp>,
+    sender: &Sender,
+    bar: &ProgressBar,
+    sent: &mut Extent,
+) -> anyhow::Result<()> {
     let mut batch = Batch::default();
-    while let Some(call) = source.next()? {
+    while let Some(call) = source.next_of(end)? {
         if batch.is_full() {
-            batch.send(&sender, bar)?;
+            batch.send(sender, bar)?;
         }
         sent.add(call.at);
         batch.add(call);
     }
-    batch.send(&sender, bar)?;
-    Ok(sent)
+    batch.send(sender, bar)
 }
 
 /// Calls that go in one request.

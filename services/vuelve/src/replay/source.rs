@@ -10,6 +10,7 @@ use domain::Timestamp;
 use jiff::Timestamp as Instant;
 use serde_json::{Value, json};
 
+use super::invoices::Invoices;
 use crate::written::{self, rfc3339};
 
 /// How a file is written.
@@ -19,6 +20,9 @@ pub enum Format {
     Retailrocket,
     /// One call of Segment's API a line, as JSON with `type`, `timestamp`, ids; gzip or plain.
     SegmentJsonl,
+    /// Lines of invoices, `InvoiceNo,StockCode,Description,Quantity,InvoiceDate,UnitPrice,CustomerID,Country` in GBP and UTC: an
+    /// order an invoice, a refund where its number begins with C; a header line; gzip or plain.
+    OnlineRetail,
 }
 
 /// A call to send.
@@ -28,6 +32,8 @@ pub(super) struct Call {
     pub(super) customer: String,
     /// When it happened.
     pub(super) at: Timestamp,
+    /// The line at which it begins in the file.
+    pub(super) line: u64,
     /// The call as the API takes it.
     pub(super) json: String,
 }
@@ -64,9 +70,14 @@ pub(super) struct Source {
     path: PathBuf,
     line: u64,
     format: Format,
+    invoices: Invoices,
     synthetic_addresses: bool,
     /// Nothing has happened after it.
     present: Timestamp,
+    /// The first call from behind the last time that was asked for.
+    ahead: Option<Call>,
+    /// The last time that was asked for, where something from after it was read.
+    passed: Option<Timestamp>,
 }
 
 impl std::fmt::Debug for Source {
@@ -83,34 +94,81 @@ impl Source {
         let lines: Box<dyn BufRead + Send> =
             if gzip { Box::new(BufReader::new(flate2::read::MultiGzDecoder::new(file))) } else { Box::new(file) };
         let present = Timestamp::from_millis(Instant::now().as_millisecond());
-        Ok(Self { lines, path: path.to_owned(), line: 0, format, synthetic_addresses, present })
+        Ok(Self {
+            lines,
+            path: path.to_owned(),
+            line: 0,
+            format,
+            invoices: Invoices::new(present),
+            synthetic_addresses,
+            present,
+            ahead: None,
+            passed: None,
+        })
     }
 
-    /// The next call; none at the end of the file.
-    pub(super) fn next(&mut self) -> anyhow::Result<Option<Call>> {
+    /// The next call of what happened before `end`; none where the next is from then or later, or at the end of the file.
+    /// Once none was given, a call from before `end` is an error.
+    pub(super) fn next_of(&mut self, end: Option<Timestamp>) -> anyhow::Result<Option<Call>> {
+        let call = self.next()?;
+        let Some(end) = end.filter(|end| call.as_ref().is_some_and(|call| call.at >= *end)) else { return Ok(call) };
+        self.ahead = call;
+        self.passed = Some(end);
+        Ok(None)
+    }
+
+    /// When the first of those happened that `next_of` held back.
+    pub(super) fn ahead(&self) -> Option<Timestamp> {
+        self.ahead.as_ref().map(|call| call.at)
+    }
+
+    fn next(&mut self) -> anyhow::Result<Option<Call>> {
+        if let Some(call) = self.ahead.take() {
+            return Ok(Some(call));
+        }
+        let call = match self.format {
+            Format::OnlineRetail => self.next_invoice(),
+            Format::Retailrocket | Format::SegmentJsonl => self.next_line(),
+        };
+        let call = call.with_context(|| format!("{}:{}", self.path.display(), self.line))?;
+        if let (Some(call), Some(passed)) = (&call, self.passed)
+            && call.at < passed
+        {
+            bail!(
+                "{}:{}: the event is dated {}, and one from {} or later came before it; where a time is given as --as-of, what \
+                 happened before it has to lie before what happened later",
+                self.path.display(),
+                call.line,
+                written::time(call.at),
+                written::time(passed),
+            );
+        }
+        Ok(call)
+    }
+
+    fn next_invoice(&mut self) -> anyhow::Result<Option<Call>> {
+        let call = self.invoices.next(&mut self.lines, self.synthetic_addresses);
+        self.line = self.invoices.line;
+        call
+    }
+
+    fn next_line(&mut self) -> anyhow::Result<Option<Call>> {
         loop {
+            self.line += 1;
             let mut line = String::new();
-            let read = self.lines.by_ref().take(MAX_LINE_BYTES).read_line(&mut line);
-            let read = read.with_context(|| format!("{}:{}", self.path.display(), self.line + 1))?;
+            let read = self.lines.by_ref().take(MAX_LINE_BYTES).read_line(&mut line)?;
             if read == 0 {
                 return Ok(None);
             }
-            self.line += 1;
-            if read as u64 == MAX_LINE_BYTES {
-                bail!("{}:{}: the line is longer than {MAX_LINE_BYTES} bytes", self.path.display(), self.line);
-            }
+            ensure!((read as u64) < MAX_LINE_BYTES, "the line is longer than {MAX_LINE_BYTES} bytes");
             // Some programs begin a file with a byte-order mark.
             let line = line.trim_start_matches('\u{feff}').trim();
-            if line.is_empty()
-                || self.line == 1 && self.format == Format::Retailrocket && line.starts_with("customer_id")
-            {
+            let is_header = self.line == 1 && self.format == Format::Retailrocket && line.starts_with("customer_id");
+            if line.is_empty() || is_header {
                 continue;
             }
-            let call = match self.format {
-                Format::Retailrocket => self.retailrocket(line),
-                Format::SegmentJsonl => self.segment(line),
-            };
-            return call.map(Some).with_context(|| format!("{}:{}", self.path.display(), self.line));
+            let call = if self.format == Format::Retailrocket { self.retailrocket(line) } else { self.segment(line) };
+            return call.map(Some);
         }
     }
 
@@ -120,7 +178,7 @@ impl Source {
         let fields: Vec<&str> = line.split(',').collect();
         let [customer, product, seconds, event] = fields[..] else { bail!("{FIELDS}, not {}", fields.len()) };
         let seconds: i64 = seconds.parse().with_context(|| format!("`{seconds}` is no number of seconds"))?;
-        let at = self.dated(Timestamp::from_seconds(seconds))?;
+        let at = dated(Timestamp::from_seconds(seconds), self.present)?;
         let name = match event {
             "view" => "Product Viewed",
             "cart" => "Product Added",
@@ -142,7 +200,7 @@ impl Source {
         if self.synthetic_addresses {
             call["context"] = json!({ "traits": { "email": format!("customer-{customer}@example.com") } });
         }
-        Ok(Call { customer: customer.to_owned(), at, json: call.to_string() })
+        Ok(Call { customer: customer.to_owned(), at, line: self.line, json: call.to_string() })
     }
 
     fn segment(&self, line: &str) -> anyhow::Result<Call> {
@@ -160,21 +218,21 @@ impl Source {
                 object.remove(field);
             }
         }
-        let at = self.dated(Timestamp::from_millis(at.as_millisecond()))?;
+        let at = dated(Timestamp::from_millis(at.as_millisecond()), self.present)?;
         call["timestamp"] = Value::String(rfc3339(at)?);
-        Ok(Call { customer, at, json: call.to_string() })
+        Ok(Call { customer, at, line: self.line, json: call.to_string() })
     }
+}
 
-    /// The door gives an event that it can't believe today's date, and a replay would then tell of what never was.
-    fn dated(&self, at: Timestamp) -> anyhow::Result<Timestamp> {
-        let (earliest, dated) = (ingestion::EARLIEST, written::time(at));
-        let what_to_do = "correct the date, or leave the line out";
-        ensure!(
-            at >= earliest,
-            "the event is dated {dated}: before {} only clocks that were never set are; {what_to_do}",
-            written::time(earliest),
-        );
-        ensure!(at <= self.present, "the event is dated {dated}, which is still to come; {what_to_do}");
-        Ok(at)
-    }
+/// The door gives an event that it can't believe today's date, and a replay would then tell of what never was.
+pub(super) fn dated(at: Timestamp, present: Timestamp) -> anyhow::Result<Timestamp> {
+    let (earliest, dated) = (ingestion::EARLIEST, written::time(at));
+    let what_to_do = "correct the date, or leave the line out";
+    ensure!(
+        at >= earliest,
+        "the event is dated {dated}: before {} only clocks that were never set are; {what_to_do}",
+        written::time(earliest),
+    );
+    ensure!(at <= present, "the event is dated {dated}, which is still to come; {what_to_do}");
+    Ok(at)
 }

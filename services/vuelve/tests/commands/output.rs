@@ -7,13 +7,14 @@ use std::process::Stdio;
 use super::{command, err};
 
 /// Commands that write a result and need no broker.
-const COMMANDS: [&[&str]; 6] = [
+const COMMANDS: [&[&str]; 7] = [
     &["check", "presets/basic"],
     &["check", "presets/basic", "--format", "json"],
     &["config"],
     &["completions", "bash"],
     &["--help"],
     &["replay", "--help"],
+    &["customers", "export", "--help"],
 ];
 
 fn full() -> File {

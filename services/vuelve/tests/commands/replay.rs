@@ -106,6 +106,58 @@ fn an_end_before_the_first_event_is_refused_with_that_events_date() {
 }
 
 #[test]
+fn a_time_as_of_which_nothing_can_be_told_is_refused_before_anything_is_sent() {
+    let replay = Replay::of_csv("ana,p1,1400000000,view\nana,p1,1400000100,view\n");
+    let refusal = |arguments: &[&str]| replay.refusal(replay.command().args(arguments));
+    for first in ["2014-05-13T16:53:20Z", "2014-05-01T00:00Z"] {
+        let told = refusal(&["--as-of", "2015-01-01T00:00Z", "--as-of", first]);
+        let why = "does not lie after the first event of events, which is dated 2014-05-13T16:53:20Z: nothing had happened before";
+        assert!(told.starts_with("--as-of 2014-05-") && told.ends_with(why), "{told}");
+    }
+    let told = refusal(&["--as-of", "2015-01-01T00:00Z", "--until", "2014-12-31T23:59:59Z"]);
+    assert_eq!(told, "--as-of 2015-01-01T00:00:00Z lies after --until 2014-12-31T23:59:59Z");
+    fs::create_dir_all(replay.out.join("customers-2015-01-01.csv")).unwrap();
+    let told = refusal(&["--as-of", "2015-01-01T00:00Z"]);
+    assert_eq!(told, "--out out has a folder customers-2015-01-01.csv, where the result's file would be");
+    let output = replay.command().args(["--as-of", "2015-01-01"]).output().unwrap();
+    assert!(err(&output).contains("`2015-01-01` is no time as RFC 3339 has it"), "{}", err(&output));
+    assert_eq!(output.status.code(), Some(2));
+}
+
+#[test]
+fn an_event_that_goes_back_behind_a_time_as_of_which_customers_are_told_is_refused_with_its_line() {
+    let replay = Replay::of_csv("ana,p1,1400000000,view\nana,p1,1400000100,view\nbea,p1,1400000050,view\n");
+    let told = replay.refusal(replay.command().args(["--as-of", "2014-05-13T16:54:20Z"]));
+    let why =
+        "events:4: the event is dated 2014-05-13T16:54:10Z, and one from 2014-05-13T16:54:20Z or later came before it;";
+    assert!(told.starts_with(why), "{told}");
+}
+
+#[test]
+fn who_the_customers_are_is_told_as_of_times_in_whatever_order_they_are_given() {
+    let invoices = "InvoiceNo,StockCode,Description,Quantity,InvoiceDate,UnitPrice,CustomerID,Country\n\
+                    1,P1,\"A CUP, RED\",2,2011-06-07 10:00:00,1.25,17850.0,Spain\n\
+                    2,P1,PLATE,1,2011-06-08 23:59:00,3,17851.0,Spain\n\
+                    3,P1,PLATE,4,2011-06-09 00:00:00,3,17850.0,Spain\n\
+                    C4,P1,PLATE,-1,2011-06-09 12:00:00,3,17850.0,Spain\n";
+    let replay = Replay::of("online-retail", invoices);
+    let times = ["--as-of", "2011-06-09T12:30Z", "--as-of", "2011-06-09T00:00Z"];
+    let output = replay.command().args(times).output().unwrap();
+    assert!(output.status.success(), "{}", err(&output));
+    let names = ["customers-2011-06-09.csv", "customers-2011-06-09T123000Z.csv", "messages.csv", "summary.json"];
+    assert_eq!(files(&replay.out), names);
+    let told = names[..2].iter().map(|name| {
+        let text = fs::read_to_string(replay.out.join(name)).unwrap();
+        let first_fields = |line: &str| line.split(',').take(5).collect::<Vec<_>>().join(" ");
+        text.lines().map(first_fields).collect::<Vec<_>>()
+    });
+    let head = "customer_id recency_days frequency monetary_minor currency";
+    let expected =
+        [[head, "17850 1 1 250 GBP", "17851 0 1 300 GBP"], [head, "17850 0 2 1150 GBP", "17851 0 1 300 GBP"]];
+    assert_eq!(told.collect::<Vec<_>>(), expected);
+}
+
+#[test]
 fn a_byte_order_mark_is_read_over_and_a_quote_is_refused_with_what_is_expected() {
     let replay = Replay::of("retailrocket", &format!("\u{feff}{HEAD}ana,\"p1\",1400000000,view\n"));
     let told = "events:2: a quote stands here; four fields without quotes are expected, \

@@ -7,7 +7,7 @@ use crate::contract::record_contract;
 
 /// Schema of [`SegmentChange`].
 pub static SEGMENT_CHANGE: AvroSchema =
-    AvroSchema::record("SegmentChange", include_str!("../segmentation/segment_change.avsc"));
+    AvroSchema::record("SegmentChange", include_str!("../customer/segment_change.avsc"));
 
 record_contract!(SegmentChange, SEGMENT_CHANGE);
 

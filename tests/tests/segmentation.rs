@@ -1,0 +1,164 @@
+//! Recorded invoices give exactly the customers that a batch computation gives, as of any time: recency, frequency, monetary
+//! value, the counters of every window, and the segments.
+#![allow(clippy::unwrap_used, reason = "a test may fail by it")]
+
+use std::path::Path;
+use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use tests::checker::segment_changes_are_in_order;
+use tests::installation::{Installation, State};
+use tests::retail::{ONLINE_RETAIL, Table, compare, invoices, made_up, read, table};
+use tests::{root, shared_data, vuelve};
+
+/// Times as of which tables are asked for, and how the files are named.
+type Times = [(&'static str, &'static str)];
+
+/// Of the real file.
+const REAL: &Times = &[
+    ("2010-12-10T00:00Z", "2010-12-10"),
+    ("2011-03-10T12:34:56Z", "2011-03-10T123456Z"),
+    ("2011-06-09T00:00Z", "2011-06-09"),
+    ("2011-09-09T09:30Z", "2011-09-09T093000Z"),
+    ("2011-12-10T00:00Z", "2011-12-10"),
+    // Nothing happens any more, and time goes on.
+    ("2012-06-01T00:00Z", "2012-06-01"),
+];
+/// Of made-up ones.
+const MADE_UP: &Times = &[
+    ("2024-02-01T00:00Z", "2024-02-01"),
+    ("2024-05-05T17:00Z", "2024-05-05T170000Z"),
+    ("2024-08-31T23:59:59Z", "2024-08-31T235959Z"),
+    ("2025-01-01T00:00Z", "2025-01-01"),
+    ("2025-05-16T00:00Z", "2025-05-16"),
+    ("2026-02-01T00:00Z", "2026-02-01"),
+];
+
+/// Each process works for a while before the next is killed.
+const BETWEEN_KILLS: Duration = Duration::from_secs(2);
+
+fn as_of(times: &Times) -> Vec<&'static str> {
+    times.iter().flat_map(|(time, _)| ["--as-of", time]).collect()
+}
+
+/// Every table is the expected one.
+fn is_exact(file: &Path, out: &Path, times: &Times) {
+    let invoices = invoices(file).unwrap();
+    for (time, name) in times {
+        let found = read(&out.join(format!("customers-{name}.csv"))).unwrap();
+        compare(&found, &table(&invoices, time).unwrap()).unwrap_or_else(|error| panic!("{time}: {error}"));
+    }
+}
+
+/// How many customers, how many orders, and how much, less refunds, in pence.
+fn sums(table: &Table) -> (usize, i64, i64) {
+    let sum = |name: &str| table.values().map(|row| row.numbers[name]).sum();
+    (table.len(), sum("frequency"), sum("monetary_minor"))
+}
+
+/// On the embedded broker.
+fn replay(file: &Path, partitions: u32, times: &Times) {
+    let out = tempfile::tempdir().unwrap();
+    let output = Command::new(vuelve())
+        .args(["replay", "--format", "online-retail", "--definitions", "presets/basic", "--file"])
+        .arg(file)
+        .arg("--out")
+        .arg(out.path())
+        .args(["--partitions", &partitions.to_string()])
+        .args(as_of(times))
+        .current_dir(root())
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    is_exact(file, out.path(), times);
+}
+
+/// The figures that computations made by different people in different ways agree on.
+#[test]
+fn the_batch_computation_gives_the_known_figures() {
+    let Some(file) = shared_data(ONLINE_RETAIL) else { return };
+    let invoices = invoices(&file).unwrap();
+    let sums_at = |time| sums(&table(&invoices, time).unwrap());
+    assert_eq!(sums_at("2011-12-10T00:00Z"), (4_339, 18_536, 831_047_705));
+    assert_eq!(sums_at("2011-06-09T00:00Z"), (2_787, 7_806, 328_699_261));
+}
+
+#[test]
+fn recorded_invoices_give_every_customer_what_a_batch_computation_gives() {
+    let Some(file) = shared_data(ONLINE_RETAIL) else { return };
+    for partitions in [4, 1] {
+        replay(&file, partitions, REAL);
+    }
+}
+
+#[test]
+fn made_up_invoices_give_every_customer_what_a_batch_computation_gives() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = made_up(folder.path()).unwrap();
+    let invoices = invoices(&file).unwrap();
+    let tables: Vec<Table> = MADE_UP.iter().map(|(time, _)| table(&invoices, time).unwrap()).collect();
+    for segment in ["vip", "lost", "at-risk", "dormant", "loyal", "new", "active"] {
+        let is_there = tables.iter().flat_map(Table::values).any(|row| row.segments == segment);
+        assert!(is_there, "nobody is ever {segment}: too little is tested");
+    }
+    for partitions in [4, 1] {
+        replay(&file, partitions, MADE_UP);
+    }
+}
+
+#[test]
+fn on_real_parts_the_tables_are_the_same_and_an_export_from_the_running_services_is_the_last_of_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = made_up(folder.path()).unwrap();
+    let installation = Installation::start("replay", State::Redis).unwrap();
+    let services = installation.run_each(&["ingestion", "segmentation", "journeys", "messaging"], 0..1).unwrap();
+    installation.wait_for_door(&services[0]).unwrap();
+    let (last, name) = MADE_UP[MADE_UP.len() - 1];
+    let more = [&as_of(MADE_UP)[..], &["--until", "2026-02-01T00:00:00Z"]].concat();
+    let out = installation.replay_with("online-retail", &file, "invoices", &more).unwrap();
+    is_exact(&file, &out, MADE_UP);
+
+    let replayed = read(&out.join(format!("customers-{name}.csv"))).unwrap();
+    let export = folder.path().join("customers.csv");
+    for more in [&["--at", last][..], &[]] {
+        let path = export.display().to_string();
+        installation.command(&[&["customers", "export", "--out", &path], more].concat()).unwrap();
+        compare(&read(&export).unwrap(), &replayed).unwrap();
+    }
+    let told = installation.command(&["customers", "export", "--at", "2024-02-01T00:00Z", "--out", "-"]).unwrap_err();
+    assert!(
+        told.to_string().contains("who the customers were at 2024-02-01T00:00:00Z is not known any more"),
+        "{told}"
+    );
+}
+
+#[test]
+fn with_kills_all_along_the_tables_are_the_same() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = made_up(folder.path()).unwrap();
+    let installation = Installation::start("replay", State::Redis).unwrap();
+    let others = installation.run_each(&["door", "journeys", "messaging"], 0..1).unwrap();
+    let killed = installation.run_each(&["resolver", "segmentation"], 0..2).unwrap();
+    installation.wait_for_door(&others[0]).unwrap();
+    let over = AtomicBool::new(false);
+    let (out, kills) = std::thread::scope(|scope| {
+        let killer = scope.spawn(|| {
+            let mut kills = 0;
+            for process in killed.iter().cycle().take_while(|_| !over.load(Ordering::SeqCst)) {
+                std::thread::sleep(BETWEEN_KILLS);
+                process.kill9().unwrap();
+                process.restart().unwrap();
+                kills += 1;
+            }
+            kills
+        });
+        let more = [&as_of(MADE_UP)[..], &["--until", "2026-02-01T00:00:00Z"]].concat();
+        let out = installation.replay_with("online-retail", &file, "invoices", &more);
+        over.store(true, Ordering::SeqCst);
+        (out, killer.join().unwrap())
+    });
+    is_exact(&file, &out.unwrap(), MADE_UP);
+    assert!(kills >= 8, "{kills}");
+    segment_changes_are_in_order(&installation).unwrap();
+}
