@@ -51,14 +51,12 @@ fn receive(
         judge(policy, state, Occasion::Definition, context, effects);
         state.policy_seen = Some(context.revision);
     }
-    match event::learn(state, event, context.now) {
-        Err(reason) => Disposition::Ignored(reason),
-        Ok(()) => {
-            judge(policy, state, Occasion::Event(event), context, effects);
-            state.policy_seen = Some(context.revision);
-            Disposition::Emitted
-        }
+    if let Err(reason) = event::learn(state, event, context.now) {
+        return Disposition::Ignored(reason);
     }
+    judge(policy, state, Occasion::Event(event), context, effects);
+    state.policy_seen = Some(context.revision);
+    Disposition::Emitted
 }
 
 fn forget(policy: &Policy, state: &mut SegmentationState, context: &Context<'_>, effects: &mut Effects) -> Disposition {

@@ -28,12 +28,12 @@ impl Reader {
         &self,
         customer_id: &str,
         call: &Extensions,
-        read: impl Fn(&Schemas, Option<&[u8]>) -> Result<T, DecodeError> + Send + 'static,
+        read: impl FnOnce(&Schemas, Option<&[u8]>) -> Result<T, DecodeError> + Send + 'static,
     ) -> Result<T, Refusal> {
         let customer_id = customer_id.to_owned();
         self.blocking(call, move |this| {
             let found = this.lookups.get(this.partition(&customer_id), &customer_id).map_err(Failure::Lookup)?;
-            this.decode(found, |schemas, value| read(schemas, value))
+            this.decode(found.as_ref(), read)
         })
         .await
     }
@@ -49,10 +49,10 @@ impl Reader {
             let wanted: Vec<(Partition, &str)> =
                 customer_ids.iter().map(|customer_id| (this.partition(customer_id), customer_id.as_str())).collect();
             let found = this.lookups.get_all(&wanted).map_err(Failure::Lookup)?;
-            let decode = |(found, (_, customer_id)): (_, &(_, &str))| {
-                this.decode(found, |schemas, value| read(customer_id, schemas, value))
+            let decode = |(found, (_, customer_id)): (&Option<Stored>, &(_, &str))| {
+                this.decode(found.as_ref(), |schemas, value| read(customer_id, schemas, value))
             };
-            found.into_iter().zip(&wanted).map(decode).collect()
+            found.iter().zip(&wanted).map(decode).collect()
         })
         .await
     }
@@ -79,10 +79,10 @@ impl Reader {
 
     fn decode<T>(
         &self,
-        found: Option<Stored>,
+        found: Option<&Stored>,
         read: impl FnOnce(&Schemas, Option<&[u8]>) -> Result<T, DecodeError>,
     ) -> Result<T, Failure> {
-        let value = found.as_ref().map(|(_, value)| value.as_ref());
+        let value = found.map(|(_, value)| value.as_ref());
         if let Some(value) = value {
             self.installation.learn(value).map_err(Failure::Registry)?;
         }
