@@ -6,7 +6,11 @@ use std::{env, fs};
 
 use prost::Message;
 
-const FILES: [&str; 2] = ["vuelve/ingestion/v1/ingestion.proto", "vuelve/journeys/v1/journeys.proto"];
+const FILES: [&str; 3] = [
+    "vuelve/ingestion/v1/ingestion.proto",
+    "vuelve/journeys/v1/journeys.proto",
+    "vuelve/segmentation/v1/segmentation.proto",
+];
 
 fn main() -> Result<(), Box<dyn Error>> {
     for file in FILES {

@@ -14,6 +14,11 @@ use crate::ingestion::v1::ingestion_service_server::{IngestionService, Ingestion
 use crate::ingestion::v1::{RecordRequest, RecordResponse, RecordStreamRequest, RecordStreamResponse};
 use crate::journeys::v1::journeys_service_server::{JourneysService, JourneysServiceServer};
 use crate::journeys::v1::{ExplainRequest, ExplainResponse, GetJourneysRequest, GetJourneysResponse};
+use crate::segmentation::v1::segmentation_service_server::{SegmentationService, SegmentationServiceServer};
+use crate::segmentation::v1::{
+    BatchGetCustomersRequest, BatchGetCustomersResponse, GetCustomerRequest, GetCustomerResponse, GetSegmentsRequest,
+    GetSegmentsResponse,
+};
 use crate::{Deadline, Extensions, Refusal};
 
 /// After so long there is most likely a server, or a place on it.
@@ -71,6 +76,76 @@ impl<A: JourneysAnswers> JourneysService for JourneysServer<A> {
     async fn explain(&self, request: Request<ExplainRequest>) -> Result<Response<ExplainResponse>, Status> {
         let (_, call, request) = request.into_parts();
         respond(self.0.explain(request, call).await)
+    }
+}
+
+/// Answers the calls of `vuelve.segmentation.v1`; of a call's extensions as [`JourneysAnswers`] has it.
+pub trait SegmentationAnswers: Send + Sync + 'static {
+    /// A customer's profile and her segments.
+    fn get_customer(
+        &self,
+        request: GetCustomerRequest,
+        call: Extensions,
+    ) -> impl Future<Output = Result<GetCustomerResponse, Refusal>> + Send;
+
+    /// The segments that a customer is in.
+    fn get_segments(
+        &self,
+        request: GetSegmentsRequest,
+        call: Extensions,
+    ) -> impl Future<Output = Result<GetSegmentsResponse, Refusal>> + Send;
+
+    /// Several customers at once.
+    fn batch_get_customers(
+        &self,
+        request: BatchGetCustomersRequest,
+        call: Extensions,
+    ) -> impl Future<Output = Result<BatchGetCustomersResponse, Refusal>> + Send;
+}
+
+/// The service of whoever answers, for a server that takes and gives messages of at most `max_message_bytes`.
+pub fn segmentation_server<A: SegmentationAnswers>(
+    answers: A,
+    max_message_bytes: usize,
+) -> SegmentationServiceServer<SegmentationServer<A>> {
+    SegmentationServiceServer::new(SegmentationServer(answers))
+        .max_decoding_message_size(max_message_bytes)
+        .max_encoding_message_size(max_message_bytes)
+}
+
+/// Turns answers into responses, and refusals into statuses.
+pub struct SegmentationServer<A>(A);
+
+impl<A> fmt::Debug for SegmentationServer<A> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SegmentationServer").finish_non_exhaustive()
+    }
+}
+
+#[tonic::async_trait]
+impl<A: SegmentationAnswers> SegmentationService for SegmentationServer<A> {
+    async fn get_customer(
+        &self,
+        request: Request<GetCustomerRequest>,
+    ) -> Result<Response<GetCustomerResponse>, Status> {
+        let (_, call, request) = request.into_parts();
+        respond(self.0.get_customer(request, call).await)
+    }
+
+    async fn get_segments(
+        &self,
+        request: Request<GetSegmentsRequest>,
+    ) -> Result<Response<GetSegmentsResponse>, Status> {
+        let (_, call, request) = request.into_parts();
+        respond(self.0.get_segments(request, call).await)
+    }
+
+    async fn batch_get_customers(
+        &self,
+        request: Request<BatchGetCustomersRequest>,
+    ) -> Result<Response<BatchGetCustomersResponse>, Status> {
+        let (_, call, request) = request.into_parts();
+        respond(self.0.batch_get_customers(request, call).await)
     }
 }
 

@@ -2,22 +2,26 @@
 //!
 //! Wanted properties:
 //! - every error that leaves a service is a [`Refusal`]: one place chooses the code and the google.rpc details;
+//! - a mask gives the fields that it names and no others, or the call is refused ([`ReadMask`]);
 //! - a deadline that passes is `DEADLINE_EXCEEDED` on both sides of the wire, and every call has one ([`DeadlineLayer`]).
 
 mod answers;
 mod deadline;
+mod read_mask;
 mod refusal;
 mod time;
 
 pub use answers::{
-    IngestionAnswers, IngestionServer, JourneysAnswers, JourneysServer, has_time, ingestion_server, journeys_server,
+    IngestionAnswers, IngestionServer, JourneysAnswers, JourneysServer, SegmentationAnswers, SegmentationServer,
+    has_time, ingestion_server, journeys_server, segmentation_server,
 };
 pub use deadline::{Deadline, DeadlineLayer, DeadlineService};
 pub use http::Extensions;
+pub use read_mask::{FieldMask, ReadMask};
 pub use refusal::{Refusal, describe};
 pub use time::{WireTime, timestamp, to_timestamp};
 
-pub use contract::{ingestion, journeys};
+pub use contract::{ingestion, journeys, segmentation};
 
 #[allow(missing_docs, unreachable_pub, clippy::pedantic, reason = "generated; the contract's words are in the .proto")]
 mod contract {
@@ -34,6 +38,14 @@ mod contract {
         /// Version 1.
         pub mod v1 {
             tonic::include_proto!("vuelve.journeys.v1");
+        }
+    }
+
+    /// Segmentation: who customers are, and the segments that they are in.
+    pub mod segmentation {
+        /// Version 1.
+        pub mod v1 {
+            tonic::include_proto!("vuelve.segmentation.v1");
         }
     }
 }

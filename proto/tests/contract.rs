@@ -51,6 +51,11 @@ fn every_service_and_enum_is_in_the_descriptors() {
         "JourneysService",
         "GetJourneysResponse",
         "ARM_UNSPECIFIED",
+        "vuelve.segmentation.v1",
+        "SegmentationService",
+        "GetSegmentsResponse",
+        "ACTIVITY_UNSPECIFIED",
+        "google/protobuf/field_mask.proto",
         "google/protobuf/timestamp.proto",
     ] {
         assert!(text.contains(name), "{name}");

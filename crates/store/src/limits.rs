@@ -2,7 +2,7 @@
 //!
 //! Wanted property: what is too large is refused before anything is written, by an error that names the size and the limit.
 
-use stream::{LoadRequest, StateChange, StoreError, StorePosition};
+use stream::{LoadRequest, Partition, StateChange, StoreError, StorePosition};
 
 /// Changes in one apply: a batch is one script, and Redis serves nobody else while it runs.
 pub const CHANGES_PER_APPLY: usize = 200_000;
@@ -14,6 +14,8 @@ pub const KEY_BYTES: usize = 4 << 10;
 pub const VALUE_BYTES: usize = 16 << 20;
 /// Keys in one load.
 pub const KEYS_PER_LOAD: usize = 200_000;
+/// Keys in one lookup.
+pub const KEYS_PER_LOOKUP: usize = 1_000;
 /// Due keys in one load.
 pub const DUE_PER_LOAD: usize = 200_000;
 /// Characters of a generation's name.
@@ -53,6 +55,11 @@ pub(crate) fn check_changes(changes: &[StateChange]) -> Result<usize, StoreError
 pub(crate) fn check_load(request: &LoadRequest) -> Result<(), StoreError> {
     at_most("keys in one load", request.keys.len(), KEYS_PER_LOAD)?;
     at_most("due keys in one load", request.due.map_or(0, |query| query.limit), DUE_PER_LOAD)
+}
+
+/// Checks what is asked for by a lookup.
+pub(crate) fn check_lookup(wanted: &[(Partition, &str)]) -> Result<(), StoreError> {
+    at_most("keys in one lookup", wanted.len(), KEYS_PER_LOOKUP)
 }
 
 /// A generation is part of key names: letters, digits, `-` and `_`.

@@ -1,6 +1,7 @@
-//! Reads for lookups over gRPC: one state of one customer, from the view that the workers keep.
+//! Reads for lookups over gRPC: states of customers, from the view that the workers keep.
 //!
 //! Wanted properties:
+//! - all that is asked for at once is answered, or nothing is;
 //! - an answer says what it stands for: its [`StorePosition`];
 //! - a view that is behind what was acknowledged to this process (an older copy was put back, a batch is half written)
 //!   answers nothing: an error, never an old state as if it were the latest.
@@ -13,11 +14,20 @@ use bytes::Bytes;
 use parking_lot::RwLock;
 use stream::{Partition, StoreError, StorePosition};
 
-/// Reads of single states, shared by all lookups of a service. Calls block: an async caller wraps them in its runtime's
+/// What the view of a key's partition stands for, and the key's framed changelog value.
+pub type Stored = (StorePosition, Bytes);
+
+/// Reads of states, shared by all lookups of a service. Calls block: an async caller wraps them in its runtime's
 /// `spawn_blocking`.
 pub trait Lookups: Debug + Send + Sync {
-    /// What the view stands for, and the key's framed changelog value; none where the key has no state.
-    fn get(&self, partition: Partition, key: &str) -> Result<Option<(StorePosition, Bytes)>, LookupError>;
+    /// What is stored under each of these keys, in their order; none where a key has no state. At once, where the store can.
+    /// States of one partition may be of different moments where a batch was applied in between.
+    fn get_all(&self, wanted: &[(Partition, &str)]) -> Result<Vec<Option<Stored>>, LookupError>;
+
+    /// What is stored under one key.
+    fn get(&self, partition: Partition, key: &str) -> Result<Option<Stored>, LookupError> {
+        Ok(self.get_all(&[(partition, key)])?.pop().flatten())
+    }
 }
 
 /// Why a lookup has no answer.

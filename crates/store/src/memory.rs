@@ -10,12 +10,11 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use bytes::Bytes;
 use parking_lot::RwLock;
 use stream::{Applied, LoadRequest, Loaded, Partition, StateChange, StateStore, StoreError, StorePosition};
 
 use crate::limits;
-use crate::lookups::{LookupError, Lookups};
+use crate::lookups::{LookupError, Lookups, Stored};
 use crate::rebuild_lost;
 use view::{View, weight_of};
 
@@ -225,10 +224,14 @@ pub struct MemoryLookups {
 }
 
 impl Lookups for MemoryLookups {
-    fn get(&self, partition: Partition, key: &str) -> Result<Option<(StorePosition, Bytes)>, LookupError> {
-        let slot = self.memory.slot(partition).ok_or(LookupError::Restoring(partition))?;
-        let views = slot.views.read();
-        let (position, view) = views.view.as_ref().ok_or(LookupError::Restoring(partition))?;
-        Ok(view.get(key).map(|value| (position.clone(), value)))
+    fn get_all(&self, wanted: &[(Partition, &str)]) -> Result<Vec<Option<Stored>>, LookupError> {
+        limits::check_lookup(wanted)?;
+        let get = |(partition, key): &(Partition, &str)| {
+            let slot = self.memory.slot(*partition).ok_or(LookupError::Restoring(*partition))?;
+            let views = slot.views.read();
+            let (position, view) = views.view.as_ref().ok_or(LookupError::Restoring(*partition))?;
+            Ok(view.get(key).map(|value| (position.clone(), value)))
+        };
+        wanted.iter().map(get).collect()
     }
 }

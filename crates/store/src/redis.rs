@@ -13,6 +13,7 @@ mod link;
 mod lookups;
 mod options;
 mod plan;
+mod pool;
 mod read;
 mod rebuild;
 mod reply;

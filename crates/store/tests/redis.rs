@@ -523,6 +523,65 @@ fn more_lookups_than_connections_wait_their_turn() {
 }
 
 #[test]
+fn lookups_that_wait_for_a_connection_are_asked_together_and_each_has_its_own_answer() {
+    let server = own_server(&[]);
+    let proxy = TcpProxy::start(server.port()).unwrap();
+    let mut options = options(format!("redis://{}", proxy.address()));
+    options.lookup_connections = 1;
+    let mut store = Redis::new(options).unwrap();
+    let start = begun(&mut store, "g", 0);
+    let states: Vec<StateChange> = (0..40).map(|n| set(&format!("c{n}"), &n.to_string())).collect();
+    applied(&mut store, &start, 1, &states);
+    let lookups = store.lookups();
+    assert!(lookups.get(PARTITION, "c0").unwrap().is_some());
+    let reads = || {
+        let told = server.command(&["INFO", "commandstats"]).unwrap().unwrap();
+        let line = told.lines().find_map(|line| line.strip_prefix("cmdstat_evalsha:calls=")).unwrap();
+        line.split(',').next().unwrap().parse::<usize>().unwrap()
+    };
+    let before = reads();
+    proxy.stall();
+    std::thread::scope(|scope| {
+        for n in 0..40 {
+            let lookups = &lookups;
+            scope.spawn(move || {
+                let (_, value) = lookups.get(PARTITION, &format!("c{n}")).unwrap().unwrap();
+                assert_eq!(suite::text(value), n.to_string());
+            });
+        }
+        std::thread::sleep(Duration::from_millis(500));
+        proxy.resume();
+    });
+    let asked = reads() - before;
+    assert!(asked <= 5, "{asked} times for 40 lookups");
+}
+
+#[test]
+fn lookups_that_wait_for_a_connection_in_vain_end_by_their_deadline() {
+    let server = own_server(&[]);
+    let proxy = TcpProxy::start(server.port()).unwrap();
+    let mut options = impatient(format!("redis://{}", proxy.address()));
+    options.lookup_connections = 1;
+    let mut store = Redis::new(options).unwrap();
+    let start = begun(&mut store, "g", 0);
+    applied(&mut store, &start, 1, &[set("anna", "1")]);
+    let lookups = store.lookups();
+    proxy.stall();
+    let began = std::time::Instant::now();
+    std::thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| {
+                let refused = lookups.get(PARTITION, "anna");
+                assert!(matches!(refused, Err(LookupError::Store(StoreError::Unavailable(_)))), "{refused:?}");
+            });
+        }
+    });
+    assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+    proxy.resume();
+    assert!(lookups.get(PARTITION, "anna").unwrap().is_some(), "the connection came back");
+}
+
+#[test]
 fn lookups_of_a_process_that_does_not_own_the_partition_read_its_view_too() {
     let options = options(SHARED.url());
     let mut owner = Redis::new(options.clone()).unwrap();

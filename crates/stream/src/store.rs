@@ -146,7 +146,7 @@ pub enum Applied {
 }
 
 /// Why a store did not answer.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 pub enum StoreError {
     /// It can't be reached, or is loading: try again.
     #[error("the state store can't be reached: {0}")]
@@ -166,11 +166,6 @@ pub trait StateStore: Debug {
 
     /// The same for several partitions, in their order: at once, where the store can.
     fn load_all(&mut self, requests: &[(Partition, LoadRequest)]) -> Result<Vec<Option<Loaded>>, StoreError> {
-        self.load_each(requests)
-    }
-
-    /// The same, one after the other.
-    fn load_each(&mut self, requests: &[(Partition, LoadRequest)]) -> Result<Vec<Option<Loaded>>, StoreError> {
         requests.iter().map(|(partition, request)| self.load(*partition, request)).collect()
     }
 

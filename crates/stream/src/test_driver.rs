@@ -233,6 +233,11 @@ impl<S: Service> TestDriver<S> {
         record.state
     }
 
+    /// A key's committed state as a store holds it: what lookups read.
+    pub fn stored(&self, key: &str) -> Option<&[u8]> {
+        self.states.get(key)?.value.as_deref()
+    }
+
     /// How many keys have a state.
     pub fn states(&self) -> usize {
         self.states.len()

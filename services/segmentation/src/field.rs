@@ -11,7 +11,7 @@ use domain::Timestamp;
 use serde_json::Map;
 
 use crate::score;
-use crate::state::{Bucket, Did, Money, SegmentationState, Tally};
+use crate::state::{Bucket, Did, Money, SegmentationState, Spending, Tally};
 use crate::windows::{self, WINDOW_DAYS};
 
 const HOUR_MS: i64 = 3_600_000;
@@ -185,9 +185,7 @@ impl<'s> Profile<'s> {
                 int(self.clock(field).map(|(since, unit)| self.now.millis_since(since).max(0) / unit))
             }
             Field::Frequency => Value::Int(self.orders()),
-            Field::MonetaryMinor => {
-                Value::Int(spending.map_or(0, |spending| spending.spent_minor.saturating_sub(spending.refunded_minor)))
-            }
+            Field::MonetaryMinor => Value::Int(spending.map_or(0, Spending::monetary_minor)),
             Field::AverageOrderMinor => int(spending.map(|spending| spending.spent_minor / spending.orders.max(1))),
             Field::Currency => spending.map_or(Value::Missing, |spending| Value::Text(&spending.currency)),
             Field::CouponPercent => {

@@ -14,6 +14,7 @@ mod event;
 mod field;
 mod input;
 mod judge;
+pub mod lookups;
 mod orders;
 mod output;
 mod policy;

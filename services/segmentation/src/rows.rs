@@ -58,7 +58,7 @@ pub fn customer_rows(customer_id: &str, state: &SegmentationState, at: Timestamp
             recency_days,
             frequency: spending.orders,
             currency: spending.currency.clone(),
-            monetary_minor: spending.spent_minor.saturating_sub(spending.refunded_minor),
+            monetary_minor: spending.monetary_minor(),
             windows: counters(&state.buckets, place, at),
             segments: segments.clone(),
         })

@@ -22,8 +22,11 @@ pub(crate) fn of(profile: &Profile<'_>) -> i64 {
     factors(profile).iter().map(|(_, points)| points).sum()
 }
 
+/// So many factors has the score.
+pub(crate) const FACTORS: usize = 5;
+
 /// The score's factors.
-pub(crate) fn factors(profile: &Profile<'_>) -> [Factor; 5] {
+pub(crate) fn factors(profile: &Profile<'_>) -> [Factor; FACTORS] {
     let count = |days, counter| profile.counted(Some(days), counter);
     let int = |field| match profile.value(&field) {
         Value::Int(value) => Some(value),

@@ -206,6 +206,13 @@ pub struct Membership {
     pub since: Timestamp,
 }
 
+impl Spending {
+    /// Her orders less what was refunded and cancelled, in minor units.
+    pub fn monetary_minor(&self) -> i64 {
+        self.spent_minor.saturating_sub(self.refunded_minor)
+    }
+}
+
 impl StateContract for SegmentationState {
     const NAME: &'static str = "SegmentationChangelog";
 
@@ -235,6 +242,13 @@ impl SegmentationState {
     /// When the cart no longer counts as open.
     pub fn cart_closes_at(&self) -> Option<Timestamp> {
         self.cart.as_ref().map(|cart| cart.changed_at + CART_IDLE)
+    }
+
+    /// A cart that nobody touched for long is no longer open.
+    pub(crate) fn close_idle_cart(&mut self, now: Timestamp) {
+        if self.cart_closes_at().is_some_and(|closes| closes <= now) {
+            self.cart = None;
+        }
     }
 
     /// The place in `currencies` of the one that she ordered in most often; the earlier one where two are equal.

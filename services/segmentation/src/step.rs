@@ -25,9 +25,7 @@ pub(crate) fn step(
             forget(policy, state, context, effects)
         }
         Cause::Timer => {
-            if state.cart_closes_at().is_some_and(|closes| closes <= context.now) {
-                state.cart = None;
-            }
+            state.close_idle_cart(context.now);
             judge(policy, state, Occasion::Time, context, effects);
             Disposition::Emitted
         }

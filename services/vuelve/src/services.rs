@@ -7,7 +7,7 @@ use clap::ValueEnum;
 use runtime::config::{Config, Layout};
 use runtime::host::Host;
 
-use crate::hosting::{self, Channel, Installation, Need};
+use crate::hosting::{self, Channel, Installation, Need, Views};
 
 /// A service, or one role of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, ValueEnum)]
@@ -81,7 +81,7 @@ pub async fn add(
     channel: Option<(messaging::Settings, Arc<dyn Channel>)>,
 ) -> anyhow::Result<Option<std::net::SocketAddr>> {
     let wants = |names: &[ServiceName]| names.iter().any(|name| services.contains(name));
-    let mut door = None;
+    let (mut door, mut views) = (None, Views::default());
     if wants(&[ServiceName::Door, ServiceName::Ingestion]) {
         door = Some(hosting::add_door(host, config, installation).await?.http);
     }
@@ -89,12 +89,12 @@ pub async fn add(
         hosting::add_resolver(host, config, installation).await?;
     }
     if wants(&[ServiceName::Segmentation]) {
-        hosting::add_segmentation(host, config, installation).await?;
+        views.segmentation = Some(hosting::add_segmentation(host, config, installation).await?);
     }
     if wants(&[ServiceName::Journeys]) {
-        let lookups = hosting::add_journeys(host, config, installation).await?;
-        hosting::add_lookups(host, config, installation, lookups).await?;
+        views.journeys = Some(hosting::add_journeys(host, config, installation).await?);
     }
+    hosting::add_lookups(host, config, installation, views).await?;
     if wants(&[ServiceName::Messaging]) {
         let (settings, channel) = if let Some(given) = channel {
             given

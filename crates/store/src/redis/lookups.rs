@@ -1,19 +1,15 @@
-//! Lookups in Redis: a few connections, each used by one lookup at a time.
+//! Lookups in Redis.
 
-use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
 use ::redis::Client;
-use bytes::Bytes;
-use parking_lot::{Condvar, Mutex};
-use stream::{Key, LoadRequest, Partition, StoreError, StorePosition};
+use stream::{Key, Partition, StorePosition};
 
-use super::keys::Keys;
-use super::link::{Deadline, Link};
 use super::options::RedisOptions;
-use super::read;
-use crate::lookups::{Acknowledged, LookupError, Lookups, is_behind};
+use super::pool::Pool;
+use crate::limits;
+use crate::lookups::{Acknowledged, LookupError, Lookups, Stored, is_behind};
 
 /// Lookups in [`super::Redis`]. Clones share the connections.
 #[derive(Clone)]
@@ -22,68 +18,30 @@ pub struct RedisLookups {
     acknowledged: Acknowledged,
 }
 
-struct Pool {
-    options: Arc<RedisOptions>,
-    idle: Mutex<Vec<Link>>,
-    returned: Condvar,
-    /// The generations seen last: a guess that saves a round trip.
-    generations: Mutex<HashMap<Partition, String>>,
-}
-
 impl RedisLookups {
     pub(super) fn new(options: Arc<RedisOptions>, client: &Client, acknowledged: Acknowledged) -> Self {
-        let links = (0..options.lookup_connections).map(|_| Link::new(options.clone(), client.clone()));
-        let idle = Mutex::new(links.collect());
-        Self {
-            pool: Arc::new(Pool { options, idle, returned: Condvar::new(), generations: Mutex::default() }),
-            acknowledged,
-        }
-    }
-}
-
-impl Pool {
-    /// Calls with a connection of the pool, once one is free.
-    fn with<T>(&self, call: impl FnOnce(&mut Link) -> Result<T, StoreError>) -> Result<T, StoreError> {
-        let deadline = Deadline::after(self.options.deadline);
-        let mut idle = self.idle.lock();
-        let mut link = loop {
-            if let Some(link) = idle.pop() {
-                break link;
-            }
-            if self.returned.wait_for(&mut idle, deadline.left()).timed_out() && idle.is_empty() {
-                return Err(StoreError::Unavailable(format!(
-                    "all {} connections for lookups are in use",
-                    self.options.lookup_connections
-                )));
-            }
-        };
-        drop(idle);
-        let answer = call(&mut link);
-        self.idle.lock().push(link);
-        self.returned.notify_one();
-        answer
+        Self { pool: Arc::new(Pool::new(options, client)), acknowledged }
     }
 }
 
 impl Lookups for RedisLookups {
-    fn get(&self, partition: Partition, key: &str) -> Result<Option<(StorePosition, Bytes)>, LookupError> {
-        let keys = Keys::new(&self.pool.options.prefix, &self.pool.options.service, partition);
-        let request = LoadRequest { keys: vec![Key::from(key)], due: None };
+    fn get_all(&self, wanted: &[(Partition, &str)]) -> Result<Vec<Option<Stored>>, LookupError> {
+        limits::check_lookup(wanted)?;
         // Asked before the view is: what is acknowledged while it answers must not make its answer look old.
-        let acknowledged = self.acknowledged.of(partition);
-        let mut generation = self.pool.generations.lock().get(&partition).cloned();
-        let loaded = self
-            .pool
-            .with(|link| link.run(|connection| read::load(&keys, &mut generation, &request, connection)))?
-            .ok_or(LookupError::Restoring(partition))?;
-        if let Some(generation) = generation {
-            self.pool.generations.lock().insert(partition, generation);
+        let acknowledged: Vec<Option<StorePosition>> =
+            wanted.iter().map(|(partition, _)| self.acknowledged.of(*partition)).collect();
+        let keys = wanted.iter().map(|(partition, key)| (*partition, Key::from(*key))).collect();
+        let found = self.pool.ask(keys)?;
+        let mut answers = Vec::with_capacity(wanted.len());
+        for ((found, known), (partition, _)) in found.into_iter().zip(&acknowledged).zip(wanted) {
+            match found {
+                Some((position, value)) if !is_behind(&position, known.as_ref()) => {
+                    answers.push(value.map(|value| (position, value)));
+                }
+                _ => return Err(LookupError::Restoring(*partition)),
+            }
         }
-        if is_behind(&loaded.position, acknowledged.as_ref()) {
-            return Err(LookupError::Restoring(partition));
-        }
-        let value = loaded.states.into_iter().next().flatten();
-        Ok(value.map(|value| (loaded.position, value)))
+        Ok(answers)
     }
 }
 

@@ -95,20 +95,39 @@ impl Load {
     }
 }
 
-/// Loads of several partitions, each of the generation that it is known to have, in one round trip.
-pub(super) fn pipelined(
-    loads: &[(&Keys, &str, &LoadRequest)],
-    connection: &mut Connection,
-) -> RedisResult<Vec<Option<Loaded>>> {
-    let loads: Vec<(&str, Load)> =
-        loads.iter().map(|(keys, generation, request)| (*generation, Load::new(keys, generation, request))).collect();
-    let mut pipeline = Pipeline::with_capacity(loads.len());
-    for (_, load) in &loads {
-        pipeline.add_command(load.call.clone());
+/// What is to be read of a partition.
+pub(super) struct Reading<'r> {
+    pub(super) keys: Keys,
+    /// The generation that its view is known to have: a guess, and then the one found.
+    pub(super) generation: Option<String>,
+    pub(super) request: &'r LoadRequest,
+}
+
+/// Loads of several partitions, in their order: those whose generation is known and right in one round trip, then the others
+/// each by itself. None where there is no view that may be read.
+pub(super) fn load_all(readings: &mut [Reading<'_>], connection: &mut Connection) -> RedisResult<Vec<Option<Loaded>>> {
+    let mut loaded: Vec<Option<Loaded>> = readings.iter().map(|_| None).collect();
+    let mut pipeline = Pipeline::with_capacity(readings.len());
+    let mut loads = Vec::with_capacity(readings.len());
+    for (place, reading) in readings.iter().enumerate() {
+        if let Some(generation) = &reading.generation {
+            let load = Load::new(&reading.keys, generation, reading.request);
+            pipeline.add_command(load.call.clone());
+            loads.push((place, generation, load));
+        }
     }
     let answers = scripts::pipelined(&pipeline, connection)?;
-    let found = loads.iter().zip(answers).map(|((generation, load), answer)| load.found(generation, answer));
-    found.map(|found| Ok(if let Found::View(loaded) = found? { Some(loaded) } else { None })).collect()
+    for ((place, generation, load), answer) in loads.into_iter().zip(answers) {
+        if let Found::View(found) = load.found(generation, answer)? {
+            loaded[place] = Some(found);
+        }
+    }
+    for (reading, loaded) in readings.iter_mut().zip(&mut loaded) {
+        if loaded.is_none() {
+            *loaded = load(&reading.keys, &mut reading.generation, reading.request, connection)?;
+        }
+    }
+    Ok(loaded)
 }
 
 /// Asks what the view says of itself.

@@ -5,6 +5,7 @@ use stream::{Advance, Applied, LoadRequest, Loaded, Partition, StateChange, Stat
 
 use super::keys::{Keys, LAYOUT};
 use super::plan::Plan;
+use super::read::Reading;
 use super::reply::ViewFields;
 use super::scripts::{self, APPLY};
 use super::{Known, Redis, read, reply};
@@ -32,20 +33,18 @@ impl StateStore for Redis {
         for (_, request) in requests {
             limits::check_load(request)?;
         }
-        let known = &self.partitions;
-        let known = requests.iter().map(|(partition, request)| {
-            let Known { keys, generation, .. } = known.get(partition)?;
-            Some((keys, generation.as_deref()?, request))
-        });
-        let Some(loads) = known.collect::<Option<Vec<_>>>() else { return self.load_each(requests) };
-        let mut loaded = self.link.run(|connection| read::pipelined(&loads, connection))?;
-        for ((partition, request), loaded) in requests.iter().zip(&mut loaded) {
-            if loaded.is_none() {
-                // The view may be of another generation than was thought.
-                *loaded = self.load(*partition, request)?;
-            }
+        let mut readings: Vec<Reading<'_>> = requests
+            .iter()
+            .map(|(partition, request)| {
+                let Known { keys, generation, .. } = self.known(*partition);
+                Reading { keys: keys.clone(), generation: generation.take(), request }
+            })
+            .collect();
+        let loaded = self.link.run(|connection| read::load_all(&mut readings, connection));
+        for ((partition, _), reading) in requests.iter().zip(readings) {
+            self.known(*partition).generation = reading.generation;
         }
-        Ok(loaded)
+        loaded
     }
 
     fn apply(

@@ -34,6 +34,49 @@ pub fn a_lookup_without_a_view_says_that_it_is_being_restored(backend: &impl Bac
     assert_eq!(lookups.get(PARTITION, "anna").unwrap(), None);
 }
 
+/// A view of another partition, with these states.
+fn filled(store: &mut impl StateStore, partition: Partition, generation: &str, states: &[StateChange]) {
+    store.begin_rebuild(partition, generation, LOG).unwrap();
+    store.fill(partition, generation, states).unwrap();
+    store.switch(partition, generation, LOG, 1).unwrap();
+}
+
+pub fn several_keys_are_read_at_once_in_their_order_through_a_switch_too(backend: &impl Backend) {
+    let mut store = backend.open();
+    filled(&mut store, 1, "one", &[set("anna", "1"), set("berta", "2")]);
+    filled(&mut store, 2, "two", &[set("anna", "3"), set("carla", "4")]);
+    let lookups = backend.lookups(&store);
+    let wanted = [(2, "carla"), (1, "nobody"), (1, "berta"), (2, "anna"), (1, "anna"), (2, "carla")];
+    let read = || -> Vec<_> {
+        let found = lookups.get_all(&wanted).unwrap();
+        found.into_iter().map(|found| found.map(|(at, value)| (at.generation, text(value)))).collect()
+    };
+    let is = |generation: &str, value: &str| Some((generation.to_owned(), value.to_owned()));
+    let expected = |one, two| vec![is(two, "4"), None, is(one, "2"), is(two, "3"), is(one, "1"), is(two, "4")];
+    assert_eq!(read(), expected("one", "two"));
+    assert_eq!(read(), expected("one", "two"), "once the generations are known");
+    filled(&mut store, 1, "anew", &[set("anna", "1"), set("berta", "2")]);
+    assert_eq!(read(), expected("anew", "two"), "where one of them is another");
+    assert_eq!(lookups.get_all(&[]).unwrap(), []);
+}
+
+pub fn where_one_partition_is_being_restored_nothing_of_several_is_answered(backend: &impl Backend) {
+    let mut store = backend.open();
+    filled(&mut store, 1, "g", &[set("anna", "1")]);
+    let lookups = backend.lookups(&store);
+    let wanted = [(1, "anna"), (2, "berta")];
+    assert!(matches!(lookups.get_all(&wanted), Err(LookupError::Restoring(2))));
+    filled(&mut store, 2, "g", &[]);
+    let found: Vec<bool> = lookups.get_all(&wanted).unwrap().iter().map(Option::is_some).collect();
+    assert_eq!(found, [true, false]);
+}
+
+pub fn a_lookup_of_too_many_keys_is_refused(backend: &impl Backend) {
+    let lookups = backend.lookups(&backend.open());
+    let wanted = vec![(PARTITION, "anna"); store::limits::KEYS_PER_LOOKUP + 1];
+    assert!(matches!(lookups.get_all(&wanted), Err(LookupError::Store(_))));
+}
+
 pub fn lookups_go_on_beside_a_writer_and_never_see_an_older_state_than_was_acknowledged(backend: &impl Backend) {
     let mut store = backend.open();
     let start = begun(&mut store, "g", 0);

@@ -142,6 +142,9 @@ macro_rules! suite {
         $crate::suite!(@each $backend, lookups: [
             a_lookup_reads_what_the_worker_wrote_with_its_position,
             a_lookup_without_a_view_says_that_it_is_being_restored,
+            several_keys_are_read_at_once_in_their_order_through_a_switch_too,
+            where_one_partition_is_being_restored_nothing_of_several_is_answered,
+            a_lookup_of_too_many_keys_is_refused,
             lookups_go_on_beside_a_writer_and_never_see_an_older_state_than_was_acknowledged,
         ]);
         #[test]

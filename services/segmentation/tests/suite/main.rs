@@ -3,6 +3,7 @@
 
 mod contract;
 mod judging;
+mod lookups;
 mod profile;
 mod properties;
 mod support;

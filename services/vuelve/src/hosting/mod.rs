@@ -7,7 +7,6 @@
 
 mod channels;
 mod door;
-mod lookup_words;
 mod lookups;
 mod needs;
 mod report;
@@ -24,7 +23,7 @@ use schemas::Schemas;
 
 pub use channels::{channel, messaging_settings};
 pub use door::{DoorAddresses, add_door};
-pub use lookups::add_lookups;
+pub use lookups::{Views, add_lookups};
 pub use needs::Need;
 pub use sections::{Fault, LinkOptions, Sections, layout};
 pub use shell::{Channel, SideEffects};

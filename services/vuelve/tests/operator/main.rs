@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test may fail by it")]
 
 mod applying;
+mod customers;
 mod headers;
 mod importing;
 mod letters;

@@ -15,7 +15,7 @@ use runtime::readiness::Readiness;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use vuelve::embedded::Embedded;
-use vuelve::hosting::{self, Channel, Installation};
+use vuelve::hosting::{self, Channel, Installation, Views};
 use vuelve::{definition_topic, folders};
 
 pub(crate) const PARTITIONS: u32 = 2;
@@ -61,9 +61,11 @@ impl Shop {
         let mut host = Host::new(config.get::<HostOptions>(), Readiness::new());
         let door = hosting::add_door(&mut host, config, &installation).await.unwrap();
         hosting::add_resolver(&mut host, config, &installation).await.unwrap();
-        hosting::add_segmentation(&mut host, config, &installation).await.unwrap();
-        let lookups = hosting::add_journeys(&mut host, config, &installation).await.unwrap();
-        let grpc = hosting::add_lookups(&mut host, config, &installation, lookups).await.unwrap();
+        let views = Views {
+            segmentation: Some(hosting::add_segmentation(&mut host, config, &installation).await.unwrap()),
+            journeys: Some(hosting::add_journeys(&mut host, config, &installation).await.unwrap()),
+        };
+        let grpc = hosting::add_lookups(&mut host, config, &installation, views).await.unwrap().unwrap();
         let settings = messaging::Settings::default();
         hosting::add_messaging(&mut host, config, &installation, settings, channel).await.unwrap();
         let (signals, hand) = Signals::by_hand();

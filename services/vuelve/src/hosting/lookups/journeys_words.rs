@@ -1,4 +1,4 @@
-//! What lookups find, in the contract's words.
+//! What lookups of journeys find, in the contract's words.
 
 use domain::Timestamp;
 use journeys::WaitsFor;

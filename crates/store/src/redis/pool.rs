@@ -1,0 +1,156 @@
+//! The connections of lookups: a few, each used by one thread at a time.
+//!
+//! Wanted properties:
+//! - a question that finds a connection free is asked at once; those that have to wait are asked together, in one round trip, by
+//!   whichever of them gets the next connection: the more there are, the less each costs;
+//! - first come, first served: a question waits for those before it, and not for those after;
+//! - a question ends: by its answer, or by its deadline.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::Arc;
+
+use ::redis::Client;
+use bytes::Bytes;
+use parking_lot::{Condvar, Mutex};
+use stream::{Key, LoadRequest, Partition, StoreError, StorePosition};
+
+use super::keys::Keys;
+use super::link::{Deadline, Link};
+use super::options::RedisOptions;
+use super::read::{self, Reading};
+
+/// So many keys are asked for together, unless one question alone has more.
+const KEYS_TOGETHER: usize = 500;
+
+/// What is under a key: none where its partition has no view that may be read.
+pub(super) type Found = Option<(StorePosition, Option<Bytes>)>;
+
+type Answer = Result<Vec<Found>, StoreError>;
+
+pub(super) struct Pool {
+    pub(super) options: Arc<RedisOptions>,
+    desk: Mutex<Desk>,
+    /// The generations seen last: a guess that saves a round trip.
+    generations: Mutex<HashMap<Partition, String>>,
+}
+
+/// The connections that nobody uses, and the questions that wait for one, the eldest first.
+struct Desk {
+    idle: Vec<Link>,
+    waiting: VecDeque<Arc<Question>>,
+}
+
+struct Question {
+    wanted: Vec<(Partition, Key)>,
+    /// Set under the desk's lock, as whoever waits looks for it under that lock.
+    answer: Mutex<Option<Answer>>,
+    /// There is an answer, or a connection.
+    called: Condvar,
+}
+
+impl Pool {
+    pub(super) fn new(options: Arc<RedisOptions>, client: &Client) -> Self {
+        let links = (0..options.lookup_connections).map(|_| Link::new(options.clone(), client.clone()));
+        let desk = Desk { idle: links.collect(), waiting: VecDeque::new() };
+        Self { options, desk: Mutex::new(desk), generations: Mutex::default() }
+    }
+
+    /// What is under each of the keys, in their order.
+    pub(super) fn ask(&self, wanted: Vec<(Partition, Key)>) -> Answer {
+        let deadline = Deadline::after(self.options.deadline);
+        let question = Arc::new(Question { wanted, answer: Mutex::default(), called: Condvar::new() });
+        let mut desk = self.desk.lock();
+        desk.waiting.push_back(Arc::clone(&question));
+        loop {
+            if let Some(answer) = question.answer.lock().take() {
+                return answer;
+            }
+            let is_waiting = desk.waiting.iter().any(|other| Arc::ptr_eq(other, &question));
+            if is_waiting && let Some(mut link) = desk.idle.pop() {
+                let together = desk.next();
+                drop(desk);
+                let answers = self.answers(&mut link, &together);
+                desk = self.desk.lock();
+                desk.idle.push(link);
+                for (question, answer) in together.iter().zip(answers) {
+                    *question.answer.lock() = Some(answer);
+                    question.called.notify_one();
+                }
+                if let Some(next) = desk.waiting.front() {
+                    next.called.notify_one();
+                }
+                continue;
+            }
+            if deadline.left().is_zero() {
+                desk.waiting.retain(|other| !Arc::ptr_eq(other, &question));
+                return Err(StoreError::Unavailable(format!(
+                    "all {} connections for lookups are in use",
+                    self.options.lookup_connections
+                )));
+            }
+            question.called.wait_for(&mut desk, deadline.left());
+        }
+    }
+
+    /// The answers to several questions, in their order; an error is each one's.
+    fn answers(&self, link: &mut Link, questions: &[Arc<Question>]) -> Vec<Answer> {
+        match self.read(link, questions) {
+            Ok(answers) => answers.into_iter().map(Ok).collect(),
+            Err(error) => questions.iter().map(|_| Err(error.clone())).collect(),
+        }
+    }
+
+    fn read(&self, link: &mut Link, questions: &[Arc<Question>]) -> Result<Vec<Vec<Found>>, StoreError> {
+        let mut keys: BTreeMap<Partition, Vec<Key>> = BTreeMap::new();
+        for (partition, key) in questions.iter().flat_map(|question| &question.wanted) {
+            keys.entry(*partition).or_default().push(key.clone());
+        }
+        let partitions: Vec<Partition> = keys.keys().copied().collect();
+        let requests: Vec<LoadRequest> = keys.into_values().map(|keys| LoadRequest { keys, due: None }).collect();
+        let mut readings: Vec<Reading<'_>> = {
+            let generations = self.generations.lock();
+            let reading = |(partition, request): (&Partition, _)| Reading {
+                keys: Keys::new(&self.options.prefix, &self.options.service, *partition),
+                generation: generations.get(partition).cloned(),
+                request,
+            };
+            partitions.iter().zip(&requests).map(reading).collect()
+        };
+        let loaded = link.run(|connection| read::load_all(&mut readings, connection))?;
+        {
+            let mut generations = self.generations.lock();
+            for (partition, reading) in partitions.iter().zip(readings) {
+                generations.extend(reading.generation.map(|generation| (*partition, generation)));
+            }
+        }
+        // Each partition's states come in the order in which its keys were asked for.
+        let mut found: BTreeMap<Partition, _> = partitions
+            .into_iter()
+            .zip(loaded)
+            .filter_map(|(partition, loaded)| Some((partition, loaded?)))
+            .map(|(partition, loaded)| (partition, (loaded.position, loaded.states.into_iter())))
+            .collect();
+        let mut find = |partition: &Partition| {
+            let (position, states) = found.get_mut(partition)?;
+            Some((position.clone(), states.next().flatten()))
+        };
+        let of_question =
+            |question: &Arc<Question>| question.wanted.iter().map(|(partition, _)| find(partition)).collect();
+        Ok(questions.iter().map(of_question).collect())
+    }
+}
+
+impl Desk {
+    /// Takes the questions that are asked next: the eldest, and as many of those after it as go with it.
+    fn next(&mut self) -> Vec<Arc<Question>> {
+        let (mut together, mut keys) = (Vec::new(), 0);
+        while let Some(question) = self.waiting.front() {
+            keys += question.wanted.len();
+            if keys > KEYS_TOGETHER && !together.is_empty() {
+                break;
+            }
+            together.extend(self.waiting.pop_front());
+        }
+        together
+    }
+}

@@ -1,0 +1,147 @@
+//! Lookups tell of what the store holds, as it is at the moment that is asked for.
+
+use domain::Timestamp;
+use schemas::{Contact, EventKind, Schemas, StorefrontEvent};
+use segmentation::lookups::{self, Counters, Customer, CustomerView};
+use segmentation::{ANONYMOUS_IDLE, CART_IDLE, Did, WINDOW_DAYS};
+
+use crate::support::{ANA, DAY, HOUR, Shop, at, order, product, refund, track};
+
+const LOYAL: &str = "segment: loyal\nversion: 7\nenter: customer.frequency >= 2\n";
+const ACTIVE: &str = "segment: active\nversion: 1\nenter: customer.last_7d.orders >= 1\n";
+
+fn customer(shop: &Shop) -> Option<Customer> {
+    lookups::read(&Schemas::offline(), shop.driver.stored(ANA)).unwrap()
+}
+
+fn seen_at(shop: &Shop, moment: Timestamp) -> Option<CustomerView> {
+    customer(shop)?.at(moment)
+}
+
+fn counts(view: &CustomerView, counter: fn(&Counters) -> i64) -> Vec<i64> {
+    view.windows.iter().chain([&view.total]).map(counter).collect()
+}
+
+/// A customer with two orders, a refund, an open cart, and what the shop tells of her.
+fn regular() -> Shop {
+    let mut shop = Shop::with(&[LOYAL, ACTIVE]);
+    shop.tell(StorefrontEvent {
+        kind: EventKind::Identify,
+        name: String::new(),
+        traits_json: Some(r#"{"plan":"gold"}"#.to_owned()),
+        consent_marketing: Some(true),
+        contact: Some(Contact { email: Some("ana@example.com".to_owned()), ..Contact::default() }),
+        ..track("", 0)
+    });
+    shop.tell(order("o1", 1_000, HOUR));
+    let mut dollars = order("o2", 700, 3 * DAY);
+    dollars.order.as_mut().unwrap().currency = Some("USD".to_owned());
+    dollars.order.as_mut().unwrap().coupon = Some("TEN".to_owned());
+    shop.tell(dollars);
+    shop.tell(order("o3", 500, 9 * DAY));
+    shop.tell(refund("o3", 200, 9 * DAY + HOUR));
+    shop.tell(StorefrontEvent { product: Some(product("p1", "Shoes", 4_000)), ..track("Product Viewed", 10 * DAY) });
+    shop.tell(StorefrontEvent {
+        product: Some(schemas::Product { quantity: Some(2), ..product("p1", "Shoes", 4_000) }),
+        cart_id: Some("cart-1".to_owned()),
+        ..track("Product Added", 10 * DAY + 60)
+    });
+    shop
+}
+
+#[test]
+fn of_whom_nothing_was_told_nothing_is_known() {
+    let mut shop = Shop::with(&[]);
+    assert_eq!(lookups::read(&Schemas::offline(), None).unwrap(), None);
+    assert_eq!(customer(&shop), None);
+    shop.tell(track("Product Viewed", 0));
+    assert!(customer(&shop).is_some());
+    assert!(lookups::read(&Schemas::offline(), Some(b"\x00\x00")).is_err());
+}
+
+#[test]
+fn a_profile_is_told_whole() {
+    let shop = regular();
+    let view = seen_at(&shop, at(10 * DAY + 6 * HOUR)).unwrap();
+    assert_eq!((view.as_of, view.at), (at(10 * DAY + 60), at(10 * DAY + 6 * HOUR)));
+    assert_eq!((view.known, view.consent_marketing, view.has_email, view.has_phone), (true, Some(true), true, false));
+    assert_eq!(view.traits_json.as_deref(), Some(r#"{"plan":"gold"}"#));
+    let orders = view.seen.iter().find(|seen| seen.kind == Did::Orders).unwrap();
+    assert_eq!((orders.first_at, orders.last_at), (at(HOUR), at(9 * DAY)));
+    assert_eq!((view.age_days, view.inactive_days, view.recency_days), (Some(10), Some(0), Some(1)));
+    assert_eq!((view.frequency, view.currency.as_deref(), view.coupon_percent), (3, Some("EUR"), 33));
+    assert_eq!((view.monetary_minor, view.average_order_minor), (1_300, Some(750)));
+    let spending: Vec<_> = view
+        .spending
+        .iter()
+        .map(|of| (&*of.currency, of.orders, of.coupon_orders, of.spent_minor, of.refunded_minor, of.monetary_minor()))
+        .collect();
+    assert_eq!(spending, [("EUR", 2, 0, 1_500, 200, 1_300), ("USD", 1, 1, 700, 0, 700)]);
+    assert_eq!(WINDOW_DAYS, [1, 7, 30, 90, 365]);
+    assert_eq!(counts(&view, |of| of.orders), [0, 1, 3, 3, 3, 3]);
+    assert_eq!(counts(&view, |of| of.spent_minor), [0, 500, 1_500, 1_500, 1_500, 1_500]);
+    assert_eq!(counts(&view, |of| of.refunded_minor), [0, 200, 200, 200, 200, 200]);
+    assert_eq!(counts(&view, |of| of.product_views), [1; 6]);
+    assert_eq!(counts(&view, |of| of.cart_additions), [1; 6]);
+    let cart = view.cart.unwrap();
+    assert_eq!((cart.cart_id.as_deref(), cart.changed_at), (Some("cart-1"), at(10 * DAY + 60)));
+    assert_eq!((cart.value_minor, cart.items, cart.idle_hours), (8_000, 2, 5));
+    assert_eq!(view.favourite_categories, ["Shoes"]);
+    assert_eq!(view.favourite_brands, [""; 0]);
+    let factors = [("recency", 25), ("interest", 3), ("intent", 12), ("loyalty", 17), ("reach", 7)];
+    assert_eq!((view.lead_score, view.lead_score_factors), (64, factors));
+}
+
+#[test]
+fn segments_are_told_with_their_version_and_since_when_she_is_in_them() {
+    let shop = regular();
+    let view = seen_at(&shop, at(11 * DAY)).unwrap();
+    let segments: Vec<_> = view.segments.iter().map(|of| (&*of.segment, of.version, of.since)).collect();
+    // Without an order for a week she would not be active; her second one came in between.
+    assert_eq!(segments, [("active", 1, at(HOUR)), ("loyal", 7, at(3 * DAY))]);
+    // Judging is the worker's: nobody leaves a segment by being asked for.
+    assert_eq!(seen_at(&shop, at(100 * DAY)).unwrap().segments, view.segments);
+}
+
+#[test]
+fn time_alone_moves_what_depends_on_it_and_nothing_else() {
+    let shop = regular();
+    let now = seen_at(&shop, at(10 * DAY + HOUR)).unwrap();
+    let later = seen_at(&shop, at(41 * DAY)).unwrap();
+    assert_eq!((later.age_days, later.inactive_days, later.recency_days), (Some(41), Some(30), Some(32)));
+    assert_eq!(counts(&later, |of| of.orders), [0, 0, 0, 3, 3, 3]);
+    assert_eq!(counts(&later, |of| of.cart_additions), [0, 0, 0, 1, 1, 1]);
+    assert!(later.lead_score < now.lead_score);
+    assert_eq!((&later.spending, &later.seen, &later.total), (&now.spending, &now.seen, &now.total));
+    assert_eq!((later.frequency, &later.favourite_categories), (now.frequency, &now.favourite_categories));
+}
+
+#[test]
+fn she_is_never_told_of_as_she_was_before_what_the_state_knows() {
+    let shop = regular();
+    let then = seen_at(&shop, at(10 * DAY + 60)).unwrap();
+    for early in [Timestamp::MIN, at(0), at(10 * DAY)] {
+        assert_eq!(seen_at(&shop, early).as_ref(), Some(&then));
+    }
+}
+
+#[test]
+fn what_time_has_ended_has_ended_also_where_no_timer_has_fired() {
+    let mut shop = regular();
+    let closes = at(10 * DAY + 60) + CART_IDLE;
+    let before = seen_at(&shop, Timestamp::from_millis(closes.as_millis() - 1)).unwrap();
+    let after = seen_at(&shop, closes).unwrap();
+    assert_eq!((before.cart.is_some(), after.cart.is_some()), (true, false));
+    // As it is once the timer has fired.
+    shop.driver.advance_to(closes);
+    let fired = seen_at(&shop, closes).unwrap();
+    let rest = |view: CustomerView| (view.cart, view.lead_score_factors, view.windows);
+    assert_eq!(rest(fired), rest(after));
+
+    let mut shop = Shop::with(&[]);
+    shop.tell(StorefrontEvent { user_id: None, anonymous_id: Some("a1".to_owned()), ..track("Product Viewed", 0) });
+    let ends = at(0) + ANONYMOUS_IDLE;
+    assert!(seen_at(&shop, Timestamp::from_millis(ends.as_millis() - 1)).is_some());
+    assert_eq!(seen_at(&shop, ends), None);
+    assert_eq!(customer(&shop).unwrap().at(Timestamp::MAX), None);
+}
