@@ -203,6 +203,16 @@ impl<S: Service> Worker<S> {
         self.checks_steps = true;
     }
 
+    /// The revision of the policy: what reading the tables anew gives, too.
+    pub(crate) const fn revision(&self) -> Timestamp {
+        self.revision
+    }
+
+    /// For a policy that is given as the tables made it, without their records: it is of this revision.
+    pub(crate) const fn resume_revision(&mut self, revision: Timestamp) {
+        self.revision = revision;
+    }
+
     /// The partitions that were assigned and not revoked, whether they are processed or not.
     pub fn owned(&self) -> impl Iterator<Item = Partition> + '_ {
         self.parts.keys().copied()
