@@ -79,6 +79,10 @@ impl Cluster {
         config
             .set("enable.idempotence", "true")
             .set("acks", "all")
+            // A broker that does not know the producer yet takes whatever sequence number comes first. Where the first batch of
+            // a new partition is refused for the moment and the second is taken, the first is a duplicate to the broker when
+            // it comes again, and librdkafka calls it delivered: it is lost. One at a time, none overtakes another.
+            .set("max.in.flight.requests.per.connection", "1")
             .set("partitioner", "murmur2_random")
             .set("compression.type", "lz4")
             .set("linger.ms", "2")
@@ -92,6 +96,8 @@ impl Cluster {
         let mut config = self.idempotent_producer(transactional_id, self.transaction_timeout);
         config
             .set("transactional.id", transactional_id)
+            // In a transaction the broker looks at the first sequence number of a partition, too.
+            .set("max.in.flight.requests.per.connection", "5")
             .set("transaction.timeout.ms", self.transaction_timeout.as_millis().to_string())
             // A transaction that begins while the last one's markers are still written is asked to come again; that is soon.
             .set("retry.backoff.ms", "20")

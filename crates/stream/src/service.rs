@@ -174,6 +174,8 @@ pub struct Context<'a> {
     pub stored_at: Option<Timestamp>,
     /// The trace that the cause belongs to.
     pub trace: Option<&'a Trace>,
+    /// All that the broker received before it is behind: the partition's watermark.
+    pub watermark: Timestamp,
     /// Which revision of the policy is in force: rises with every record of a table that changes it for those who wait.
     pub revision: Timestamp,
 }

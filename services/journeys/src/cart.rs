@@ -8,7 +8,12 @@ use crate::state::{Cart, Item, MAX_CART_BYTES, MAX_CARTS, MAX_ITEMS, keep_last};
 /// Takes over what an event says of a cart. Returns whether something changed.
 pub(crate) fn observe(carts: &mut Vec<Cart>, event: &EventView<'_>, now: Timestamp) -> bool {
     let change: fn(&mut Cart, &EventView<'_>) = match event.event.name.as_str() {
+        // Shop platforms tell of the whole cart, and name the line that was added last besides.
+        "Product Added" if !event.event.products.is_empty() => |cart, event| {
+            cart.lines = event.event.products.iter().take(MAX_ITEMS).map(item).collect();
+        },
         "Product Added" => |cart, event| event.products().map(item).for_each(|item| add(&mut cart.lines, item)),
+        "Product Removed" if event.products().next().is_none() => |cart, _| cart.lines.clear(),
         "Product Removed" => |cart, event| event.products().map(item).for_each(|item| remove(&mut cart.lines, &item)),
         "Cart Viewed" | "Checkout Started" if event.products().next().is_some() => |cart, event| {
             cart.lines = event.products().take(MAX_ITEMS).map(item).collect();

@@ -4,12 +4,18 @@ use domain::Timestamp;
 use schemas::{Product, StorefrontEvent};
 
 use crate::orders::hash;
-use crate::state::{CartLine, MAX_CART_LINES, MAX_NAME_BYTES, OpenCart, SegmentationState};
+use crate::state::{CartLine, Did, MAX_CART_LINES, MAX_NAME_BYTES, OpenCart, SegmentationState};
 
 const MAX_QUANTITY: i64 = 1_000_000;
 
-/// Products were put in.
+/// Products were put in; where the whole cart is told, as shop platforms do, it is that.
 pub(crate) fn add(state: &mut SegmentationState, event: &StorefrontEvent, now: Timestamp) {
+    if is_past(state, event) {
+        return;
+    }
+    if !event.products.is_empty() {
+        return replace(state, event, now);
+    }
     let cart = open(state, event, now);
     for product in products(event) {
         let line = line(product);
@@ -22,9 +28,13 @@ pub(crate) fn add(state: &mut SegmentationState, event: &StorefrontEvent, now: T
     }
 }
 
-/// Products were taken out; all of a product where no number is said.
+/// Products were taken out; all of a product where no number is said, and everything where no product is.
 pub(crate) fn remove(state: &mut SegmentationState, event: &StorefrontEvent, now: Timestamp) {
     let Some(cart) = state.cart.as_mut().filter(|cart| is_meant(cart, event)) else { return };
+    if products(event).next().is_none() {
+        state.cart = None;
+        return;
+    }
     for product in products(event) {
         let gone = line(product);
         let all = product.quantity.is_none();
@@ -41,7 +51,7 @@ pub(crate) fn remove(state: &mut SegmentationState, event: &StorefrontEvent, now
 
 /// The whole cart was told.
 pub(crate) fn replace(state: &mut SegmentationState, event: &StorefrontEvent, now: Timestamp) {
-    if products(event).next().is_none() {
+    if products(event).next().is_none() || is_past(state, event) {
         return;
     }
     let cart = open(state, event, now);
@@ -74,8 +84,15 @@ fn is_meant(cart: &OpenCart, event: &StorefrontEvent) -> bool {
     }
 }
 
-fn products(event: &StorefrontEvent) -> impl Iterator<Item = &Product> {
-    event.product.iter().chain(&event.products)
+/// Whether she has ordered since: a device that tells late opens no cart that is bought.
+fn is_past(state: &SegmentationState, event: &StorefrontEvent) -> bool {
+    state.seen(Did::Orders).is_some_and(|ordered| event.event_time < ordered.last_at.as_millis())
+}
+
+/// The event's products. Where a list and one product are told, the one is of the list.
+pub(crate) fn products(event: &StorefrontEvent) -> impl Iterator<Item = &Product> {
+    let single = event.product.iter().filter(|_| event.products.is_empty());
+    single.chain(&event.products)
 }
 
 fn line(product: &Product) -> CartLine {

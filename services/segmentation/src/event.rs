@@ -10,21 +10,23 @@ use crate::{cart, orders, taste, traits, windows};
 /// What the links and the picture of a message tell; `machine` says whether a program did it.
 const ENGAGEMENTS: [&str; 2] = ["Email Opened", "Email Link Clicked"];
 
-/// Takes an event into the profile. An error says why it is none of hers.
-pub(crate) fn learn(
-    state: &mut SegmentationState,
-    event: &StorefrontEvent,
-    now: Timestamp,
-) -> Result<(), &'static str> {
+/// What a shop's server tells of an order: nothing that the customer did just now.
+const OF_THE_SHOP: [&str; 4] = ["Order Updated", "Order Refunded", "Order Cancelled", "Order Deleted"];
+
+/// Why an event says nothing of a customer.
+pub(crate) fn refusal(event: &StorefrontEvent) -> Option<&'static str> {
     match event.kind {
-        EventKind::Alias => return Err("alias"),
-        EventKind::Group => return Err("group"),
-        EventKind::Other => return Err("unknown_kind"),
-        EventKind::Track | EventKind::Identify | EventKind::Page | EventKind::Screen => {}
+        EventKind::Alias => Some("alias"),
+        EventKind::Group => Some("group"),
+        EventKind::Other => Some("unknown_kind"),
+        EventKind::Track | EventKind::Identify | EventKind::Page | EventKind::Screen => {
+            is_of_a_machine(event).then_some("machine")
+        }
     }
-    if is_of_a_machine(event) {
-        return Err("machine");
-    }
+}
+
+/// Takes an event into the profile that says something of her.
+pub(crate) fn learn(state: &mut SegmentationState, event: &StorefrontEvent, now: Timestamp) {
     let at = Timestamp::from_millis(event.event_time);
     // Whom a server tells of without a device is the shop's customer: by its id, or by the hash of her address.
     state.known |= event.user_id.is_some() || event.anonymous_id.is_none();
@@ -41,24 +43,18 @@ pub(crate) fn learn(
             if let Some(told) = &event.traits_json {
                 traits::learn(&mut state.traits_json, told);
             }
-            // What a shop tells of those whom it knows is nothing that they did.
-            if state.known && state.seen(Did::Any).is_some() {
-                return Ok(());
-            }
         }
         EventKind::Page | EventKind::Screen => count(state, Did::PageViews, at, now),
-        _ => did(state, event, at, now)?,
+        _ => did(state, event, at, now),
     }
-    state.note(Did::Any, at);
-    Ok(())
+    // What a shop tells of those whom it knows is nothing that they did.
+    let by_the_shop = event.kind == EventKind::Identify || OF_THE_SHOP.contains(&event.name.as_str());
+    if !(by_the_shop && state.known && state.seen(Did::Any).is_some()) {
+        state.note(Did::Any, at);
+    }
 }
 
-fn did(
-    state: &mut SegmentationState,
-    event: &StorefrontEvent,
-    at: Timestamp,
-    now: Timestamp,
-) -> Result<(), &'static str> {
+fn did(state: &mut SegmentationState, event: &StorefrontEvent, at: Timestamp, now: Timestamp) {
     match event.name.as_str() {
         "Product Viewed" => {
             count(state, Did::ProductViews, at, now);
@@ -75,24 +71,18 @@ fn did(
             count(state, Did::Checkouts, at, now);
             cart::replace(state, event, now);
         }
-        "Order Completed" => {
+        // Browser and server both tell of it: it counts once, and closes no cart that was opened since.
+        "Order Completed" if !orders::is_counted(state, event) => {
             cart::close(state, event);
-            if !orders::complete(state, event, now) {
-                return Err("order_counted");
-            }
+            orders::complete(state, event, now);
             like(state, Liking::Bought, event, at);
         }
-        "Order Refunded" => {
-            orders::refund(state, event, now);
-        }
-        "Order Cancelled" => {
-            orders::cancel(state, event, now);
-        }
+        "Order Refunded" => orders::refund(state, event, now),
+        "Order Cancelled" => orders::cancel(state, event, now),
         "Email Opened" => count(state, Did::EmailOpens, at, now),
         "Email Link Clicked" => count(state, Did::EmailClicks, at, now),
         _ => {}
     }
-    Ok(())
 }
 
 fn count(state: &mut SegmentationState, kind: Did, at: Timestamp, now: Timestamp) {
@@ -113,7 +103,7 @@ fn count(state: &mut SegmentationState, kind: Did, at: Timestamp, now: Timestamp
 }
 
 fn like(state: &mut SegmentationState, liking: Liking, event: &StorefrontEvent, at: Timestamp) {
-    for Product { category, brand, .. } in event.product.iter().chain(&event.products) {
+    for Product { category, brand, .. } in cart::products(event) {
         taste::note(state, liking, category.as_deref(), brand.as_deref(), at);
     }
 }

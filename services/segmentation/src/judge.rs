@@ -3,8 +3,7 @@
 //! Wanted properties:
 //! - of an exclusive group she is in one segment at most: the one of the highest priority that holds, but for one whose minimum
 //!   stay is not over;
-//! - who is in a segment that has a condition to leave stays until that holds; a condition without an answer neither lets in
-//!   nor out;
+//! - who is in a segment that has a condition to leave stays until that holds; a condition without an answer does not hold;
 //! - the answer changes at the moment when it has to, also where nothing happens but time: [`SegmentationState::judge_at`] is
 //!   the first moment at which it may;
 //! - what the conditions can't tell apart is not judged twice.
@@ -24,6 +23,9 @@ use crate::policy::Policy;
 use crate::state::{Membership, SegmentationState};
 use crate::view;
 
+/// Derived records carry a hop count of at most so much.
+const MAX_HOPS: i32 = 16;
+
 /// What brings a judgement about.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Occasion<'e> {
@@ -35,20 +37,15 @@ pub(crate) enum Occasion<'e> {
     Definition,
 }
 
-/// Judges all segments; writes what has changed, and when to look again.
+/// Judges all segments as of `now`; writes what has changed, and when to look again.
 pub(crate) fn judge(
     policy: &Policy,
     state: &mut SegmentationState,
     occasion: Occasion<'_>,
+    now: Timestamp,
     context: &Context<'_>,
     effects: &mut Effects,
 ) {
-    // Of somebody silent, her own time stands still: what new definitions make of her, they make of her at the moment when
-    // they were applied. What time did to her before is no news then.
-    let now = match occasion {
-        Occasion::Definition => policy.applied_at().map_or(context.now, |applied_at| applied_at.max(context.now)),
-        Occasion::Event(_) | Occasion::Time => context.now,
-    };
     let profile = Profile::new(state, now);
     let fingerprint = view::fingerprint(policy, &profile);
     let due = state.judge_at.is_some_and(|at| at <= now);
@@ -63,10 +60,9 @@ pub(crate) fn judge(
         state.memberships = memberships;
         state.judged_on = fingerprint;
     }
-    let segments = || policy.groups().iter().flatten();
     let stays = state.memberships.iter().filter_map(|membership| {
-        let segment = segments().find(|segment| segment.name == membership.segment)?;
-        Some(stays_until(segment, membership)).filter(|until| *until > now)
+        let minimum_stay = policy.minimum_stay(&membership.segment)?;
+        Some(membership.since + minimum_stay).filter(|until| *until > now)
     });
     state.judge_at = stays.chain(ageing).min();
 }
@@ -76,7 +72,7 @@ pub(crate) fn leave_all(policy: &Policy, state: &SegmentationState, context: &Co
     let profile = Profile::new(state, context.now);
     let mut pen = Pen { policy, profile: &profile, occasion: Occasion::Time, context, effects };
     for membership in &state.memberships {
-        pen.leave(membership, None, ChangeCause::Forgotten);
+        pen.leave(membership, pen.segment(membership), ChangeCause::Forgotten);
     }
 }
 
@@ -93,7 +89,7 @@ struct Pen<'a> {
     effects: &'a mut Effects,
 }
 
-impl Pen<'_> {
+impl<'a> Pen<'a> {
     /// The memberships as they are from now on, by name; each that ends or begins is written, those that end first.
     fn memberships(&mut self, scope: &Scope) -> Vec<Membership> {
         let before = &self.profile.state.memberships;
@@ -110,7 +106,7 @@ impl Pen<'_> {
         wanted.sort_by(|a, b| a.name.cmp(&b.name));
         for membership in before {
             if !wanted.iter().any(|segment| segment.name == membership.segment) {
-                let segment = self.policy.groups().iter().flatten().find(|segment| segment.name == membership.segment);
+                let segment = self.segment(membership);
                 let cause = if segment.is_some() { self.cause() } else { ChangeCause::Removed };
                 self.leave(membership, segment, cause);
             }
@@ -125,6 +121,10 @@ impl Pen<'_> {
             after.push(Membership { segment: Arc::clone(&segment.name), version: segment.version, since });
         }
         after
+    }
+
+    fn segment(&self, membership: &Membership) -> Option<&'a Arc<Segment>> {
+        self.policy.groups().iter().flatten().find(|segment| segment.name == membership.segment)
     }
 
     fn enter(&mut self, segment: &Segment) {
@@ -161,14 +161,14 @@ impl Pen<'_> {
         };
         let at = self.profile.now.as_millis();
         let change = SegmentChange {
-            change_id: change_id(self.context.key, &change, at),
+            change_id: change_id(self.context.key, &change, at, event.map_or("", |event| &event.message_id)),
             customer_id: self.context.key.to_string(),
             shop: self.profile.state.shop.clone(),
             at,
             trigger_name: event.map(|event| event.name.clone()).filter(|name| !name.is_empty()),
             trigger_message_id: event.map(|event| event.message_id.clone()),
             historical: event.is_some_and(|event| event.historical) || matches!(self.occasion, Occasion::Definition),
-            hops: event.map_or(0, |event| event.hops).saturating_add(1),
+            hops: event.map_or(0, |event| event.hops).saturating_add(1).min(MAX_HOPS),
             ..change
         };
         self.effects.emit(Output::Change(Box::new(change)));
@@ -196,11 +196,11 @@ fn holds(segment: &Segment, is_member: bool, scope: &Scope) -> bool {
     (stays || segment.enter.evaluate(scope).unwrap_or(false)) && !leaves()
 }
 
-/// The same in a replay and after a restart: of whom, what and when.
-fn change_id(customer: &str, change: &SegmentChange, at: i64) -> String {
+/// The same in a replay and after a restart: of whom, what, when and by what. What a device tells late happens to her at one time.
+fn change_id(customer: &str, change: &SegmentChange, at: i64, message_id: &str) -> String {
     let mut hasher = Sha256::new();
-    let (kind, at) = (format!("{:?}", change.change), at.to_string());
-    for part in [customer, &change.segment, &kind, &at] {
+    let kind = format!("{:?} by {:?} of {}", change.change, change.cause, change.segment_version);
+    for part in [customer, &change.segment, &kind, &at.to_string(), message_id] {
         hasher.update((part.len() as u64).to_be_bytes());
         hasher.update(part.as_bytes());
     }

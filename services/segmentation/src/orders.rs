@@ -11,19 +11,22 @@ use domain::Timestamp;
 use schemas::{Order, StorefrontEvent};
 use xxhash_rust::xxh3::xxh3_64;
 
+use crate::cart::products;
 use crate::state::{Did, MAX_CURRENCIES, MAX_ORDERS, PastOrder, SegmentationState, Spending};
 use crate::windows;
 
 /// The currency of an order that names none.
 const NO_CURRENCY: &str = "XXX";
 
-/// An order is complete. Returns whether it counts.
-pub(crate) fn complete(state: &mut SegmentationState, event: &StorefrontEvent, now: Timestamp) -> bool {
-    let id = order_id(event).map(hash);
-    if id.is_some_and(|id| state.orders.iter().any(|order| order.order == id)) {
-        return false;
-    }
-    let Some(currency) = currency(state, event) else { return false };
+/// Whether an order was told before.
+pub(crate) fn is_counted(state: &SegmentationState, event: &StorefrontEvent) -> bool {
+    order_id(event).is_some_and(|id| state.orders.iter().any(|order| order.order == id))
+}
+
+/// An order is complete that was not counted before.
+pub(crate) fn complete(state: &mut SegmentationState, event: &StorefrontEvent, now: Timestamp) {
+    let id = order_id(event);
+    let Some(currency) = currency(state, event) else { return };
     let total_minor = total(event).unwrap_or(0);
     let with_coupon = event.order.as_ref().is_some_and(|order| order.coupon.is_some())
         || products(event).any(|product| product.coupon.is_some());
@@ -44,24 +47,22 @@ pub(crate) fn complete(state: &mut SegmentationState, event: &StorefrontEvent, n
         state.orders.push(PastOrder { order, currency: currency as i32, left_minor: total_minor });
     }
     state.note(Did::Orders, at);
-    true
 }
 
-/// An order, or a part of it, was paid back. Returns whether anything was.
-pub(crate) fn refund(state: &mut SegmentationState, event: &StorefrontEvent, now: Timestamp) -> bool {
+/// An order, or a part of it, was paid back.
+pub(crate) fn refund(state: &mut SegmentationState, event: &StorefrontEvent, now: Timestamp) {
     let told = total(event).map(i64::saturating_abs);
-    take_off(state, event, told, now)
+    take_off(state, event, told, now);
 }
 
 /// An order will not be: all that is left of it is taken off.
-pub(crate) fn cancel(state: &mut SegmentationState, event: &StorefrontEvent, now: Timestamp) -> bool {
-    let remembered = order_id(event).map(hash).is_some_and(|id| state.orders.iter().any(|order| order.order == id));
-    let told = if remembered { None } else { total(event).map(i64::saturating_abs) };
-    take_off(state, event, told, now)
+pub(crate) fn cancel(state: &mut SegmentationState, event: &StorefrontEvent, now: Timestamp) {
+    let told = if is_counted(state, event) { None } else { total(event).map(i64::saturating_abs) };
+    take_off(state, event, told, now);
 }
 
-fn take_off(state: &mut SegmentationState, event: &StorefrontEvent, told: Option<i64>, now: Timestamp) -> bool {
-    let id = order_id(event).map(hash);
+fn take_off(state: &mut SegmentationState, event: &StorefrontEvent, told: Option<i64>, now: Timestamp) {
+    let id = order_id(event);
     let order = id.and_then(|id| state.orders.iter_mut().find(|order| order.order == id));
     let (currency, amount) = match order {
         Some(order) => {
@@ -72,7 +73,7 @@ fn take_off(state: &mut SegmentationState, event: &StorefrontEvent, told: Option
         }
         None => (currency(state, event), told.unwrap_or(0)),
     };
-    let Some(currency) = currency else { return false };
+    let Some(currency) = currency else { return };
     let at = Timestamp::from_millis(event.event_time);
     let spending = &mut state.currencies[currency];
     spending.refunded_minor = spending.refunded_minor.saturating_add(amount);
@@ -81,20 +82,17 @@ fn take_off(state: &mut SegmentationState, event: &StorefrontEvent, told: Option
         money.refunded_minor = money.refunded_minor.saturating_add(amount);
     }
     state.note(Did::Refunds, at);
-    true
 }
 
-fn order_id(event: &StorefrontEvent) -> Option<&str> {
-    event.order.as_ref()?.order_id.as_deref().filter(|id| !id.is_empty())
+/// The order, by a hash: two shops may number theirs alike.
+fn order_id(event: &StorefrontEvent) -> Option<i64> {
+    let id = event.order.as_ref()?.order_id.as_deref().filter(|id| !id.is_empty())?;
+    Some(hash(&format!("{}\u{0}{id}", event.shop)))
 }
 
 /// A stable hash: it is kept in the state.
 pub(crate) fn hash(text: &str) -> i64 {
     xxh3_64(text.as_bytes()).cast_signed()
-}
-
-fn products(event: &StorefrontEvent) -> impl Iterator<Item = &schemas::Product> {
-    event.product.iter().chain(&event.products)
 }
 
 /// What the customer paid, or gets back; else the sum of the products.

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use definitions::{Definition, Kind, Segment, Thresholds, parse_document, parse_record_key};
-use domain::Timestamp;
+use domain::{HumanDuration, Timestamp};
 use schemas::{DefinitionStatus, Schemas};
 use stream::{Poison, RecordRef};
 
@@ -24,6 +24,8 @@ pub struct Policy {
     applied_at: Option<Timestamp>,
     /// The segments in force. Those of a group stand together, the highest priority first; one without a group is a group.
     groups: Vec<Vec<Arc<Segment>>>,
+    /// Of those that have one.
+    minimum_stays: BTreeMap<Arc<str>, HumanDuration>,
     /// What the conditions read.
     reads: Vec<Read>,
     /// What time alone changes, and where it matters.
@@ -52,18 +54,20 @@ impl Policy {
             return Ok(false);
         }
         let Some(value) = record.value else {
-            self.applied_at = self.applied_at.max(Some(record.timestamp));
-            return Ok(self.remove(name, version));
+            self.remove(name, version, record.timestamp);
+            return Ok(true);
         };
         let definition: schemas::Definition =
             schemas.decode(value).map_err(|error| poison("malformed", error.to_string()))?;
-        self.applied_at = self.applied_at.max(Some(Timestamp::from_millis(definition.applied_at)));
+        let applied_at = Timestamp::from_millis(definition.applied_at);
         if definition.status != DefinitionStatus::Active {
-            return Ok(self.remove(name, version));
+            self.remove(name, version, applied_at);
+            return Ok(true);
         }
         let segment = segment(name, version, &definition.body)
             .map_err(|detail| poison("invalid_definition", format!("{key}: {detail}")))?;
         self.insert(segment);
+        self.applied_at = self.applied_at.max(Some(applied_at));
         Ok(true)
     }
 
@@ -74,14 +78,17 @@ impl Policy {
         self.index();
     }
 
-    fn remove(&mut self, name: &str, version: i32) -> bool {
-        let Some(versions) = self.versions.get_mut(name) else { return false };
-        let was_there = versions.remove(&version).is_some();
-        if versions.is_empty() {
-            self.versions.remove(name);
+    /// Also of one that is not there: after a restart, compaction may have left its removal alone, and the revision is to come
+    /// out as it was.
+    fn remove(&mut self, name: &str, version: i32, at: Timestamp) {
+        self.applied_at = self.applied_at.max(Some(at));
+        if let Some(versions) = self.versions.get_mut(name) {
+            versions.remove(&version);
+            if versions.is_empty() {
+                self.versions.remove(name);
+            }
+            self.index();
         }
-        self.index();
-        was_there
     }
 
     fn index(&mut self) {
@@ -100,6 +107,8 @@ impl Policy {
             }
         }
         self.groups = groups.into_values().collect();
+        let all = self.groups.iter().flatten().filter(|segment| segment.minimum_stay > HumanDuration::ZERO);
+        self.minimum_stays = all.map(|segment| (Arc::clone(&segment.name), segment.minimum_stay)).collect();
         for group in &mut self.groups {
             group.sort_by(|a, b| b.priority.cmp(&a.priority).then_with(|| a.name.cmp(&b.name)));
         }
@@ -119,6 +128,11 @@ impl Policy {
     /// When segments were last applied: who was there then is judged as of that moment.
     pub(crate) const fn applied_at(&self) -> Option<Timestamp> {
         self.applied_at
+    }
+
+    /// How long whoever has entered a segment stays at least, where that is not nought.
+    pub(crate) fn minimum_stay(&self, segment: &str) -> Option<HumanDuration> {
+        self.minimum_stays.get(segment).copied()
     }
 
     /// The segments in force, group by group.

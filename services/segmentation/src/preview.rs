@@ -12,8 +12,13 @@ use crate::state::SegmentationState;
 
 /// The segments that a customer would be in, by name, if the policy came into force at that moment.
 pub fn preview(policy: &Policy, customer: &Key, state: &SegmentationState, at: Timestamp) -> Vec<Arc<str>> {
-    let context = Context { key: customer, now: at, stored_at: None, trace: None, revision: at };
+    let context = Context { key: customer, now: at, stored_at: None, trace: None, watermark: at, revision: at };
     let mut state = state.clone();
-    judge(policy, &mut state, Occasion::Definition, &context, &mut Effects::default());
+    // What time alone ends has ended, also where its timer has not fired yet.
+    if state.ends_at().is_some_and(|end| end <= at) {
+        return Vec::new();
+    }
+    state.close_idle_cart(at);
+    judge(policy, &mut state, Occasion::Definition, at, &context, &mut Effects::default());
     state.memberships.into_iter().map(|membership| membership.segment).collect()
 }

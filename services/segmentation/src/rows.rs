@@ -71,14 +71,14 @@ pub fn known_until(state: &SegmentationState) -> Option<Timestamp> {
 }
 
 fn counters(buckets: &[Bucket], currency: usize, at: Timestamp) -> [i64; 15] {
-    let mut counters = [0; 15];
+    let mut counters = [0_i64; 15];
     for (days, columns) in WINDOW_DAYS.into_iter().zip(counters.chunks_exact_mut(3)) {
         let bought = windows::within(buckets, days, at).flat_map(|bucket| &bucket.money);
         for Money { orders, spent_minor, refunded_minor, .. } in
             bought.filter(|money| money.currency as usize == currency)
         {
             for (column, more) in columns.iter_mut().zip([orders, spent_minor, refunded_minor]) {
-                *column += more;
+                *column = i64::saturating_add(*column, *more);
             }
         }
     }

@@ -12,16 +12,20 @@ pub(crate) fn learn(kept: &mut Option<String>, told: &str) {
         Some(Ok(Value::Object(traits))) => traits,
         _ => Map::new(),
     };
+    // With the braces; each with its colon and its comma.
+    let size = |name: &str, value: &Value| Value::from(name).to_string().len() + value.to_string().len() + 2;
+    let mut bytes = 2 + traits.iter().map(|(name, value)| size(name, value)).sum::<usize>();
     for (name, value) in told {
-        let before = traits.remove(&name);
+        let before = traits.get(&name).map_or(0, |before| size(&name, before));
+        let after = if value.is_null() { 0 } else { size(&name, &value) };
         if value.is_null() {
+            traits.remove(&name);
+        } else if bytes - before + after <= MAX_TRAITS_BYTES {
+            traits.insert(name, value);
+        } else {
             continue;
         }
-        traits.insert(name.clone(), value);
-        if Value::Object(traits.clone()).to_string().len() > MAX_TRAITS_BYTES {
-            traits.remove(&name);
-            traits.extend(before.map(|before| (name, before)));
-        }
+        bytes = bytes - before + after;
     }
     *kept = (!traits.is_empty()).then(|| Value::Object(traits).to_string());
 }

@@ -48,7 +48,7 @@ pub(crate) fn bucket(buckets: &mut Vec<Bucket>, at: Timestamp, now: Timestamp) -
 /// The hour under which something is kept: of a day that no window of hours reaches any more, its first.
 const fn kept_as(hour: i32, today: i32) -> i32 {
     let day = day_of(hour);
-    if day < today - HOURLY_DAYS as i32 { day * 24 } else { hour }
+    if day < today - HOURLY_DAYS as i32 { day.saturating_mul(24) } else { hour }
 }
 
 /// Puts the hours of days long past together.

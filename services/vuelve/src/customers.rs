@@ -169,7 +169,7 @@ impl<T> Changelog<T> {
     }
 
     /// How far time has come everywhere.
-    fn time(&self) -> Timestamp {
+    pub(crate) fn time(&self) -> Timestamp {
         time_of(SERVICE, &self.headers, self.partitions)
     }
 }

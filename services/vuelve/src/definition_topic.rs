@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::bail;
-use definitions::{Definitions, Kind, record_key};
+use definitions::{Definitions, Kind, Segment, parse_document, record_key};
 use kafka::{Appender, NewRecord};
 use schemas::{ChangelogHeader, Definition, DefinitionStatus};
 
@@ -80,6 +80,15 @@ impl InForce {
     /// The text under a record key.
     pub fn body(&self, key: &str) -> Option<String> {
         self.by_key.get(key).map(|definition| definition.body.clone())
+    }
+
+    /// The segments, in all their versions. What can't be read changes nothing, as for the service.
+    pub fn segments(&self) -> impl Iterator<Item = Segment> {
+        let segments = self.by_key.values().filter(|definition| definition.kind == Kind::Segment.name());
+        segments.filter_map(|definition| match parse_document(Kind::Segment, &definition.name, &definition.body) {
+            Ok(definitions::Definition::Segment(segment)) => Some(*segment),
+            _ => None,
+        })
     }
 
     /// The names of all journeys, in order.

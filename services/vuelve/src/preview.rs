@@ -16,6 +16,7 @@ use stream::Key;
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::customers::Changelog;
+use crate::definition_topic::InForce;
 use crate::hosting::Installation;
 
 /// What would become of a segment.
@@ -35,7 +36,7 @@ pub struct Size {
     pub examples: Vec<String>,
 }
 
-/// Sizes of the folder's segments, and of those that somebody is in and that it does not have, by name.
+/// Sizes of the folder's segments and of those in force, by name.
 pub fn sizes(
     installation: &Installation,
     definitions: &Definitions,
@@ -43,19 +44,22 @@ pub fn sizes(
     timeout: Duration,
 ) -> anyhow::Result<Vec<Size>> {
     let mut policy = Policy::default();
+    // Applying a folder takes nothing away that is in force.
+    for segment in InForce::read(installation, timeout)?.segments() {
+        policy.insert(segment);
+    }
     for segment in definitions.segments() {
         policy.insert(segment.clone());
     }
     let present = Timestamp::from_millis(jiff::Timestamp::now().as_millisecond());
-    let made = Changelog::read(installation, timeout, |customer, time, state| {
-        // In a replay, and where a clock is wrong, her own time is the later one.
-        let at = if installation.replay { time } else { time.max(present) };
-        Membership::of(&policy, customer, state, at)
-    })?;
+    let known = Changelog::read(installation, timeout, |_, time, state| (time, state.clone()))?;
+    // A replay stands at a time of its own.
+    let present = if installation.replay { known.time() } else { present };
     let names = policy.segments().map(|(name, _)| name.to_owned());
     let mut sizes: BTreeMap<String, (Size, Vec<(u64, String)>)> =
         names.map(|name| (name, Default::default())).collect();
-    for (customer, Membership { before, after }) in made.customers {
+    for (customer, (time, state)) in known.customers {
+        let Membership { before, after } = Membership::of(&policy, &customer, &state, time.max(present));
         let order = order(&customer);
         for segment in before.iter().filter(|segment| !after.contains(segment)) {
             let (size, _) = sizes.entry(segment.to_string()).or_default();

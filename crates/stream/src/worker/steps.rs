@@ -53,15 +53,15 @@ impl<S: Service> Worker<S> {
     fn apply(&mut self, partition: Partition, key: &Key, step: Step<'_, S>) -> Result<Disposition, Failed> {
         let revision = self.revision;
         let slot = self.parts.get_mut(&partition).and_then(|part| {
-            let Part { slots, touched, ready, .. } = part;
-            Some((slots.get_mut(key)?, touched, ready))
+            let Part { slots, touched, ready, progress, .. } = part;
+            Some((slots.get_mut(key)?, touched, ready, progress.watermark))
         });
-        let Some((slot, touched, ready)) = slot else {
+        let Some((slot, touched, ready, watermark)) = slot else {
             let detail = "a key is stepped whose state was not loaded".to_owned();
             return Err((partition, HaltReason::Invariant { name: "states_are_at_hand", detail }));
         };
         let now = step.at.map_or(slot.entry.time, |at| at.max(slot.entry.time));
-        let context = Context { key, now, stored_at: step.stored_at, trace: step.trace, revision };
+        let context = Context { key, now, stored_at: step.stored_at, trace: step.trace, watermark, revision };
         let effects = &mut self.effects;
         effects.begin(partition, &step.cause, step.trace.cloned());
         let disposition = if self.checks_steps {

@@ -163,6 +163,52 @@ fn what_a_new_definition_makes_of_her_is_not_put_down_to_what_she_did_then() {
 }
 
 #[test]
+fn before_her_backlog_is_read_nobody_is_judged_as_of_a_later_time() {
+    let mut shop = Shop::with(&[]);
+    shop.tell(track("Product Added", 0));
+    shop.driver.advance_to(at(HOUR));
+    // Applied a day later, while what she did since still waits.
+    shop.apply_while_behind(
+        "segment: left\nversion: 1\nenter: customer.cart.open && customer.cart.idle_hours >= 12\n",
+        DAY,
+    );
+    shop.tell(order("o1", 1_000, 2 * HOUR));
+    shop.driver.advance_to(at(DAY));
+    assert_eq!(shop.changes(), [""; 0]);
+}
+
+#[test]
+fn what_a_machine_does_right_after_a_definition_was_applied_writes_nothing_that_is_not_kept() {
+    let mut shop = Shop::with(&[]);
+    shop.tell(order("o1", 1_000, 0));
+    let bot = Some(r#"{"machine":true}"#.to_owned());
+    shop.apply("segment: bought\nversion: 1\nenter: customer.frequency >= 1\n", DAY);
+    shop.tell(StorefrontEvent { properties_json: bot, ..track("Email Opened", 2 * DAY) });
+    shop.tell(track("Product Viewed", 3 * DAY));
+    assert_eq!(shop.changes(), [format!("+bought by definition at {DAY}")]);
+}
+
+#[test]
+fn each_of_several_changes_at_one_moment_of_hers_has_an_id_of_its_own() {
+    let mut shop = Shop::with(&["segment: open\nversion: 1\nenter: customer.cart.open\n"]);
+    shop.tell(track("Product Viewed", HOUR));
+    for (name, seconds) in [("Product Added", 1), ("Product Removed", 2), ("Product Added", 3)] {
+        shop.tell(track(name, seconds));
+    }
+    let ids: std::collections::BTreeSet<String> = shop.records().into_iter().map(|change| change.change_id).collect();
+    assert_eq!(ids.len(), 3);
+}
+
+#[test]
+fn a_definition_makes_no_state_of_whom_nothing_is_known() {
+    let mut shop = Shop::with(&[]);
+    shop.driver.input_traced(crate::support::EVENTS, ANA, None, at(0), None);
+    shop.apply("segment: nobody\nversion: 1\nenter: '!customer.known'\n", DAY);
+    shop.driver.advance_to(at(2 * DAY));
+    assert_eq!((shop.driver.states(), shop.changes().len()), (0, 0));
+}
+
+#[test]
 fn a_segment_that_is_gone_is_left_and_one_that_says_something_else_is_judged_anew() {
     let bought = "segment: bought\nversion: 1\nenter: customer.frequency >= 1\n";
     let mut shop = Shop::with(&[bought]);

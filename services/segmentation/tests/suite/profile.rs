@@ -12,7 +12,75 @@ fn an_order_that_the_browser_and_the_server_both_tell_of_counts_once() {
     shop.tell(order("o1", 1_000, 60));
     let rows = customer_rows(ANA, &shop.state(), at(HOUR));
     assert_eq!((rows[0].frequency, rows[0].monetary_minor), (1, 1_000));
-    assert_eq!(shop.driver.counts()[&("storefront.events", "ignored", "order_counted")], 1);
+}
+
+#[test]
+fn a_repeated_order_tells_how_to_reach_her_and_closes_no_cart_that_was_opened_since() {
+    let mut shop = Shop::with(&["segment: reachable\nversion: 1\nenter: customer.has_email && customer.cart.open\n"]);
+    shop.tell(order("o1", 1_000, 0));
+    shop.tell(track("Product Added", 60));
+    let contact = Some(Contact { email: Some("ana@example.com".to_owned()), ..Contact::default() });
+    shop.tell(StorefrontEvent { contact, consent_marketing: Some(true), ..order("o1", 1_000, 120) });
+    shop.driver.restart(segmentation::Policy::default());
+    assert_eq!(shop.changes(), ["+reachable by event at 120"]);
+    assert_eq!((shop.state().has_email, shop.state().consent_marketing), (true, Some(true)));
+}
+
+#[test]
+fn two_shops_may_number_their_orders_alike() {
+    let mut shop = Shop::with(&[]);
+    shop.tell(order("1001", 1_000, 0));
+    shop.tell_in("other-shop", order("1001", 500, 1));
+    assert_eq!(customer_rows(ANA, &shop.state(), at(HOUR))[0].frequency, 2);
+}
+
+/// What a shop platform tells of a cart: all of it, and the last line besides; no product where it was emptied.
+fn whole_cart(lines: &[(&str, i64)], seconds: i64) -> StorefrontEvent {
+    let products: Vec<_> = lines.iter().map(|(id, price)| product(id, "kitchen", *price)).collect();
+    let name = if lines.is_empty() { "Product Removed" } else { "Product Added" };
+    let cart_id = Some("c1".to_owned());
+    StorefrontEvent { product: products.last().cloned(), products, cart_id, ..track(name, seconds) }
+}
+
+#[test]
+fn a_cart_that_is_told_whole_is_that_and_is_closed_when_it_is_emptied() {
+    let mut shop = Shop::with(&[]);
+    shop.tell(whole_cart(&[("mug", 1_200)], 0));
+    shop.tell(whole_cart(&[("mug", 1_200), ("plate", 1_990)], 60));
+    let cart = shop.state().cart.unwrap();
+    assert_eq!(cart.lines.iter().map(|line| line.quantity * line.price_minor).collect::<Vec<_>>(), [1_200, 1_990]);
+    shop.tell(whole_cart(&[], 120));
+    assert_eq!(shop.state().cart, None);
+}
+
+#[test]
+fn what_a_device_tells_late_opens_no_cart_that_was_bought_since() {
+    let mut shop = Shop::with(&[]);
+    shop.tell(order("o1", 1_000, HOUR));
+    shop.tell(track("Product Added", HOUR - 60));
+    assert_eq!(shop.state().cart, None);
+    assert_eq!(shop.state().totals.cart_additions, 1);
+    shop.tell(track("Product Added", HOUR + 60));
+    assert!(shop.state().cart.is_some());
+}
+
+#[test]
+fn traits_have_room_for_what_fits_and_the_first_stay() {
+    let mut shop = Shop::with(&[]);
+    let identify = |name: &str, bytes: usize, seconds| StorefrontEvent {
+        kind: EventKind::Identify,
+        traits_json: Some(format!(r#"{{"{name}":"{}"}}"#, "x".repeat(bytes))),
+        ..track("", seconds)
+    };
+    shop.tell(identify("first", 4_000, 0));
+    shop.tell(identify("second", 100, 1));
+    shop.tell(identify("first", 3_000, 2));
+    shop.tell(identify("third", 1_000, 3));
+    let kept = shop.state().traits_json.unwrap();
+    assert!(
+        kept.len() <= segmentation::MAX_TRAITS_BYTES && kept.contains("third") && !kept.contains("second"),
+        "{kept}"
+    );
 }
 
 #[test]

@@ -46,10 +46,19 @@ impl Shop {
 
     /// Applies a segment, at so many seconds after the start (before it, where that is nought).
     pub(crate) fn apply(&mut self, body: &str, seconds: i64) {
+        if seconds > 0 {
+            self.driver.advance_to(at(seconds));
+        }
+        self.apply_while_behind(body, seconds);
+    }
+
+    /// The same where not all is read that happened until then.
+    pub(crate) fn apply_while_behind(&mut self, body: &str, seconds: i64) {
         self.put_definition(body, seconds, DefinitionStatus::Active);
     }
 
     pub(crate) fn delete(&mut self, body: &str, seconds: i64) {
+        self.driver.advance_to(at(seconds));
         self.put_definition(body, seconds, DefinitionStatus::Deleted);
     }
 
@@ -75,12 +84,21 @@ impl Shop {
     }
 
     pub(crate) fn tell_of(&mut self, customer: &str, event: StorefrontEvent) {
+        self.put(customer, "shop", event);
+    }
+
+    /// Tells an event of another shop.
+    pub(crate) fn tell_in(&mut self, shop: &str, event: StorefrontEvent) {
+        self.put(ANA, shop, event);
+    }
+
+    fn put(&mut self, customer: &str, shop: &str, event: StorefrontEvent) {
         self.sent += 1;
         let event = StorefrontEvent {
             message_id: format!("m{}", self.sent),
             customer_id: Some(customer.to_owned()),
             received_at: event.event_time,
-            shop: "shop".to_owned(),
+            shop: shop.to_owned(),
             ..event
         };
         let stored_at = Timestamp::from_millis(event.event_time);

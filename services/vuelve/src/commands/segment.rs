@@ -28,7 +28,7 @@ enum What {
 /// Tells how many customers would be in each segment of a folder, how many would come in and go out, and names some of them.
 ///
 /// It is what `vuelve apply` would do, judged by the customers as segmentation has them now; nothing is written. Segments that
-/// are in force and that the folder does not have are told as well: applying the folder does not take them away.
+/// are in force and that the folder does not have are told as well, since applying the folder does not take them away.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:

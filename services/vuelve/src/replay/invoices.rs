@@ -181,7 +181,7 @@ impl Invoice {
         let Self { number, customer, at, first_line, total_minor, products, .. } = self;
         let is_refund = is_refund(&number);
         // Of what was taken back, what the customer gets.
-        let total_minor = if is_refund { -total_minor } else { total_minor };
+        let total_minor = if is_refund { total_minor.saturating_neg() } else { total_minor };
         ensure!(
             !is_refund || total_minor >= 0,
             "cancellation {number} takes nothing back: it comes to {} more to pay",

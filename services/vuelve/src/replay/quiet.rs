@@ -88,21 +88,33 @@ impl Watch {
         Ok((left, behind.join(", ")))
     }
 
+    /// How many batches the services have committed.
+    fn batches(&self) -> i64 {
+        let partitions = 0..self.installation.cluster.partitions;
+        let of = |service| partitions.clone().filter_map(move |partition| self.headers.of(service, partition));
+        SERVICES.into_iter().flat_map(of).map(|header| header.sequence).sum()
+    }
+
     /// Moves time to `to` and waits until all timers up to it have fired and what came of it is processed.
     pub(super) async fn advance(&mut self, to: Timestamp, mut progress: impl FnMut(u64)) -> anyhow::Result<()> {
         let partitions = self.installation.cluster.partitions;
         let bounds = self.headers.stable_ends(&self.installation.cluster.topic(EVENTS), partitions)?;
         let appender = Appender::new(&self.installation.cluster, "vuelve-replay", self.timeout)?;
         let mut moving = Move::to(&self.installation, to, bounds, &BY_STOREFRONT_EVENTS)?;
-        let began = Instant::now();
+        let (mut stood, mut moved) = (self.batches(), Instant::now());
         while !moving.is_over(self.headers.book(), &appender).await? {
-            if began.elapsed() > self.timeout {
+            // Each batch of timers is a header: a move of a year over many customers takes its time.
+            let stands = self.batches();
+            if stands != stood {
+                (stood, moved) = (stands, Instant::now());
+            }
+            if moved.elapsed() > self.timeout {
                 let times = BY_STOREFRONT_EVENTS.map(|service| {
                     let time = time_of(service, self.headers.book(), partitions);
                     if time < to { format!("{service} is at {}", written::time(time)) } else { String::new() }
                 });
                 let behind = times.into_iter().filter(|time| !time.is_empty()).collect::<Vec<_>>().join(", ");
-                bail!("after {:?} not all have come to {}: {behind}", self.timeout, written::time(to));
+                bail!("nothing moved for {:?}, and not all have come to {}: {behind}", self.timeout, written::time(to));
             }
             self.headers.catch_up(QUIET, AT_MOST)?;
         }
