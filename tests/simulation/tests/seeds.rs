@@ -64,7 +64,7 @@ const FOUND_WITHIN: [(Broken, u64); 18] = [
     (Broken::SharesAGeneration, 10),
     (Broken::TrustsItsOwnClock, 300),
     (Broken::ForgetsMessages, 10),
-    (Broken::OverlooksRepeats, 1_000),
+    (Broken::OverlooksRepeats, 2_500),
 ];
 
 #[test]

@@ -4,7 +4,7 @@ use domain::Timestamp;
 use schemas::{Arm, Contact, Decision, EventKind, Outcome, Product, RequestAction, StorefrontEvent};
 use serde_json::Value;
 
-use crate::support::{ANA, DAY, HOUR, World, encode, track};
+use crate::support::{ANA, DAY, HOUR, World, encode, product, track};
 
 const CART: &str = "
 journey: cart
@@ -85,6 +85,26 @@ fn what_was_taken_out_of_the_cart_is_not_shown() {
     let context: Value = serde_json::from_str(world.written.requests[0].context_json.as_deref().unwrap()).unwrap();
     let lines = context["cart"]["lines"].as_array().unwrap();
     assert_eq!(lines.iter().map(|line| line["product_id"].as_str().unwrap()).collect::<Vec<_>>(), ["p2"]);
+}
+
+#[test]
+fn a_cart_that_is_told_whole_is_shown_as_it_is() {
+    let mut world = World::new(CART);
+    // As shop platforms do: all lines, and the last one besides.
+    let whole = |ids: &[&str], seconds| StorefrontEvent {
+        products: ids.iter().map(|id| product(id)).collect(),
+        ..addition(ids.last().unwrap_or(&""), 100, seconds)
+    };
+    world.event(&whole(&["p1"], 0));
+    world.event(&whole(&["p1", "p2"], 60));
+    let lines = |world: &World| -> Vec<(String, Option<i64>)> {
+        let cart = &world.state().carts[0];
+        cart.lines.iter().map(|line| (line.product_id.clone().unwrap_or_default(), line.quantity)).collect()
+    };
+    assert_eq!(lines(&world), [("p1".to_owned(), None), ("p2".to_owned(), None)]);
+    let emptied = StorefrontEvent { product: None, ..whole(&[], 120) };
+    world.event(&StorefrontEvent { name: "Product Removed".to_owned(), ..emptied });
+    assert_eq!(lines(&world), []);
 }
 
 #[test]
