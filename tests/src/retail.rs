@@ -136,7 +136,9 @@ impl Moment<'_> {
     }
 
     fn inactive_days(&self) -> i64 {
-        self.days_since(self.own.iter().map(|invoice| invoice.at).max()).unwrap_or(0)
+        // What a shop takes back is nothing that she did; of whom nothing was known, it is the first that is heard.
+        let seen = self.own.iter().enumerate().filter(|(number, invoice)| *number == 0 || !invoice.refund);
+        self.days_since(seen.map(|(_, invoice)| invoice.at).max()).unwrap_or(0)
     }
 
     fn age_days(&self) -> i64 {
