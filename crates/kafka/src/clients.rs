@@ -96,7 +96,7 @@ impl Cluster {
         let mut config = self.idempotent_producer(transactional_id, self.transaction_timeout);
         config
             .set("transactional.id", transactional_id)
-            // In a transaction the broker looks at the first sequence number of a partition, too.
+            // A worker writes to partitions that have been led for a while, and a commit waits for all of them: there several.
             .set("max.in.flight.requests.per.connection", "5")
             .set("transaction.timeout.ms", self.transaction_timeout.as_millis().to_string())
             // A transaction that begins while the last one's markers are still written is asked to come again; that is soon.
