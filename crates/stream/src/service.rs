@@ -47,6 +47,21 @@ pub struct RecordRef<'a> {
     pub headers: Option<&'a dyn RecordHeaders>,
 }
 
+/// The longest customer id.
+const MAX_CUSTOMER_BYTES: usize = 512;
+
+impl RecordRef<'_> {
+    /// The customer whom the record's key names: text, not empty and not too long.
+    pub fn customer(&self) -> Result<Key, Poison> {
+        let key = self.key.and_then(|key| std::str::from_utf8(key).ok());
+        let key = key.filter(|key| !key.is_empty() && key.len() <= MAX_CUSTOMER_BYTES);
+        key.map(Key::from).ok_or_else(|| Poison {
+            reason: "no_key",
+            detail: format!("the record's key is no customer id: text of at most {MAX_CUSTOMER_BYTES} bytes"),
+        })
+    }
+}
+
 /// A record that was understood.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Decoded<I> {

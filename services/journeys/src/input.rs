@@ -1,7 +1,5 @@
 //! What comes in: storefront events, and outcomes of messages.
 
-use std::sync::Arc;
-
 use domain::Timestamp;
 use schemas::{MessageOutcome, Schemas, StorefrontEvent};
 use stream::{Decoded, Poison, RecordRef};
@@ -19,18 +17,11 @@ pub enum Input {
     Erased,
 }
 
-/// The longest customer id.
-const MAX_KEY_BYTES: usize = 512;
-
 pub(crate) fn decode(schemas: &Schemas, record: &RecordRef<'_>) -> Result<Decoded<Input>, Poison> {
     let malformed = |detail: String| Poison { reason: "malformed", detail };
-    let key = record.key.and_then(|key| std::str::from_utf8(key).ok()).filter(|key| !key.is_empty());
-    let key = key.filter(|key| key.len() <= MAX_KEY_BYTES).ok_or_else(|| Poison {
-        reason: "no_key",
-        detail: format!("the record's key is no customer id: text of at most {MAX_KEY_BYTES} bytes"),
-    })?;
+    let key = record.customer()?;
     let Some(value) = record.value else {
-        return Ok(Decoded { key: Arc::from(key), at: Timestamp::MIN, input: Input::Erased });
+        return Ok(Decoded { key, at: Timestamp::MIN, input: Input::Erased });
     };
     let (at, input) = match record.input {
         STOREFRONT_EVENTS => {
@@ -43,5 +34,5 @@ pub(crate) fn decode(schemas: &Schemas, record: &RecordRef<'_>) -> Result<Decode
         }
         other => return Err(malformed(format!("there is no input {other}"))),
     };
-    Ok(Decoded { key: Arc::from(key), at: Timestamp::from_millis(at), input })
+    Ok(Decoded { key, at: Timestamp::from_millis(at), input })
 }

@@ -2,7 +2,6 @@
 
 use std::convert::Infallible;
 
-use domain::Timestamp;
 use schemas::StorefrontEvent;
 use stream::{Cause, Context, Disposition};
 
@@ -28,7 +27,7 @@ pub(crate) fn step(
             forget(policy, state, context, effects)
         }
         Cause::Timer => {
-            hear_of_definitions(policy, state, context.now, context, effects);
+            hear_of_definitions(policy, state, context, effects);
             state.close_idle_cart(context.now);
             judge(policy, state, Occasion::Time, context.now, context, effects);
             Disposition::Emitted
@@ -56,7 +55,7 @@ fn receive(
     if let Some(reason) = event::refusal(event) {
         return Disposition::Ignored(reason);
     }
-    hear_of_definitions(policy, state, context.now, context, effects);
+    hear_of_definitions(policy, state, context, effects);
     event::learn(state, event, context.now);
     judge(policy, state, Occasion::Event(event), context.now, context, effects);
     state.policy_seen = Some(context.revision);
@@ -64,15 +63,9 @@ fn receive(
 }
 
 /// What new definitions make of her is not put down to what she does, or time, before she is told of them.
-fn hear_of_definitions(
-    policy: &Policy,
-    state: &mut SegmentationState,
-    now: Timestamp,
-    context: &Context<'_>,
-    effects: &mut Effects,
-) {
+fn hear_of_definitions(policy: &Policy, state: &mut SegmentationState, context: &Context<'_>, effects: &mut Effects) {
     if state.policy_seen.is_some_and(|seen| seen != context.revision) {
-        judge(policy, state, Occasion::Definition, now, context, effects);
+        judge(policy, state, Occasion::Definition, context.now, context, effects);
         state.policy_seen = Some(context.revision);
     }
 }
