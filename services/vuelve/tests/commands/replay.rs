@@ -194,8 +194,8 @@ fn a_signal_ends_a_replay_soon_with_its_own_code_and_leaves_what_was_there() {
         assert!(lines.any(|line| line.contains("started") && line.contains("the replay")));
         let began = Instant::now();
         assert!(Command::new("kill").args([&format!("-{name}"), &child.id().to_string()]).status().unwrap().success());
-        let told: Vec<String> = lines.filter(|line| line.starts_with("vuelve: ")).collect();
-        assert_eq!(child.wait().unwrap().code(), Some(code));
+        let (told, log): (Vec<String>, Vec<String>) = lines.partition(|line| line.starts_with("vuelve: "));
+        assert_eq!(child.wait().unwrap().code(), Some(code), "{told:?}\n{}", log.join("\n"));
         // The embedded services drain; they have 25 s, and nothing to wait for.
         assert!(began.elapsed() < Duration::from_secs(15), "{:?}", began.elapsed());
         let by = format!("vuelve: the replay was ended by SIG{name} before it was through; no result was written");
