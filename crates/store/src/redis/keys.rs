@@ -13,6 +13,7 @@
 //! A member is the letter of its bucket, then the key: a script finds a due member's state without hashing anything.
 //! Hashes cost less than a key each (the long name is written once), and a generation's keys are known by name, its labels
 //! being listed: to drop one takes no scan. Of equal scores a sorted set orders by the bytes: so it is paged through.
+//! A key costs some 140 B under each label (measured with keys of 36 B).
 
 use stream::{Lane, Partition};
 
