@@ -24,6 +24,7 @@ mod score;
 mod state;
 mod step;
 mod taste;
+mod told;
 mod topology;
 mod traits;
 mod view;

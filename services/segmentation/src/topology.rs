@@ -2,12 +2,12 @@
 
 use stream::{Clock, Input, Topology};
 
-/// The topology. Nobody downstream waits for its watermark yet, so it writes no marks.
+/// The topology.
 pub(crate) static TOPOLOGY: Topology = Topology {
     service: "segmentation",
     inputs: &[Input { dataset: "storefront.events", clock: Clock::Marks("ingestion.marks") }],
     tables: &["platform.definitions"],
-    outputs: &["customer.segments"],
+    outputs: &["customer.events", "customer.segments"],
     changelog: "segmentation.changelog",
-    marks: None,
+    marks: Some("segmentation.marks"),
 };

@@ -7,3 +7,4 @@ mod lookups;
 mod profile;
 mod properties;
 mod support;
+mod told;
