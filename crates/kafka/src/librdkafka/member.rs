@@ -23,6 +23,7 @@ pub struct GroupMember {
     client: BaseConsumer<Context>,
     group_id: String,
     slot_id: String,
+    has_left: AtomicBool,
 }
 
 impl std::fmt::Debug for GroupMember {
@@ -46,7 +47,12 @@ impl GroupMember {
             answered: AtomicU64::new(0),
         };
         let client = create_with(config, context, "the group's consumer")?;
-        Ok(Self { client, group_id: group_id.to_owned(), slot_id: slot_id.to_owned() })
+        Ok(Self {
+            client,
+            group_id: group_id.to_owned(),
+            slot_id: slot_id.to_owned(),
+            has_left: AtomicBool::new(false),
+        })
     }
 }
 
@@ -104,7 +110,10 @@ impl Member for GroupMember {
     }
 
     fn leave(&self) {
-        self.client.unsubscribe();
+        // A client that is told twice says that it is broken.
+        if !self.has_left.swap(true, Ordering::SeqCst) {
+            self.client.unsubscribe();
+        }
     }
 }
 
