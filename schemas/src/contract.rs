@@ -152,6 +152,7 @@ static ALL: &[&AvroSchema] = &[
     &crate::JOURNEY_DECISION,
     &crate::SEGMENT_CHANGE,
     &crate::CUSTOMER_EVENT,
+    &crate::CUSTOMER_PROFILE,
     &crate::MESSAGE_REQUEST,
     &crate::MESSAGE_OUTCOME,
     &crate::MESSAGING_COMMAND,

@@ -1,5 +1,5 @@
-//! The customer: what happens to her, in one order (`customer.events`), and the segments that she enters and leaves
-//! (`customer.segments`: flat and without personal data, so that it can be kept).
+//! The customer: what happens to her, in one order (`customer.events`), who she is (`customer.profiles`), and the segments that
+//! she enters and leaves (`customer.segments`: flat and without personal data, so that it can be kept).
 
 use serde::{Deserialize, Serialize};
 
@@ -19,6 +19,12 @@ pub static CUSTOMER_EVENT: AvroSchema = AvroSchema::record_with(
 
 record_contract!(CustomerEvent, CUSTOMER_EVENT);
 
+/// Schema of [`CustomerProfile`].
+pub static CUSTOMER_PROFILE: AvroSchema =
+    AvroSchema::record_with("CustomerProfile", include_str!("../customer/customer_profile.avsc"), &[CUSTOMER_VIEW]);
+
+record_contract!(CustomerProfile, CUSTOMER_PROFILE);
+
 /// Something happened to a customer. The fields are documented in `customer_event.avsc`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[allow(missing_docs, reason = "documented in the schema, which a test holds to having every field documented")]
@@ -34,6 +40,17 @@ pub struct CustomerEvent {
     pub event: Option<Box<StorefrontEvent>>,
     #[serde(default)]
     pub changes: Vec<Transition>,
+    pub customer: CustomerView,
+}
+
+/// Who a customer is. The fields are documented in `customer_profile.avsc`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[allow(missing_docs, reason = "documented in the schema")]
+pub struct CustomerProfile {
+    pub customer_id: String,
+    /// Milliseconds since 1970, in the customer's time.
+    pub as_of: i64,
+    pub shop: String,
     pub customer: CustomerView,
 }
 

@@ -32,9 +32,8 @@ fn calls(sdk: Sdk) -> Vec<Value> {
 #[test]
 fn official_sdks_bring_a_left_cart_back_and_confluent_kafka_reads_every_topic() {
     let mail = SmtpSink::start().unwrap();
-    let (installation, mut services) = Installation::start_shop(&mail, &["1s", "2s", "2s"]).unwrap();
+    let (installation, services) = Installation::start_shop(&mail, &["1s", "2s", "2s"]).unwrap();
     let folder = tempfile::tempdir().unwrap();
-    services.push(installation.run(&["segmentation"], 0).unwrap());
     let segments = folder.path().join("segments");
     std::fs::create_dir(&segments).unwrap();
     std::fs::write(segments.join("open.yaml"), "segment: open\nversion: 1\nenter: customer.cart.open\n").unwrap();

@@ -32,8 +32,9 @@ mod windows;
 
 use std::convert::Infallible;
 
+use domain::Timestamp;
 use schemas::Schemas;
-use stream::{Cause, Context, Decoded, Disposition, Poison, RecordRef, Service, Topology};
+use stream::{Cause, Context, Decoded, Disposition, Key, Poison, RecordRef, Service, Topology};
 
 pub use input::Input;
 pub use output::Output;
@@ -82,5 +83,9 @@ impl Service for Segmentation {
         effects: &mut Effects,
     ) -> Disposition {
         step::step(policy, state, cause, context, effects)
+    }
+
+    fn summary(key: &Key, state: Option<&SegmentationState>, time: Timestamp) -> Option<Output> {
+        Some(told::summary(key, state, time))
     }
 }

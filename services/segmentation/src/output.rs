@@ -1,6 +1,6 @@
-//! What goes out: what happens to customers, and the changes of their segments.
+//! What goes out: what happens to customers, the changes of their segments, and who they are.
 
-use schemas::{CustomerEvent, EncodeError, Schemas, SegmentChange};
+use schemas::{CustomerEvent, CustomerProfile, EncodeError, Schemas, SegmentChange};
 use stream::Dataset;
 
 /// A record that segmentation writes.
@@ -12,6 +12,10 @@ pub enum Output {
     Forgotten(stream::Key),
     /// She entered or left a segment.
     Change(Box<SegmentChange>),
+    /// Who she is.
+    Profile(Box<CustomerProfile>),
+    /// Nobody any more.
+    NoProfile(stream::Key),
 }
 
 impl stream::Output for Output {
@@ -19,22 +23,25 @@ impl stream::Output for Output {
         match self {
             Self::Event(_) | Self::Forgotten(_) => "customer.events",
             Self::Change(_) => "customer.segments",
+            Self::Profile(_) | Self::NoProfile(_) => "customer.profiles",
         }
     }
 
     fn key(&self) -> &str {
         match self {
             Self::Event(event) => &event.customer_id,
-            Self::Forgotten(customer) => customer,
+            Self::Forgotten(customer) | Self::NoProfile(customer) => customer,
             Self::Change(change) => &change.customer_id,
+            Self::Profile(profile) => &profile.customer_id,
         }
     }
 
     fn encode(&self, schemas: &Schemas, buffer: &mut Vec<u8>) -> Result<bool, EncodeError> {
         match self {
             Self::Event(event) => schemas.encode(self.dataset(), &**event, buffer)?,
-            Self::Forgotten(_) => return Ok(false),
             Self::Change(change) => schemas.encode(self.dataset(), &**change, buffer)?,
+            Self::Profile(profile) => schemas.encode(self.dataset(), &**profile, buffer)?,
+            Self::Forgotten(_) | Self::NoProfile(_) => return Ok(false),
         }
         Ok(true)
     }

@@ -1,8 +1,8 @@
 //! What others are told: what happened to the customer, what changed by it, and who she is as of it.
 
 use domain::Timestamp;
-use schemas::{CustomerEvent, CustomerView, StorefrontEvent, Transition};
-use stream::Context;
+use schemas::{CustomerEvent, CustomerProfile, CustomerView, StorefrontEvent, Transition};
+use stream::{Context, Key};
 
 use crate::Effects;
 use crate::field::{Field, Profile, Value};
@@ -40,7 +40,7 @@ pub(crate) fn changes(
 ) {
     let first = effects.outputs[changes..].iter().find_map(|emitted| match &emitted.output {
         Output::Change(change) => Some((change.shop.clone(), change.historical, change.hops)),
-        Output::Event(_) | Output::Forgotten(_) => None,
+        _ => None,
     });
     let Some((shop, historical, hops)) = first else { return };
     let told = CustomerEvent {
@@ -63,9 +63,20 @@ fn transitions(outputs: &[stream::Emitted<Output>]) -> Vec<Transition> {
             segment_version: change.segment_version,
             change: change.change,
         }),
-        Output::Event(_) | Output::Forgotten(_) => None,
+        _ => None,
     };
     outputs.iter().filter_map(transition).collect()
+}
+
+/// Who she is, for those who want nothing else.
+pub(crate) fn summary(key: &Key, state: Option<&SegmentationState>, now: Timestamp) -> Output {
+    let Some(state) = state else { return Output::NoProfile(Key::clone(key)) };
+    Output::Profile(Box::new(CustomerProfile {
+        customer_id: key.to_string(),
+        as_of: now.as_millis(),
+        shop: state.shop.clone(),
+        customer: view(state, now),
+    }))
 }
 
 /// Who she is at a moment, in short.

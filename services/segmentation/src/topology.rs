@@ -7,7 +7,7 @@ pub(crate) static TOPOLOGY: Topology = Topology {
     service: "segmentation",
     inputs: &[Input { dataset: "storefront.events", clock: Clock::Marks("ingestion.marks") }],
     tables: &["platform.definitions"],
-    outputs: &["customer.events", "customer.segments"],
+    outputs: &["customer.events", "customer.segments", "customer.profiles"],
     changelog: "segmentation.changelog",
     marks: Some("segmentation.marks"),
 };

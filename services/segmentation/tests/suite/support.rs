@@ -125,7 +125,7 @@ impl Shop {
     pub(crate) fn records(&mut self) -> Vec<SegmentChange> {
         let change = |output| match output {
             Output::Change(change) => Some(*change),
-            Output::Event(_) | Output::Forgotten(_) => None,
+            _ => None,
         };
         self.driver.outputs().into_iter().filter_map(change).collect()
     }

@@ -13,7 +13,7 @@ const LAPSED: &str = "segment: lapsed\nversion: 1\nenter: customer.recency_days 
 fn told(shop: &mut Shop) -> Vec<CustomerEvent> {
     let event = |output| match output {
         Output::Event(event) => Some(*event),
-        Output::Forgotten(_) | Output::Change(_) => None,
+        _ => None,
     };
     shop.driver.outputs().into_iter().filter_map(event).collect()
 }
@@ -100,8 +100,54 @@ fn of_who_is_erased_is_told_without_a_value_also_where_nothing_was_known() {
     assert_eq!(forgotten.map(|output| output.key().to_owned()).collect::<Vec<_>>(), [ANA, "somebody-else"]);
     let schemas = Schemas::offline();
     assert!(outputs.iter().all(|output| {
-        output.encode(&schemas, &mut Vec::new()).unwrap() == !matches!(output, Output::Forgotten(_))
+        let ends = matches!(output, Output::Forgotten(_) | Output::NoProfile(_));
+        output.encode(&schemas, &mut Vec::new()).unwrap() != ends
     }));
+}
+
+/// Who she was told to be since the last call: her orders; none where she is nobody any more.
+fn profiles(shop: &mut Shop) -> Vec<Option<i64>> {
+    let profile = |output| match output {
+        Output::Profile(profile) => Some(Some(profile.customer.frequency)),
+        Output::NoProfile(_) => Some(None),
+        _ => None,
+    };
+    shop.driver.outputs().into_iter().filter_map(profile).collect()
+}
+
+#[test]
+fn who_she_is_is_told_once_a_batch_and_ends_with_her_state() {
+    let mut shop = Shop::with(&[BUYER]);
+    // What lies there when the worker looks is one batch.
+    for number in 0..3 {
+        let event = StorefrontEvent { message_id: format!("m{number}"), ..order(&format!("o{number}"), 1_000, 0) };
+        let value = stream::test_driver::encode(EVENTS, &StorefrontEvent { shop: "shop".to_owned(), ..event });
+        shop.driver.append(EVENTS, ANA, Some(&value), at(0), None);
+    }
+    shop.driver.advance_to(at(0));
+    assert_eq!(profiles(&mut shop), [Some(3)]);
+    shop.tell(StorefrontEvent { kind: EventKind::Group, ..track("", HOUR) });
+    assert_eq!(profiles(&mut shop), [], "nothing of hers has changed");
+    shop.driver.input_traced(EVENTS, ANA, None, at(DAY), None);
+    assert_eq!(profiles(&mut shop), [None]);
+    shop.driver.input_traced(EVENTS, "nobody", None, at(DAY), None);
+    assert_eq!(profiles(&mut shop), []);
+}
+
+#[test]
+fn a_profile_is_as_of_her_time() {
+    let mut shop = Shop::with(&[BUYER]);
+    shop.tell(order("o1", 1_000, HOUR));
+    let profile = shop.driver.outputs().into_iter().find_map(|output| match output {
+        Output::Profile(profile) => Some(profile),
+        _ => None,
+    });
+    let profile = profile.unwrap();
+    assert_eq!(
+        (profile.customer_id.as_str(), profile.as_of, profile.shop.as_str()),
+        (ANA, at(HOUR).as_millis(), "shop")
+    );
+    assert_eq!(profile.customer.segments, ["buyer"]);
 }
 
 #[test]
