@@ -15,6 +15,7 @@ mod condition;
 mod contact;
 mod customer_event;
 mod enter;
+mod erased;
 mod event;
 mod ids;
 mod input;

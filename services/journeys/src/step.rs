@@ -7,7 +7,7 @@ use stream::{Cause, Context, Disposition};
 use crate::input::Input;
 use crate::policy::Policy;
 use crate::state::{JourneysState, Run};
-use crate::{Effects, customer_event, outcome, timer};
+use crate::{Effects, customer_event, erased, outcome, timer};
 
 pub(crate) fn step(
     policy: &Policy,
@@ -36,10 +36,7 @@ fn dispatch(
     match cause {
         Cause::Record(Input::Event(told)) => customer_event::receive(policy, state, &told, context, effects),
         Cause::Record(Input::Outcome(outcome)) => outcome::receive(policy, state, &outcome, context, effects),
-        Cause::Record(Input::Erased) => {
-            *state = JourneysState::default();
-            Disposition::Emitted
-        }
+        Cause::Record(Input::Erased) => erased::forget(policy, state, context, effects),
         Cause::Timer => timer::fire(policy, state, context, effects),
         Cause::PolicyChanged => timer::policy_changed(policy, state, context, effects),
         Cause::Completed(_, never) => match never {},

@@ -232,11 +232,25 @@ fn an_anonymous_customer_is_forgotten_after_three_months_and_a_known_one_is_not(
 }
 
 #[test]
-fn a_record_without_a_value_forgets_the_customer() {
+fn who_is_forgotten_is_asked_for_nothing_more_and_messaging_hears_of_it() {
     let mut world = World::new(CART);
     world.track("Product Added", 0);
-    world.driver.input_traced(EVENTS, ANA, None, crate::support::at(60), None);
+    world.advance(2 * HOUR);
+    world.track("Product Added", 3 * HOUR);
+    world.driver.input_traced(EVENTS, ANA, None, crate::support::at(3 * HOUR + 60), None);
+    world.advance(DAY);
     assert!(world.driver.state(ANA).is_none());
+    assert_eq!(world.written.messages(), [("first", HOUR)], "the second run came to nothing");
+    assert_eq!(story(&world.written.decisions).last().unwrap(), "Exited 1 (erased)@10800");
+    assert_eq!(world.written.forgotten, [ANA]);
+}
+
+#[test]
+fn messaging_hears_also_of_who_is_forgotten_and_was_not_known_here() {
+    let mut world = World::new(CART);
+    world.driver.input_traced(EVENTS, ANA, None, crate::support::at(60), None);
+    world.advance(DAY);
+    assert_eq!((world.written.forgotten, world.written.decisions.len()), (vec![ANA.to_owned()], 0));
 }
 
 #[test]

@@ -185,7 +185,7 @@ fn the_trace_of_the_trigger_leads_to_what_a_timer_asks_for_a_day_later() {
     assert!(outputs.iter().all(|emitted| emitted.trace.as_deref() == Some(trace)));
     let requests = outputs.iter().filter_map(|emitted| match &emitted.output {
         journeys::Output::Request(request) => request.traceparent.as_deref().filter(|_| emitted.by_timer),
-        journeys::Output::Decision(_) => None,
+        journeys::Output::Decision(_) | journeys::Output::Forgotten(_) => None,
     });
     assert_eq!(requests.collect::<Vec<_>>(), [trace, trace]);
 }

@@ -257,6 +257,7 @@ impl World {
         let new = Written::of(&mut self.driver);
         self.written.requests.extend(new.requests);
         self.written.decisions.extend(new.decisions);
+        self.written.forgotten.extend(new.forgotten);
     }
 }
 
@@ -304,6 +305,8 @@ pub(crate) fn state(driver: &TestDriver<Journeys>, customer: &str) -> JourneysSt
 pub(crate) struct Written {
     pub(crate) requests: Vec<MessageRequest>,
     pub(crate) decisions: Vec<JourneyDecision>,
+    /// Of whom messaging is told that they are forgotten.
+    pub(crate) forgotten: Vec<String>,
 }
 
 impl Written {
@@ -313,6 +316,7 @@ impl Written {
             match output {
                 Output::Request(request) => written.requests.push(*request),
                 Output::Decision(decision) => written.decisions.push(*decision),
+                Output::Forgotten(customer) => written.forgotten.push(customer.to_string()),
             }
         }
         written
