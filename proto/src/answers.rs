@@ -16,8 +16,8 @@ use crate::journeys::v1::journeys_service_server::{JourneysService, JourneysServ
 use crate::journeys::v1::{ExplainRequest, ExplainResponse, GetJourneysRequest, GetJourneysResponse};
 use crate::segmentation::v1::segmentation_service_server::{SegmentationService, SegmentationServiceServer};
 use crate::segmentation::v1::{
-    BatchGetCustomersRequest, BatchGetCustomersResponse, GetCustomerRequest, GetCustomerResponse, GetSegmentsRequest,
-    GetSegmentsResponse,
+    BatchGetCustomersRequest, BatchGetCustomersResponse, CountMembersRequest, CountMembersResponse, GetCustomerRequest,
+    GetCustomerResponse, GetSegmentsRequest, GetSegmentsResponse, ListMembersRequest, ListMembersResponse,
 };
 use crate::{Deadline, Extensions, Refusal};
 
@@ -101,6 +101,20 @@ pub trait SegmentationAnswers: Send + Sync + 'static {
         request: BatchGetCustomersRequest,
         call: Extensions,
     ) -> impl Future<Output = Result<BatchGetCustomersResponse, Refusal>> + Send;
+
+    /// A page of a segment's members.
+    fn list_members(
+        &self,
+        request: ListMembersRequest,
+        call: Extensions,
+    ) -> impl Future<Output = Result<ListMembersResponse, Refusal>> + Send;
+
+    /// How many are in a segment.
+    fn count_members(
+        &self,
+        request: CountMembersRequest,
+        call: Extensions,
+    ) -> impl Future<Output = Result<CountMembersResponse, Refusal>> + Send;
 }
 
 /// The service of whoever answers, for a server that takes and gives messages of at most `max_message_bytes`.
@@ -146,6 +160,22 @@ impl<A: SegmentationAnswers> SegmentationService for SegmentationServer<A> {
     ) -> Result<Response<BatchGetCustomersResponse>, Status> {
         let (_, call, request) = request.into_parts();
         respond(self.0.batch_get_customers(request, call).await)
+    }
+
+    async fn list_members(
+        &self,
+        request: Request<ListMembersRequest>,
+    ) -> Result<Response<ListMembersResponse>, Status> {
+        let (_, call, request) = request.into_parts();
+        respond(self.0.list_members(request, call).await)
+    }
+
+    async fn count_members(
+        &self,
+        request: Request<CountMembersRequest>,
+    ) -> Result<Response<CountMembersResponse>, Status> {
+        let (_, call, request) = request.into_parts();
+        respond(self.0.count_members(request, call).await)
     }
 }
 

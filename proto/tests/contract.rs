@@ -54,6 +54,8 @@ fn every_service_and_enum_is_in_the_descriptors() {
         "vuelve.segmentation.v1",
         "SegmentationService",
         "GetSegmentsResponse",
+        "ListMembersResponse",
+        "CountMembersResponse",
         "ACTIVITY_UNSPECIFIED",
         "google/protobuf/field_mask.proto",
         "google/protobuf/timestamp.proto",

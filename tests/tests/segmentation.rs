@@ -7,8 +7,11 @@ use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use segmentation::SegmentationState;
+use store::{Lookups as _, MembersQuery, Redis, RedisOptions};
+use stream::State as _;
 use tests::checker::segment_changes_are_in_order;
-use tests::installation::{Installation, State};
+use tests::installation::{Installation, PARTITIONS, State};
 use tests::retail::{ONLINE_RETAIL, Table, compare, invoices, made_up, read, table};
 use tests::{root, shared_data, vuelve};
 
@@ -48,6 +51,24 @@ fn is_exact(file: &Path, out: &Path, times: &Times) {
     for (time, name) in times {
         let found = read(&out.join(format!("customers-{name}.csv"))).unwrap();
         compare(&found, &table(&invoices, time).unwrap()).unwrap_or_else(|error| panic!("{time}: {error}"));
+    }
+}
+
+/// Who is found in a segment, and how many are counted, is whom the table has in it.
+fn members_are_those_of(table: &Table, installation: &Installation) {
+    let mut options = RedisOptions::new(installation.redis.as_ref().unwrap().url(), "vuelve", "segmentation");
+    options.index = SegmentationState::INDEX;
+    let lookups = Redis::new(options).unwrap().lookups();
+    for segment in ["vip", "lost", "at-risk", "dormant", "loyal", "new", "active"] {
+        let query = MembersQuery { label: segment.into(), after: None, limit: 1_000 };
+        let asked: Vec<_> = (0..PARTITIONS).map(|partition| (partition, query.clone())).collect();
+        let told = lookups.members(&asked).unwrap();
+        let mut found: Vec<&str> = told.iter().flat_map(|told| &told.keys).map(|key| &**key).collect();
+        found.sort_unstable();
+        let is_in =
+            |(customer, row): (&'_ String, &tests::retail::Row)| (row.segments == segment).then(|| customer.clone());
+        assert_eq!(found, table.iter().filter_map(is_in).collect::<Vec<_>>(), "in {segment}");
+        assert_eq!(told.iter().map(|told| told.count).sum::<u64>(), found.len() as u64);
     }
 }
 
@@ -120,6 +141,7 @@ fn on_real_parts_the_tables_are_the_same_and_an_export_from_the_running_services
     is_exact(&file, &out, MADE_UP);
 
     let replayed = read(&out.join(format!("customers-{name}.csv"))).unwrap();
+    members_are_those_of(&replayed, &installation);
     let export = folder.path().join("customers.csv");
     for more in [&["--at", last][..], &[]] {
         let path = export.display().to_string();
@@ -169,7 +191,10 @@ fn with_kills_all_along_the_tables_are_the_same() {
         over.store(true, Ordering::SeqCst);
         (out, killer.join().unwrap())
     });
-    is_exact(&file, &out.unwrap(), MADE_UP);
+    let out = out.unwrap();
+    is_exact(&file, &out, MADE_UP);
+    let (_, last) = MADE_UP[MADE_UP.len() - 1];
+    members_are_those_of(&read(&out.join(format!("customers-{last}.csv"))).unwrap(), &installation);
     assert!(kills >= 8, "{kills}");
     segment_changes_are_in_order(&installation).unwrap();
 }

@@ -2,7 +2,9 @@
 //!
 //! Wanted property: what is too large is refused before anything is written, by an error that names the size and the limit.
 
-use stream::{LoadRequest, Partition, StateChange, StoreError, StorePosition};
+use stream::{Label, Labels, LoadRequest, Partition, StateChange, StoreError, StorePosition};
+
+use crate::lookups::MembersQuery;
 
 /// Changes in one apply: a batch is one script, and Redis serves nobody else while it runs.
 pub const CHANGES_PER_APPLY: usize = 200_000;
@@ -16,6 +18,14 @@ pub const VALUE_BYTES: usize = 16 << 20;
 pub const KEYS_PER_LOAD: usize = 200_000;
 /// Keys in one lookup.
 pub const KEYS_PER_LOOKUP: usize = 1_000;
+/// Labels of one key.
+pub const LABELS_PER_KEY: usize = stream::MAX_LABELS;
+/// Bytes of a label.
+pub const LABEL_BYTES: usize = stream::MAX_LABEL_BYTES;
+/// Questions for members in one lookup: one a partition.
+pub const LISTS_PER_LOOKUP: usize = 10_000;
+/// Members in one lookup, all its questions together.
+pub const MEMBERS_PER_LOOKUP: usize = 20_000;
 /// Due keys in one load.
 pub const DUE_PER_LOAD: usize = 200_000;
 /// Characters of a generation's name.
@@ -46,9 +56,18 @@ pub(crate) fn check_changes(changes: &[StateChange]) -> Result<usize, StoreError
         let value = change.value.as_ref().map_or(0, bytes::Bytes::len);
         at_most("bytes of a key", change.key.len(), KEY_BYTES)?;
         at_most("bytes of a state", value, VALUE_BYTES)?;
+        if let Labels::Are { before, now } = &change.labels {
+            check_labels(now)?;
+            check_labels(before.as_deref().unwrap_or_default())?;
+        }
         bytes += change.key.len() + value;
     }
     Ok(bytes)
+}
+
+fn check_labels(labels: &[Label]) -> Result<(), StoreError> {
+    at_most("labels of a key", labels.len(), LABELS_PER_KEY)?;
+    labels.iter().try_for_each(|label| at_most("bytes of a label", label.len(), LABEL_BYTES))
 }
 
 /// Checks what is asked for.
@@ -60,6 +79,18 @@ pub(crate) fn check_load(request: &LoadRequest) -> Result<(), StoreError> {
 /// Checks what is asked for by a lookup.
 pub(crate) fn check_lookup(wanted: &[(Partition, &str)]) -> Result<(), StoreError> {
     at_most("keys in one lookup", wanted.len(), KEYS_PER_LOOKUP)
+}
+
+/// Checks what is asked for by label.
+pub(crate) fn check_members(asked: &[(Partition, MembersQuery)]) -> Result<(), StoreError> {
+    at_most("lists in one lookup", asked.len(), LISTS_PER_LOOKUP)?;
+    let members = asked.iter().fold(0_usize, |members, (_, query)| members.saturating_add(query.limit));
+    at_most("members in one lookup", members, MEMBERS_PER_LOOKUP)?;
+    for (_, query) in asked {
+        at_most("bytes of a label", query.label.len(), LABEL_BYTES)?;
+        at_most("bytes of a key", query.after.as_deref().map_or(0, str::len), KEY_BYTES)?;
+    }
+    Ok(())
 }
 
 /// A generation is part of key names: letters, digits, `-` and `_`.

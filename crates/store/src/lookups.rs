@@ -1,8 +1,10 @@
-//! Reads for lookups over gRPC: states of customers, from the view that the workers keep.
+//! Reads for lookups over gRPC: states of customers, and who is under a label, from the view that the workers keep.
 //!
 //! Wanted properties:
 //! - all that is asked for at once is answered, or nothing is;
 //! - an answer says what it stands for: its [`StorePosition`];
+//! - who stays under a label while its members are listed page by page is in one page, also where others come and go, or the
+//!   view is built anew: keys are listed in the order of their bytes;
 //! - a view that is behind what was acknowledged to this process (an older copy was put back, a batch is half written)
 //!   answers nothing: an error, never an old state as if it were the latest.
 
@@ -12,10 +14,32 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use parking_lot::RwLock;
-use stream::{Partition, StoreError, StorePosition};
+use stream::{Key, Label, Partition, StoreError, StorePosition};
 
 /// What the view of a key's partition stands for, and the key's framed changelog value.
 pub type Stored = (StorePosition, Bytes);
+
+/// Who is under a label in a partition?
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MembersQuery {
+    /// The label.
+    pub label: Label,
+    /// Those whose keys come after this one, in the order of their bytes; none for all.
+    pub after: Option<Key>,
+    /// At most so many; 0 where only their number is wanted.
+    pub limit: usize,
+}
+
+/// The answer to a [`MembersQuery`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Members {
+    /// What the view stood for when it answered.
+    pub position: StorePosition,
+    /// How many there are under the label in all.
+    pub count: u64,
+    /// Their keys, in the order of their bytes.
+    pub keys: Vec<Key>,
+}
 
 /// Reads of states, shared by all lookups of a service. Calls block: an async caller wraps them in its runtime's
 /// `spawn_blocking`.
@@ -28,6 +52,9 @@ pub trait Lookups: Debug + Send + Sync {
     fn get(&self, partition: Partition, key: &str) -> Result<Option<Stored>, LookupError> {
         Ok(self.get_all(&[(partition, key)])?.pop().flatten())
     }
+
+    /// Who is under labels, in the order of the questions. At once, where the store can; each answer is of one moment.
+    fn members(&self, asked: &[(Partition, MembersQuery)]) -> Result<Vec<Members>, LookupError>;
 }
 
 /// Why a lookup has no answer.

@@ -14,9 +14,9 @@ use parking_lot::RwLock;
 use stream::{Applied, LoadRequest, Loaded, Partition, StateChange, StateStore, StoreError, StorePosition};
 
 use crate::limits;
-use crate::lookups::{LookupError, Lookups, Stored};
+use crate::lookups::{LookupError, Lookups, Members, MembersQuery, Stored};
 use crate::rebuild_lost;
-use view::{View, weight_of};
+use view::View;
 
 /// A store in memory. Clones are handles of the same data.
 #[derive(Clone, Debug, Default)]
@@ -81,7 +81,7 @@ impl Memory {
     /// Refuses a batch that would pass the limit.
     fn check_room(&self, view: &View, changes: &[StateChange]) -> Result<(), StoreError> {
         let Some(limit) = self.shared.limit_bytes else { return Ok(()) };
-        let added: usize = changes.iter().map(weight_of).sum();
+        let added: usize = changes.iter().map(|change| view.weight_after(change)).sum();
         let replaced: usize = changes.iter().map(|change| view.weight_of(&change.key)).sum();
         let needed = (self.size_bytes() + added).saturating_sub(replaced);
         if needed > limit && added > replaced {
@@ -233,5 +233,17 @@ impl Lookups for MemoryLookups {
             Ok(view.get(key).map(|value| (position.clone(), value)))
         };
         wanted.iter().map(get).collect()
+    }
+
+    fn members(&self, asked: &[(Partition, MembersQuery)]) -> Result<Vec<Members>, LookupError> {
+        limits::check_members(asked)?;
+        let members = |(partition, query): &(Partition, MembersQuery)| {
+            let slot = self.memory.slot(*partition).ok_or(LookupError::Restoring(*partition))?;
+            let views = slot.views.read();
+            let (position, view) = views.view.as_ref().ok_or(LookupError::Restoring(*partition))?;
+            let (count, keys) = view.members(query);
+            Ok(Members { position: position.clone(), count, keys })
+        };
+        asked.iter().map(members).collect()
     }
 }

@@ -11,6 +11,7 @@ mod faults;
 mod keys;
 mod link;
 mod lookups;
+mod moves;
 mod options;
 mod plan;
 mod pool;
@@ -87,7 +88,7 @@ impl Redis {
     fn known(&mut self, partition: Partition) -> &mut Known {
         let options = &self.options;
         self.partitions.entry(partition).or_insert_with(|| Known {
-            keys: Keys::new(&options.prefix, &options.service, partition),
+            keys: Keys::new(options, partition),
             generation: None,
             rebuild: None,
         })

@@ -10,8 +10,10 @@ use std::time::Duration;
 
 use domain::Timestamp;
 use store::{LookupError, Lookups, OptionsError, Redis, RedisOptions};
-use stream::{Applied, Lane, StateChange, StateStore, StoreError};
-use suite::{Backend, LOG, PARTITION, applied, begun, end, keys, lane, position, set, some, states, timer};
+use stream::{Applied, Labels, Lane, StateChange, StateStore, StoreError};
+use suite::{
+    Backend, LOG, PARTITION, applied, begun, end, keys, lane, moved, position, set, some, states, timer, under,
+};
 use testkit::TcpProxy;
 
 /// One Redis for the tests that leave it as it is; each writes under a prefix of its own.
@@ -354,21 +356,20 @@ fn a_batch_that_redis_broke_off_midway_is_never_read_and_is_mended_by_the_same_a
     assert!(matches!(lookups.get(PARTITION, "anna"), Err(LookupError::Restoring(_))));
     assert_eq!(store.position(PARTITION).unwrap(), None);
 
-    // A batch that reaches less far than the broken one would leave a part of it: refused.
-    let five = [timer("anna", "5", 5), end("berta"), set("carla", "5")];
-    store.apply(PARTITION, &one, 5, &five).unwrap_err();
+    // Another batch than the broken one might leave a part of it: refused, also where it reaches farther.
     server.command(&["DEL", &timers]).unwrap();
-    assert_eq!(store.apply(PARTITION, &one, 2, &two).unwrap(), Applied::Refused(None));
+    let five = [timer("anna", "5", 5), end("berta"), set("carla", "5")];
+    assert_eq!(store.apply(PARTITION, &one, 5, &five).unwrap(), Applied::Refused(None));
 
     // The same again mends it.
-    let five = applied(&mut store, &one, 5, &five);
-    assert_eq!(states(&mut store, &["anna", "berta", "carla"]), [some("5"), None, some("5")]);
-    assert_eq!(lane(&mut store, Lane::Timer), [(5, "anna".into(), some("5"))]);
+    let two = applied(&mut store, &one, 2, &two);
+    assert_eq!(states(&mut store, &["anna", "berta"]), [some("2"), None]);
+    assert_eq!(lane(&mut store, Lane::Timer), [(2, "anna".into(), some("2"))]);
 
     // And where it can't be written again, a rebuild does, under keys of its own.
     server.command(&["DEL", &timers]).unwrap();
     server.command(&["SET", &timers, "not a sorted set"]).unwrap();
-    store.apply(PARTITION, &five, 6, &[timer("anna", "6", 6)]).unwrap_err();
+    store.apply(PARTITION, &two, 6, &[timer("anna", "6", 6)]).unwrap_err();
     assert_eq!(store.position(PARTITION).unwrap(), None);
     store.begin_rebuild(PARTITION, "h", LOG).unwrap();
     store.fill(PARTITION, "h", &[timer("anna", "6", 6)]).unwrap();
@@ -378,11 +379,142 @@ fn a_batch_that_redis_broke_off_midway_is_never_read_and_is_mended_by_the_same_a
 }
 
 #[test]
+fn members_that_redis_wrote_by_half_are_never_read_and_are_mended_by_the_same_again() {
+    let server = own_server(&[]);
+    let options = options(server.url());
+    let mut store = Redis::new(options.clone()).unwrap();
+    let lookups = store.lookups();
+    let start = begun(&mut store, "g", 0);
+    let one = applied(&mut store, &start, 1, &[under("anna", "1", &["a", "b"]), under("berta", "1", &["a"])]);
+    // Labels are written in their order, and who leaves goes first: `a` is left, `b` is entered, and `c` breaks it off.
+    let broken = generation_key(&options, "g", "labels:c");
+    server.command(&["SET", &broken, "not a sorted set"]).unwrap();
+    let known = [moved("anna", "2", &["a", "b"], &["b", "c"]), moved("berta", "2", &["a"], &["b"])];
+    store.apply(PARTITION, &one, 2, &known).unwrap_err();
+    let asked = [(PARTITION, suite::all_under("b"))];
+    assert!(matches!(lookups.members(&asked), Err(LookupError::Restoring(PARTITION))));
+    server.command(&["DEL", &broken]).unwrap();
+    let two = applied(&mut store, &one, 2, &known);
+    let found = |label: &str| suite::pages(&lookups, label, 10);
+    assert_eq!(
+        (found("a").len(), found("b"), found("c")),
+        (0, vec!["anna".into(), "berta".into()], vec!["anna".into()])
+    );
+
+    // The same by one who does not know where they were.
+    server.command(&["SET", &generation_key(&options, "g", "labels:d"), "not a sorted set"]).unwrap();
+    store.apply(PARTITION, &two, 3, &[under("anna", "3", &["d"]), end("berta")]).unwrap_err();
+    server.command(&["DEL", &generation_key(&options, "g", "labels:d")]).unwrap();
+    applied(&mut store, &two, 3, &[under("anna", "3", &["d"]), end("berta")]);
+    assert_eq!((found("a").len(), found("b").len(), found("c").len(), found("d")), (0, 0, 0, vec!["anna".into()]));
+}
+
+#[test]
+fn states_that_stay_under_their_labels_are_written_without_a_word_to_the_index() {
+    let server = own_server(&[]);
+    let mut store = OnRedis::on(&server).open();
+    let start = begun(&mut store, "g", 0);
+    let mut now = applied(&mut store, &start, 1, &[moved("anna", "1", &[], &["vip"])]);
+    server.command(&["CONFIG", "RESETSTAT"]).unwrap();
+    for header in 2..20 {
+        now = applied(&mut store, &now, header, &[set("anna", "2"), set("berta", "2")]);
+    }
+    let told = server.command(&["INFO", "commandstats"]).unwrap().unwrap();
+    for command in ["zadd", "zrem", "sadd", "smembers", "zrange", "zcard"] {
+        assert!(!told.contains(&format!("cmdstat_{command}:")), "{command} in {told}");
+    }
+}
+
+#[test]
+fn a_view_whose_index_was_made_by_other_rules_or_by_none_is_no_view_and_is_rebuilt() {
+    let server = own_server(&[]);
+    let by = |options: &RedisOptions, index| Redis::new(RedisOptions { index, ..options.clone() }).unwrap();
+    let options = options(server.url());
+    let mut without = by(&options, 0);
+    let start = begun(&mut without, "g", 0);
+    let one = applied(&mut without, &start, 1, &[set("anna", "1")]);
+    for (index, generation) in [(1, "h"), (2, "i"), (0, "j")] {
+        let mut store = by(&options, index);
+        let lookups = store.lookups();
+        assert_eq!(store.position(PARTITION).unwrap(), None);
+        assert_eq!(store.load(PARTITION, &keys(&["anna"])).unwrap(), None);
+        assert_eq!(store.apply(PARTITION, &one, 2, &[]).unwrap(), Applied::Refused(None));
+        let asked = [(PARTITION, suite::all_under("vip"))];
+        assert!(matches!(lookups.members(&asked), Err(LookupError::Restoring(PARTITION))));
+        store.begin_rebuild(PARTITION, generation, LOG).unwrap();
+        store.fill(PARTITION, generation, &[under("anna", "1", &["vip"])]).unwrap();
+        store.switch(PARTITION, generation, LOG, 1).unwrap();
+        assert_eq!(suite::pages(&lookups, "vip", 10), ["anna"]);
+        // Who is of the version before writes nothing more.
+        assert_eq!(without.apply(PARTITION, &one, 2, &[set("anna", "2")]).unwrap(), Applied::Refused(None));
+        if index == 2 {
+            without = by(&options, 2);
+        }
+    }
+}
+
+#[test]
+fn a_hundred_thousand_members_are_paged_through_each_once() {
+    const MEMBERS: usize = 100_000;
+    let server = own_server(&[]);
+    let mut store = OnRedis::on(&server).open();
+    let lookups = store.lookups();
+    store.begin_rebuild(PARTITION, "g", LOG).unwrap();
+    // Half of them come with the rebuild, half with a batch; of all others, who are as many, nobody is listed.
+    let name = |n: usize| format!("customer-{:06}", (n * 7_919) % (2 * MEMBERS));
+    let labels = |n: usize| if n.is_multiple_of(2) { &["vip", "all"][..] } else { &["all"] };
+    let half: Vec<StateChange> = (0..MEMBERS).map(|n| under(&name(n), "1", labels(n))).collect();
+    store.fill(PARTITION, "g", &half).unwrap();
+    store.switch(PARTITION, "g", LOG, 1).unwrap();
+    let rest: Vec<StateChange> = (MEMBERS..2 * MEMBERS).map(|n| moved(&name(n), "1", &[], labels(n))).collect();
+    applied(&mut store, &position("g", 1), 2, &rest);
+    let mut expected: Vec<String> = (0..2 * MEMBERS).step_by(2).map(name).collect();
+    expected.sort();
+    assert_eq!(suite::pages(&lookups, "vip", 1_000), expected);
+    let counted = |label| lookups.members(&[(PARTITION, suite::all_under(label))]).unwrap()[0].count;
+    assert_eq!((counted("vip"), counted("all")), (MEMBERS as u64, 2 * MEMBERS as u64));
+}
+
+#[test]
+fn lists_that_wait_for_a_connection_are_asked_together_with_lookups_and_each_has_its_own_answer() {
+    let server = own_server(&[]);
+    let proxy = TcpProxy::start(server.port()).unwrap();
+    let mut options = options(format!("redis://{}", proxy.address()));
+    options.lookup_connections = 1;
+    let mut store = Redis::new(options).unwrap();
+    let start = begun(&mut store, "g", 0);
+    let changes: Vec<StateChange> =
+        (0..40).map(|n| under(&format!("c{n}"), &n.to_string(), &[&format!("l{n}")])).collect();
+    applied(&mut store, &start, 1, &changes);
+    let lookups = store.lookups();
+    assert!(lookups.get(PARTITION, "c0").unwrap().is_some());
+    proxy.stall();
+    std::thread::scope(|scope| {
+        for n in 0..40 {
+            let lookups = &lookups;
+            scope.spawn(move || {
+                let (_, value) = lookups.get(PARTITION, &format!("c{n}")).unwrap().unwrap();
+                assert_eq!(suite::text(value), n.to_string());
+            });
+            scope.spawn(move || {
+                let query = store::MembersQuery { limit: 10, ..suite::all_under(&format!("l{n}")) };
+                let told = lookups.members(&[(PARTITION, query)]).unwrap().remove(0);
+                assert_eq!((told.count, told.keys), (1, vec![format!("c{n}").into()]));
+            });
+        }
+        std::thread::sleep(Duration::from_millis(300));
+        proxy.resume();
+    });
+}
+
+#[test]
 fn a_switch_drops_all_keys_of_the_view_before_and_of_rebuilds_that_were_given_up() {
     let server = own_server(&[]);
     let backend = OnRedis::on(&server);
     let mut store = backend.open();
-    let many: Vec<StateChange> = (0..3_000).map(|n| timer(&format!("c{n}"), "x", n)).collect();
+    let labels = Labels::are(vec!["vip".into(), "a:b".into()]);
+    let many = |n: i64| StateChange { labels: labels.clone(), ..timer(&format!("c{n}"), "x", n) };
+    let many: Vec<StateChange> = (0..3_000).map(many).collect();
     let start = begun(&mut store, "one", 0);
     applied(&mut store, &start, 1, &many);
     let mut died = backend.open();

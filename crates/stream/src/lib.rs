@@ -10,6 +10,6 @@ pub mod worker;
 pub use service::*;
 pub use settings::{TimeMode, WorkerSettings};
 pub use store::*;
-pub use test_driver::{TestDriver, encode};
+pub use test_driver::{Index, TestDriver, encode};
 pub use topology::*;
 pub use worker::{Batch, Counts, Decision, HaltReason, PartitionCommit, RecordFate, Takeover, Worker};

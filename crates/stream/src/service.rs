@@ -148,10 +148,28 @@ impl Due {
     }
 }
 
+/// A name under which states are found: a few names, each of many states.
+pub type Label = Arc<str>;
+
+/// A state is under so many labels at most.
+pub const MAX_LABELS: usize = 256;
+/// A label has so many bytes at most.
+pub const MAX_LABEL_BYTES: usize = 256;
+
 /// What a service keeps for one key. Its default is "nothing known", and a state equal to it is not stored.
 pub trait State: Default + Clone + Debug + PartialEq + Send + StateContract + 'static {
+    /// Which version of [`State::indexed_under`] this is: 0 where no state is under any label. It is raised whenever the same
+    /// state is under other labels than before, so that stores do not answer from an index that was made by other rules.
+    const INDEX: u32 = 0;
+
     /// What it waits for.
     fn due(&self) -> Due;
+
+    /// Under which labels it is found: each once, at most [`MAX_LABELS`] of at most [`MAX_LABEL_BYTES`]. All states
+    /// together are under hundreds of labels, not thousands: a store may look through them.
+    fn indexed_under(&self) -> impl Iterator<Item = &Label> {
+        std::iter::empty()
+    }
 }
 
 /// An output: data that a test can compare, encoded by the engine's driver.

@@ -4,7 +4,8 @@
 //! - a view says by itself which log it stands for and how far: [`StorePosition`];
 //! - [`StateStore::apply`] happens whole or not at all as seen by [`StateStore::load`], exactly once per header, and only by
 //!   a caller that knows the position before it;
-//! - a view that was emptied, or fell back to an older copy, is recognised by its position.
+//! - a view that was emptied, or fell back to an older copy, is recognised by its position;
+//! - a key is found under the labels of its state, and under no others: the index changes with the states, in the same step.
 
 use std::fmt::Debug;
 use std::ops::Range;
@@ -12,7 +13,7 @@ use std::ops::Range;
 use bytes::Bytes;
 use domain::Timestamp;
 
-use crate::service::{Due, Key, Lane};
+use crate::service::{Due, Key, Label, Lane};
 use crate::topology::Partition;
 
 /// Which log a view stands for, and how far.
@@ -35,19 +36,49 @@ pub struct StateChange {
     pub value: Option<Bytes>,
     /// What it waits for now.
     pub due: Due,
+    /// Under which labels it is found now; a key that ends is under none.
+    pub labels: Labels,
+}
+
+/// Under which labels a key is found after a change.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Labels {
+    /// As before: nothing is written.
+    #[default]
+    Same,
+    /// Under these.
+    Are {
+        /// Those under which it was in the view that the change is applied to, where the caller knows them. Where nobody
+        /// does (a changelog is read), the store finds out.
+        before: Option<Vec<Label>>,
+        /// Those under which it is from now on.
+        now: Vec<Label>,
+    },
+}
+
+impl Labels {
+    /// These, whatever there was before.
+    pub const fn are(now: Vec<Label>) -> Self {
+        Self::Are { before: None, now }
+    }
+
+    /// None any more, where there were these.
+    pub const fn no_longer(before: Vec<Label>) -> Self {
+        Self::Are { before: Some(before), now: Vec::new() }
+    }
 }
 
 /// State changes as they are collected, all values in one piece of memory.
 #[derive(Debug, Default)]
 pub struct StateChanges {
-    changes: Vec<(Key, Option<Range<usize>>, Due)>,
+    changes: Vec<(Key, Option<Range<usize>>, Due, Labels)>,
     values: Vec<u8>,
 }
 
 impl StateChanges {
     /// The key ends.
-    pub fn end(&mut self, key: Key) {
-        self.changes.push((key, None, Due::default()));
+    pub fn end(&mut self, key: Key, labels: Labels) {
+        self.changes.push((key, None, Due::default(), labels));
     }
 
     /// The key has the value that `write` appends. Returns how many bytes that are.
@@ -55,11 +86,12 @@ impl StateChanges {
         &mut self,
         key: Key,
         due: Due,
+        labels: Labels,
         write: impl FnOnce(&mut Vec<u8>) -> Result<(), E>,
     ) -> Result<usize, E> {
         let start = self.values.len();
         write(&mut self.values)?;
-        self.changes.push((key, Some(start..self.values.len()), due));
+        self.changes.push((key, Some(start..self.values.len()), due, labels));
         Ok(self.values.len() - start)
     }
 
@@ -85,7 +117,10 @@ impl StateChanges {
         self.values.clear();
         let changes = self.changes.drain(..);
         changes
-            .map(|(key, place, due)| StateChange { key, value: place.map(|place| values.slice(place)), due })
+            .map(|(key, place, due, labels)| {
+                let value = place.map(|place| values.slice(place));
+                StateChange { key, value, due, labels }
+            })
             .collect()
     }
 }

@@ -5,6 +5,8 @@
 //! - its store is the fold of the changelog, so a [`TestDriver::restart`] goes on from nothing else;
 //! - records are processed, and after an abort or a restart processed again, in the order in which they were given, also
 //!   across inputs;
+//! - it finds keys by label as a store does, by what the worker tells of them; a worker that tells of another index than that
+//!   of the states fails the test;
 //! - a service that breaks a promise of its own (see [`Worker::check_steps`]) fails the test, with the promise's name.
 
 use std::collections::BTreeMap;
@@ -13,9 +15,9 @@ use bytes::Bytes;
 use domain::{HumanDuration, Timestamp};
 use schemas::{ChangelogHeader, ChangelogRecord, Mark, MarkEntry, OutputBound, Schemas};
 
-use crate::service::{ClaimId, DeadLetter, Emitted, Key, Poison, RecordRef, Service};
+use crate::service::{ClaimId, DeadLetter, Emitted, Key, Label, Poison, RecordRef, Service, State as _};
 use crate::settings::{TimeMode, WorkerSettings};
-use crate::store::{LoadRequest, Loaded, StateChange, StorePosition};
+use crate::store::{Labels, LoadRequest, Loaded, StateChange, StorePosition};
 use crate::topology::{Clock, Partition};
 use crate::worker::{Batch, Counts, Decision, HaltReason, Takeover, Worker};
 
@@ -32,6 +34,7 @@ pub struct TestDriver<S: Service> {
     table_offsets: Vec<i64>,
     watermark: Timestamp,
     states: BTreeMap<Key, StateChange>,
+    index: Index,
     header: Option<ChangelogHeader>,
     outputs: Vec<Emitted<S::Output>>,
     actions: Vec<(Key, ClaimId, S::Action)>,
@@ -84,6 +87,7 @@ impl<S: Service> TestDriver<S> {
             table_offsets: vec![0; topology.tables.len()],
             watermark: Timestamp::MIN,
             states: BTreeMap::new(),
+            index: Index::default(),
             header: None,
             outputs: Vec::new(),
             actions: Vec::new(),
@@ -240,6 +244,11 @@ impl<S: Service> TestDriver<S> {
         self.states.get(key)?.value.as_deref()
     }
 
+    /// The keys that are found under a label.
+    pub fn found_under(&self, label: &str) -> Vec<Key> {
+        self.index.found_under(label)
+    }
+
     /// How many keys have a state.
     pub fn states(&self) -> usize {
         self.states.len()
@@ -380,11 +389,18 @@ impl<S: Service> TestDriver<S> {
         }
         for partition in batch.partitions {
             for change in partition.changes {
+                let key = Key::clone(&change.key);
+                self.index.apply(&change);
                 if change.value.is_some() {
-                    self.states.insert(Key::clone(&change.key), change);
+                    self.states.insert(Key::clone(&key), change);
                 } else {
-                    self.states.remove(&change.key);
+                    self.states.remove(&key);
                 }
+                let state = self.state(&key).unwrap_or_default();
+                assert!(
+                    state.indexed_under().eq(self.index.of(&key)),
+                    "{key} is found under other labels than its state's"
+                );
             }
             self.header = partition.header.or(self.header.take());
         }
@@ -395,6 +411,39 @@ impl<S: Service> TestDriver<S> {
             *self.counts.entry(what).or_default() += count;
         }
         self.worker.committed();
+    }
+}
+
+/// Under which labels keys are found, as a store keeps it.
+#[derive(Debug, Default)]
+pub struct Index(BTreeMap<Key, Vec<Label>>);
+
+impl Index {
+    /// Takes a change; one that does not know what there was before fails the test.
+    pub fn apply(&mut self, change: &StateChange) {
+        let labels = self.0.entry(Key::clone(&change.key)).or_default();
+        if let Labels::Are { before, now } = &change.labels {
+            let key = &change.key;
+            assert!(
+                before.as_ref().is_none_or(|before| before == labels),
+                "{key} was under {labels:?}, not {before:?}"
+            );
+            labels.clone_from(now);
+        }
+        if change.value.is_none() {
+            self.0.remove(&change.key);
+        }
+    }
+
+    /// Under which labels a key is.
+    pub fn of(&self, key: &str) -> &[Label] {
+        self.0.get(key).map_or(&[], Vec::as_slice)
+    }
+
+    /// The keys under a label.
+    pub fn found_under(&self, label: &str) -> Vec<Key> {
+        let under = self.0.iter().filter(|(_, labels)| labels.iter().any(|known| **known == *label));
+        under.map(|(key, _)| Key::clone(key)).collect()
     }
 }
 

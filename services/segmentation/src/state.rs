@@ -13,7 +13,7 @@ use std::sync::Arc;
 use domain::{HumanDuration, Timestamp};
 use schemas::{AvroSchema, StateContract};
 use serde::{Deserialize, Serialize};
-use stream::{Due, State};
+use stream::{Due, Label, State};
 
 /// At most so many currencies a customer.
 pub const MAX_CURRENCIES: usize = 8;
@@ -222,6 +222,13 @@ impl StateContract for SegmentationState {
 }
 
 impl State for SegmentationState {
+    const INDEX: u32 = 1;
+
+    /// The segments that she is in, so that a segment's members are found.
+    fn indexed_under(&self) -> impl Iterator<Item = &Label> {
+        self.memberships.iter().map(|membership| &membership.segment)
+    }
+
     fn due(&self) -> Due {
         let timer = self.judge_at.into_iter().chain(self.ends_at()).chain(self.cart_closes_at()).min();
         Due { timer, held: self.policy_seen, ..Due::default() }

@@ -143,7 +143,8 @@ impl Redis {
         if view.position.header_offset == header_offset {
             return Some(Applied::AlreadyThere);
         }
-        if view.position.header_offset != expected.header_offset || view.pending > header_offset {
+        let half_written = view.pending != view.position.header_offset && view.pending != header_offset;
+        if view.position.header_offset != expected.header_offset || half_written {
             return refused;
         }
         view.pending = header_offset;

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use domain::Timestamp;
 use schemas::{ChangelogHeader, ChangelogRecord, Schemas};
-use stream::{Due, Key, Partition, Service, StateChanges, StateStore, StorePosition};
+use stream::{Due, Key, Labels, Partition, Service, State as _, StateChanges, StateStore, StorePosition};
 
 use super::hear::learn;
 use super::poll;
@@ -367,9 +367,17 @@ impl Fold {
                 Some(bytes) => due_from(bytes).ok_or_else(|| unusable("does not say what its key waits for"))?,
             };
             match message.value() {
-                None => self.pending.end(Key::from(key)),
+                None => self.pending.end(Key::from(key), labels_of::<S>(None)),
                 Some(value) => {
-                    let Ok(_) = self.pending.set(Key::from(key), due, |values| {
+                    // The log does not say them: they are in the state, however old the record is.
+                    let state = if S::State::INDEX > 0 {
+                        let record: ChangelogRecord<S::State> =
+                            schemas.decode(value).map_err(|error| unusable(&format!("can't be read: {error}")))?;
+                        record.state
+                    } else {
+                        None
+                    };
+                    let Ok(_) = self.pending.set(Key::from(key), due, labels_of::<S>(state.as_ref()), |values| {
                         values.extend_from_slice(value);
                         Ok::<_, Infallible>(())
                     });
@@ -434,6 +442,16 @@ impl Fold {
                 Ok((header, StorePosition { generation, log: log.to_owned(), header_offset: offset }))
             }
         }
+    }
+}
+
+/// Under which labels a key is found whose last state is this one. Before it was under whatever there is: a log that is read
+/// does not tell what the view holds.
+fn labels_of<S: Service>(state: Option<&S::State>) -> Labels {
+    match state {
+        _ if S::State::INDEX == 0 => Labels::no_longer(Vec::new()),
+        Some(state) => Labels::are(state.indexed_under().cloned().collect()),
+        None => Labels::are(Vec::new()),
     }
 }
 

@@ -2,12 +2,14 @@
 
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeSet, HashMap};
+use std::ops::Bound;
 
 use bytes::Bytes;
 use domain::Timestamp;
 use foldhash::fast::RandomState;
-use stream::{Due, DueQuery, Key, Lane, StateChange};
+use stream::{Due, DueQuery, Key, Label, Labels, Lane, StateChange};
 
+use crate::lookups::MembersQuery;
 use crate::score;
 
 /// What a key costs beside its bytes: its slot in the map (65 B, at half to seven eighths full) and the headers of its two
@@ -15,11 +17,14 @@ use crate::score;
 const KEY_OVERHEAD: usize = 170;
 /// What an entry in a lane costs: (due, key) in a B-tree. Measured: 35 to 40 B.
 const LANE_OVERHEAD: usize = 40;
+/// What being under a label costs: the key in a B-tree, the label in the state. Measured: 50 B.
+const LABEL_OVERHEAD: usize = 50;
 
 #[derive(Debug, Default)]
 pub(super) struct View {
     states: HashMap<Key, State, RandomState>,
     lanes: [BTreeSet<(i64, Key)>; Lane::ALL.len()],
+    index: Index,
     size_bytes: usize,
 }
 
@@ -28,13 +33,15 @@ struct State {
     value: Box<[u8]>,
     /// By lane: when it is due there; [`NEVER`] where it is not.
     due: [i64; Lane::ALL.len()],
+    /// Under which labels it is; they are the index's own.
+    labels: Box<[Label]>,
 }
 
 const NEVER: i64 = i64::MAX;
 
 impl State {
-    fn new(value: &[u8], due: Due) -> Self {
-        Self { value: value.into(), due: Lane::ALL.map(|lane| due.lane(lane).map_or(NEVER, score)) }
+    fn new(value: &[u8], due: Due, labels: Box<[Label]>) -> Self {
+        Self { value: value.into(), due: Lane::ALL.map(|lane| due.lane(lane).map_or(NEVER, score)), labels }
     }
 
     /// In which lanes it is due, and when.
@@ -43,7 +50,7 @@ impl State {
     }
 
     fn weight(&self, key: &str) -> usize {
-        weight(key, self.value.len(), self.lanes().count())
+        weight(key, self.value.len(), self.lanes().count(), self.labels.len())
     }
 }
 
@@ -55,6 +62,17 @@ impl View {
     /// What a key's state weighs now.
     pub(super) fn weight_of(&self, key: &str) -> usize {
         self.states.get(key).map_or(0, |state| state.weight(key))
+    }
+
+    /// What a change's state will weigh.
+    pub(super) fn weight_after(&self, change: &StateChange) -> usize {
+        let Some(value) = &change.value else { return 0 };
+        let lanes = Lane::ALL.iter().filter(|lane| change.due.lane(**lane).is_some()).count();
+        let labels = match &change.labels {
+            Labels::Same => self.states.get(&change.key).map_or(0, |state| state.labels.len()),
+            Labels::Are { now, .. } => now.len(),
+        };
+        weight(&change.key, value.len(), lanes, labels)
     }
 
     pub(super) fn get(&self, key: &str) -> Option<Bytes> {
@@ -71,57 +89,88 @@ impl View {
             .collect()
     }
 
+    /// How many keys are under a label, and those that are asked for.
+    pub(super) fn members(&self, query: &MembersQuery) -> (u64, Vec<Key>) {
+        let Some(members) = self.index.0.get(&query.label) else { return (0, Vec::new()) };
+        let after = query.after.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
+        let keys = members.range::<str, _>((after, Bound::Unbounded)).take(query.limit).cloned().collect();
+        (members.len() as u64, keys)
+    }
+
     pub(super) fn write(&mut self, changes: &[StateChange]) {
         for change in changes {
             match &change.value {
-                Some(value) => self.set(&change.key, value, change.due),
+                Some(value) => self.set(&change.key, value, change.due, &change.labels),
                 None => self.end(&change.key),
             }
         }
     }
 
-    fn set(&mut self, key: &Key, value: &Bytes, due: Due) {
-        // A copy of its own: the value given may be a slice of a whole batch, which it would hold on to.
-        let state = State::new(value, due);
-        let (weight, lanes) = (state.weight(key), state.lanes());
-        let (key, before) = match self.states.entry(key.clone()) {
-            Entry::Occupied(mut slot) => (slot.key().clone(), Some(slot.insert(state))),
-            Entry::Vacant(slot) => {
-                let key = slot.key().clone();
-                slot.insert(state);
-                (key, None)
+    fn set(&mut self, key: &Key, value: &Bytes, due: Due, labels: &Labels) {
+        let mut slot = self.states.entry(key.clone());
+        // The key as the map has it: all indexes share its memory.
+        let key = slot.key().clone();
+        let before = match &mut slot {
+            Entry::Occupied(slot) => {
+                let before = slot.get_mut();
+                self.size_bytes -= before.weight(&key);
+                for (lane, at) in before.lanes() {
+                    self.lanes[lane].remove(&(at, key.clone()));
+                }
+                std::mem::take(&mut before.labels)
             }
+            Entry::Vacant(_) => Box::default(),
         };
-        if let Some(before) = before {
-            self.forget(&key, &before);
-        }
-        self.size_bytes += weight;
-        for (lane, at) in lanes {
+        let labels = match labels {
+            Labels::Same => before,
+            Labels::Are { now, .. } => self.index.moved(&key, &before, now),
+        };
+        // A copy of its own: the value given may be a slice of a whole batch, which it would hold on to.
+        let state = State::new(value, due, labels);
+        self.size_bytes += state.weight(&key);
+        for (lane, at) in state.lanes() {
             self.lanes[lane].insert((at, key.clone()));
         }
+        slot.insert_entry(state);
     }
 
     fn end(&mut self, key: &Key) {
         if let Some(before) = self.states.remove(key) {
-            self.forget(key, &before);
+            self.size_bytes -= before.weight(key);
+            for (lane, at) in before.lanes() {
+                self.lanes[lane].remove(&(at, key.clone()));
+            }
+            self.index.moved(key, &before.labels, &[]);
         }
     }
+}
 
-    fn forget(&mut self, key: &Key, before: &State) {
-        self.size_bytes -= before.weight(key);
-        for (lane, at) in before.lanes() {
-            self.lanes[lane].remove(&(at, key.clone()));
+/// By label: the keys under it, of which there is one at least.
+#[derive(Debug, Default)]
+struct Index(HashMap<Label, BTreeSet<Key>, RandomState>);
+
+impl Index {
+    /// Takes a key from under some labels and puts it under others. Gives those in this index's own memory.
+    fn moved(&mut self, key: &Key, before: &[Label], now: &[Label]) -> Box<[Label]> {
+        for label in before.iter().filter(|label| !now.contains(label)) {
+            if let Some(keys) = self.0.get_mut(label) {
+                keys.remove(key);
+                if keys.is_empty() {
+                    self.0.remove(label);
+                }
+            }
         }
+        let enter = |label: &Label| {
+            let slot = self.0.entry(label.clone());
+            let label = slot.key().clone();
+            slot.or_default().insert(key.clone());
+            label
+        };
+        now.iter().map(enter).collect()
     }
 }
 
 /// What a state weighs in memory, in bytes.
-fn weight(key: &str, value_bytes: usize, lanes: usize) -> usize {
-    key.len() + value_bytes + KEY_OVERHEAD + lanes * LANE_OVERHEAD
-}
-
-/// What a change's state will weigh.
-pub(super) fn weight_of(change: &StateChange) -> usize {
-    let lanes = Lane::ALL.iter().filter(|lane| change.due.lane(**lane).is_some()).count();
-    change.value.as_ref().map_or(0, |value| weight(&change.key, value.len(), lanes))
+fn weight(key: &str, value_bytes: usize, lanes: usize, labels: usize) -> usize {
+    key.len() + value_bytes + KEY_OVERHEAD + lanes * LANE_OVERHEAD + labels * LABEL_OVERHEAD
 }

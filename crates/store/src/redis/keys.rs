@@ -6,16 +6,26 @@
 //! prefix:service:{service:partition}:garbage            set: generations whose keys are to be dropped
 //! prefix:service:generation:{service:partition}:A … :_  64 hashes: member → framed changelog value
 //! prefix:service:generation:{service:partition}:timer   sorted set: member → due in ms (and :ready, :claimed, :held)
+//! prefix:service:generation:{service:partition}:labels  set: the labels under which there is anybody, or was
+//! prefix:service:generation:{service:partition}:labels:LABEL  sorted set: the keys under the label, all with the score 0
 //! ```
 //!
 //! A member is the letter of its bucket, then the key: a script finds a due member's state without hashing anything.
-//! Hashes cost less than a key each (the long name is written once), and a generation's keys are known by name: to drop
-//! one takes no scan.
+//! Hashes cost less than a key each (the long name is written once), and a generation's keys are known by name, its labels
+//! being listed: to drop one takes no scan. Of equal scores a sorted set orders by the bytes: so it is paged through.
 
 use stream::{Lane, Partition};
 
+use super::options::RedisOptions;
+
 /// Changes whenever what stands under these names changes: a view of another layout is no view, and is rebuilt.
-pub(super) const LAYOUT: &str = "1";
+const LAYOUT: &str = "1";
+
+/// The layout of a service's views: by which rules its index was made is a part of it. Where there is no index nothing stands
+/// under those names, and the layout is that of before there were any.
+pub(super) fn layout(index: u32) -> String {
+    if index == 0 { LAYOUT.to_owned() } else { format!("{LAYOUT}/{index}") }
+}
 
 /// The buckets' letters.
 pub(super) const BUCKETS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
@@ -30,11 +40,18 @@ pub(super) fn bucket(key: &str) -> u8 {
 pub(super) struct Keys {
     head: String,
     tag: String,
+    layout: String,
 }
 
 impl Keys {
-    pub(super) fn new(prefix: &str, service: &str, partition: Partition) -> Self {
-        Self { head: format!("{prefix}:{service}"), tag: format!("{{{service}:{partition}}}") }
+    pub(super) fn new(options: &RedisOptions, partition: Partition) -> Self {
+        let RedisOptions { prefix, service, index, .. } = options;
+        Self { head: format!("{prefix}:{service}"), tag: format!("{{{service}:{partition}}}"), layout: layout(*index) }
+    }
+
+    /// The layout that the view has to have.
+    pub(super) fn layout(&self) -> &str {
+        &self.layout
     }
 
     /// What the view stands for.
@@ -68,9 +85,21 @@ impl Keys {
         format!("{}:{generation}:{}:{name}", self.head, self.tag)
     }
 
-    /// All keys of a generation.
-    pub(super) fn all(&self, generation: &str) -> Vec<String> {
+    /// Which labels there are. A script makes their keys of it.
+    pub(super) fn labels(&self, generation: &str) -> String {
+        format!("{}:{generation}:{}:labels", self.head, self.tag)
+    }
+
+    /// Who is under a label.
+    pub(super) fn label(&self, generation: &str, label: &str) -> String {
+        format!("{}:{label}", self.labels(generation))
+    }
+
+    /// All keys of a generation that has these labels; the list of them comes last.
+    pub(super) fn all(&self, generation: &str, labels: &[String]) -> Vec<String> {
         let buckets = (0..BUCKETS.len() as u8).map(|bucket| self.bucket(generation, bucket));
-        buckets.chain(Lane::ALL.map(|lane| self.lane(generation, lane))).collect()
+        let lanes = Lane::ALL.map(|lane| self.lane(generation, lane));
+        let labels = labels.iter().map(|label| self.label(generation, label));
+        buckets.chain(lanes).chain(labels).chain([self.labels(generation)]).collect()
     }
 }

@@ -9,7 +9,7 @@ use stream::{Key, Partition, StorePosition};
 use super::options::RedisOptions;
 use super::pool::Pool;
 use crate::limits;
-use crate::lookups::{Acknowledged, LookupError, Lookups, Stored, is_behind};
+use crate::lookups::{Acknowledged, LookupError, Lookups, Members, MembersQuery, Stored, is_behind};
 
 /// Lookups in [`super::Redis`]. Clones share the connections.
 #[derive(Clone)]
@@ -31,7 +31,7 @@ impl Lookups for RedisLookups {
         let acknowledged: Vec<Option<StorePosition>> =
             wanted.iter().map(|(partition, _)| self.acknowledged.of(*partition)).collect();
         let keys = wanted.iter().map(|(partition, key)| (*partition, Key::from(*key))).collect();
-        let found = self.pool.ask(keys)?;
+        let found = self.pool.states(keys)?;
         let mut answers = Vec::with_capacity(wanted.len());
         for ((found, known), (partition, _)) in found.into_iter().zip(&acknowledged).zip(wanted) {
             match found {
@@ -40,6 +40,19 @@ impl Lookups for RedisLookups {
                 }
                 _ => return Err(LookupError::Restoring(*partition)),
             }
+        }
+        Ok(answers)
+    }
+
+    fn members(&self, asked: &[(Partition, MembersQuery)]) -> Result<Vec<Members>, LookupError> {
+        limits::check_members(asked)?;
+        let acknowledged: Vec<Option<StorePosition>> =
+            asked.iter().map(|(partition, _)| self.acknowledged.of(*partition)).collect();
+        let found = self.pool.members(asked.to_vec())?;
+        let mut answers = Vec::with_capacity(asked.len());
+        for ((found, known), (partition, _)) in found.into_iter().zip(&acknowledged).zip(asked) {
+            let members = found.filter(|members| !is_behind(&members.position, known.as_ref()));
+            answers.push(members.ok_or(LookupError::Restoring(*partition))?);
         }
         Ok(answers)
     }

@@ -23,6 +23,9 @@ pub struct RedisOptions {
     pub prefix: String,
     /// The service whose state this is.
     pub service: String,
+    /// By which rules its states are found under labels ([`stream::State::INDEX`]): a view whose index was made by others is
+    /// rebuilt.
+    pub index: u32,
     /// How long one attempt to connect may take.
     pub connect_timeout: Duration,
     /// How long one answer may take before the connection is given up.
@@ -77,6 +80,7 @@ impl RedisOptions {
             ca_file: None,
             prefix: prefix.into(),
             service: service.into(),
+            index: 0,
             connect_timeout: Duration::from_secs(2),
             response_timeout: Duration::from_secs(5),
             deadline: Duration::from_secs(10),

@@ -1,7 +1,7 @@
 //! The writes of a batch, in the form that `plan.lua` reads: variadic commands, one a bucket and lane, instead of one a change.
 //!
 //! Wanted properties:
-//! - of several changes of one key the last counts;
+//! - of several changes of one key the last counts, and of labels the last that tells of them;
 //! - written twice, it leaves what it leaves written once.
 
 use std::collections::HashMap;
@@ -11,6 +11,7 @@ use foldhash::fast::RandomState;
 use stream::{Lane, StateChange};
 
 use super::keys::{BUCKETS, Keys, bucket};
+use super::moves::Moves;
 use crate::score;
 
 /// A batch's writes.
@@ -18,6 +19,7 @@ pub(super) struct Plan<'a> {
     /// The changes that count, by bucket.
     sets: Vec<(u8, &'a StateChange)>,
     ends: Vec<(u8, &'a StateChange)>,
+    moves: Moves<'a>,
 }
 
 /// A key as it stands in Redis: the letter of its bucket, then the key.
@@ -59,7 +61,7 @@ impl<'a> Plan<'a> {
         }
         sets.sort_by_key(|(bucket, _)| *bucket);
         ends.sort_by_key(|(bucket, _)| *bucket);
-        Self { sets, ends }
+        Self { sets, ends, moves: Moves::new(changes) }
     }
 
     /// The keys of the call: those given, then those that the plan writes to; and the plan's arguments, to be appended with
@@ -86,6 +88,10 @@ impl<'a> Plan<'a> {
                 operations.push(Operation { command: "ZREM", key, arguments: leaving });
             }
         }
+        for (command, key, arguments) in self.moves.operations(keys, generation) {
+            call_keys.push(key);
+            operations.push(Operation { command, key: call_keys.len(), arguments });
+        }
         Written { plan: self, keys: call_keys, operations }
     }
 }
@@ -101,7 +107,7 @@ pub(super) struct Written<'a> {
 impl Written<'_> {
     /// Appends the plan's arguments to a call.
     pub(super) fn append(&self, call: &mut Cmd) {
-        let Plan { sets, ends } = self.plan;
+        let Plan { sets, ends, moves } = self.plan;
         call.arg(sets.len()).arg(ends.len()).arg(self.operations.len());
         for operation in &self.operations {
             call.arg(operation.command).arg(operation.key).arg(operation.arguments);
@@ -131,5 +137,6 @@ impl Written<'_> {
                 }
             }
         }
+        moves.append(call);
     }
 }

@@ -17,7 +17,8 @@ use stream::{Key, LoadRequest, Partition, StoreError, StorePosition};
 use super::keys::Keys;
 use super::link::{Deadline, Link};
 use super::options::RedisOptions;
-use super::read::{self, Reading};
+use super::read::{self, Call, List, Load, Reading};
+use crate::lookups::{Members, MembersQuery};
 
 /// So many keys are asked for together, unless one question alone has more.
 const KEYS_TOGETHER: usize = 500;
@@ -25,7 +26,22 @@ const KEYS_TOGETHER: usize = 500;
 /// What is under a key: none where its partition has no view that may be read.
 pub(super) type Found = Option<(StorePosition, Option<Bytes>)>;
 
-type Answer = Result<Vec<Found>, StoreError>;
+/// What a question asks for.
+enum Wanted {
+    /// The states of keys.
+    States(Vec<(Partition, Key)>),
+    /// Who is under labels.
+    Members(Vec<(Partition, MembersQuery)>),
+}
+
+/// The answer to what is wanted, in its order.
+enum Told {
+    States(Vec<Found>),
+    /// None where the partition has no view that may be read.
+    Members(Vec<Option<Members>>),
+}
+
+type Answer = Result<Told, StoreError>;
 
 pub(super) struct Pool {
     pub(super) options: Arc<RedisOptions>,
@@ -41,7 +57,7 @@ struct Desk {
 }
 
 struct Question {
-    wanted: Vec<(Partition, Key)>,
+    wanted: Wanted,
     /// Set under the desk's lock, as whoever waits looks for it under that lock.
     answer: Mutex<Option<Answer>>,
     /// There is an answer, or a connection.
@@ -56,7 +72,22 @@ impl Pool {
     }
 
     /// What is under each of the keys, in their order.
-    pub(super) fn ask(&self, wanted: Vec<(Partition, Key)>) -> Answer {
+    pub(super) fn states(&self, keys: Vec<(Partition, Key)>) -> Result<Vec<Found>, StoreError> {
+        match self.ask(Wanted::States(keys))? {
+            Told::States(found) => Ok(found),
+            Told::Members(_) => Err(misanswered()),
+        }
+    }
+
+    /// Who is under labels, in the order of the questions.
+    pub(super) fn members(&self, asked: Vec<(Partition, MembersQuery)>) -> Result<Vec<Option<Members>>, StoreError> {
+        match self.ask(Wanted::Members(asked))? {
+            Told::Members(members) => Ok(members),
+            Told::States(_) => Err(misanswered()),
+        }
+    }
+
+    fn ask(&self, wanted: Wanted) -> Answer {
         let deadline = Deadline::after(self.options.deadline);
         let question = Arc::new(Question { wanted, answer: Mutex::default(), called: Condvar::new() });
         let mut desk = self.desk.lock();
@@ -100,43 +131,81 @@ impl Pool {
         }
     }
 
-    fn read(&self, link: &mut Link, questions: &[Arc<Question>]) -> Result<Vec<Vec<Found>>, StoreError> {
+    /// All states in one round trip, and all lists in one.
+    fn read(&self, link: &mut Link, questions: &[Arc<Question>]) -> Result<Vec<Told>, StoreError> {
         let mut keys: BTreeMap<Partition, Vec<Key>> = BTreeMap::new();
-        for (partition, key) in questions.iter().flat_map(|question| &question.wanted) {
-            keys.entry(*partition).or_default().push(key.clone());
-        }
-        let partitions: Vec<Partition> = keys.keys().copied().collect();
-        let requests: Vec<LoadRequest> = keys.into_values().map(|keys| LoadRequest { keys, due: None }).collect();
-        let mut readings: Vec<Reading<'_>> = {
-            let generations = self.generations.lock();
-            let reading = |(partition, request): (&Partition, _)| Reading {
-                keys: Keys::new(&self.options.prefix, &self.options.service, *partition),
-                generation: generations.get(partition).cloned(),
-                request,
-            };
-            partitions.iter().zip(&requests).map(reading).collect()
-        };
-        let loaded = link.run(|connection| read::load_all(&mut readings, connection))?;
-        {
-            let mut generations = self.generations.lock();
-            for (partition, reading) in partitions.iter().zip(readings) {
-                generations.extend(reading.generation.map(|generation| (*partition, generation)));
+        let mut lists: Vec<(Partition, &MembersQuery)> = Vec::new();
+        for question in questions {
+            match &question.wanted {
+                Wanted::States(wanted) => {
+                    for (partition, key) in wanted {
+                        keys.entry(*partition).or_default().push(key.clone());
+                    }
+                }
+                Wanted::Members(asked) => lists.extend(asked.iter().map(|(partition, query)| (*partition, query))),
             }
         }
+        let requests: Vec<(Partition, LoadRequest)> =
+            keys.into_iter().map(|(partition, keys)| (partition, LoadRequest { keys, due: None })).collect();
+        let loads: Vec<(Partition, &LoadRequest)> =
+            requests.iter().map(|(partition, request)| (*partition, request)).collect();
+        let loaded = self.ask_all::<Load>(link, &loads)?;
+        let mut members = self.ask_all::<List>(link, &lists)?.into_iter();
         // Each partition's states come in the order in which its keys were asked for.
-        let mut found: BTreeMap<Partition, _> = partitions
-            .into_iter()
+        let mut found: BTreeMap<Partition, _> = loads
+            .iter()
             .zip(loaded)
-            .filter_map(|(partition, loaded)| Some((partition, loaded?)))
+            .filter_map(|((partition, _), loaded)| Some((*partition, loaded?)))
             .map(|(partition, loaded)| (partition, (loaded.position, loaded.states.into_iter())))
             .collect();
         let mut find = |partition: &Partition| {
             let (position, states) = found.get_mut(partition)?;
             Some((position.clone(), states.next().flatten()))
         };
-        let of_question =
-            |question: &Arc<Question>| question.wanted.iter().map(|(partition, _)| find(partition)).collect();
-        Ok(questions.iter().map(of_question).collect())
+        let told = |question: &Arc<Question>| match &question.wanted {
+            Wanted::States(wanted) => Told::States(wanted.iter().map(|(partition, _)| find(partition)).collect()),
+            Wanted::Members(asked) => Told::Members(members.by_ref().take(asked.len()).collect()),
+        };
+        Ok(questions.iter().map(told).collect())
+    }
+
+    fn ask_all<C: Call>(
+        &self,
+        link: &mut Link,
+        asked: &[(Partition, &C::Asked)],
+    ) -> Result<Vec<Option<C::Answer>>, StoreError> {
+        if asked.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut readings: Vec<Reading<'_, C::Asked>> = Vec::with_capacity(asked.len());
+        {
+            let generations = self.generations.lock();
+            for (partition, asked) in asked {
+                let keys = Keys::new(&self.options, *partition);
+                readings.push(Reading { keys, generation: generations.get(partition).cloned(), asked });
+            }
+        }
+        let answers = link.run(|connection| read::ask_all::<C>(&mut readings, connection))?;
+        let mut generations = self.generations.lock();
+        for ((partition, _), reading) in asked.iter().zip(readings) {
+            generations.extend(reading.generation.map(|generation| (*partition, generation)));
+        }
+        Ok(answers)
+    }
+}
+
+/// A question has another's answer: a defect here.
+fn misanswered() -> StoreError {
+    StoreError::Unusable("a lookup was given the answer to another".to_owned())
+}
+
+impl Question {
+    /// How many keys it asks for, about.
+    fn weight(&self) -> usize {
+        match &self.wanted {
+            Wanted::States(keys) => keys.len(),
+            Wanted::Members(asked) => asked.iter().map(|(_, query)| query.limit + 1).sum(),
+        }
     }
 }
 
@@ -145,7 +214,7 @@ impl Desk {
     fn next(&mut self) -> Vec<Arc<Question>> {
         let (mut together, mut keys) = (Vec::new(), 0);
         while let Some(question) = self.waiting.front() {
-            keys += question.wanted.len();
+            keys += question.weight();
             if keys > KEYS_TOGETHER && !together.is_empty() {
                 break;
             }

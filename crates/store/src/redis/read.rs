@@ -1,25 +1,39 @@
-//! Reading a view: the same script for a worker's batch and for one lookup.
+//! Reading a view: the same scripts for a worker's batch and for lookups.
+
+use std::vec::IntoIter;
 
 use ::redis::{Cmd, Connection, Pipeline, RedisResult, Value};
-use stream::{LoadRequest, Loaded};
+use stream::{LoadRequest, Loaded, StorePosition};
 
-use super::keys::{BUCKETS, Keys, LAYOUT, bucket};
+use super::keys::{BUCKETS, Keys, bucket};
 use super::plan::Member;
 use super::reply::{self, ViewFields};
-use super::scripts::{self, LOAD};
+use super::scripts::{self, LIST, LOAD};
+use crate::lookups::{Members, MembersQuery};
 use crate::score;
 
-/// What a load found.
-pub(super) enum Found {
+/// A question to a view of one generation, ready to be sent.
+pub(super) trait Call {
+    type Asked;
+    type Answer;
+
+    fn new(keys: &Keys, generation: &str, asked: &Self::Asked) -> Self;
+    fn command(&self) -> &Cmd;
+    /// What the script says after it has told of the view.
+    fn answer(&self, position: StorePosition, told: IntoIter<Value>) -> RedisResult<Self::Answer>;
+}
+
+/// What a call found.
+enum Found<A> {
     /// No view of our layout.
     Nothing,
     /// A view of another generation than was asked for, or one that is half written.
     Other(ViewFields),
     /// The view, whole.
-    View(Loaded),
+    View(A),
 }
 
-/// A load of one generation, ready to be sent.
+/// States, and who is due.
 pub(super) struct Load {
     call: Cmd,
     /// For each state in the order of the answer: its place in the request.
@@ -27,8 +41,11 @@ pub(super) struct Load {
     due: bool,
 }
 
-impl Load {
-    pub(super) fn new(keys: &Keys, generation: &str, request: &LoadRequest) -> Self {
+impl Call for Load {
+    type Asked = LoadRequest;
+    type Answer = Loaded;
+
+    fn new(keys: &Keys, generation: &str, request: &LoadRequest) -> Self {
         let mut order: Vec<(u8, usize)> =
             request.keys.iter().enumerate().map(|(place, key)| (bucket(key), place)).collect();
         order.sort_unstable();
@@ -52,7 +69,7 @@ impl Load {
         }
 
         let mut call = LOAD.call(&call_keys);
-        call.arg(LAYOUT).arg(generation);
+        call.arg(keys.layout()).arg(generation);
         match query {
             Some(query) => call.arg(query.limit).arg(score(query.until)).arg(&BUCKETS[..]),
             None => call.arg(0).arg(0).arg(""),
@@ -67,18 +84,12 @@ impl Load {
         Self { call, places: order.into_iter().map(|(_, place)| place).collect(), due: query.is_some() }
     }
 
-    pub(super) fn send(&self, generation: &str, connection: &mut Connection) -> RedisResult<Found> {
-        self.found(generation, self.call.query(connection)?)
+    fn command(&self) -> &Cmd {
+        &self.call
     }
 
-    /// What the answer says.
-    fn found(&self, generation: &str, answer: Value) -> RedisResult<Found> {
-        let mut answer = reply::array(answer)?.into_iter();
-        let mut next = || answer.next().ok_or_else(|| reply::strange("load"));
-        let Some(view) = reply::view(next()?)? else { return Ok(Found::Nothing) };
-        if view.half_written || view.position.generation != generation {
-            return Ok(Found::Other(view));
-        }
+    fn answer(&self, position: StorePosition, mut told: IntoIter<Value>) -> RedisResult<Loaded> {
+        let mut next = || told.next().ok_or_else(|| reply::strange("load"));
         let mut places = self.places.iter();
         let mut states = vec![None; self.places.len()];
         for portion in reply::array(next()?)? {
@@ -91,58 +102,97 @@ impl Load {
             return Err(reply::strange("states"));
         }
         let due = if self.due { reply::due(next()?, next()?)? } else { Vec::new() };
-        Ok(Found::View(Loaded { position: view.position, states, due }))
+        Ok(Loaded { position, states, due })
     }
+}
+
+/// Who is under a label.
+pub(super) struct List(Cmd);
+
+impl Call for List {
+    type Asked = MembersQuery;
+    type Answer = Members;
+
+    fn new(keys: &Keys, generation: &str, query: &MembersQuery) -> Self {
+        let mut call = LIST.call(&[keys.view(), keys.label(generation, &query.label)]);
+        let from = query.after.as_ref().map_or_else(|| "-".to_owned(), |after| format!("({after}"));
+        call.arg(keys.layout()).arg(generation).arg(from).arg(query.limit);
+        Self(call)
+    }
+
+    fn command(&self) -> &Cmd {
+        &self.0
+    }
+
+    fn answer(&self, position: StorePosition, mut told: IntoIter<Value>) -> RedisResult<Members> {
+        let mut next = || told.next().ok_or_else(|| reply::strange("list"));
+        Ok(Members { position, count: reply::count(&next()?)?, keys: reply::keys(next()?)? })
+    }
+}
+
+/// What the answer to a call says.
+fn found<C: Call>(call: &C, keys: &Keys, generation: &str, answer: Value) -> RedisResult<Found<C::Answer>> {
+    let mut told = reply::array(answer)?.into_iter();
+    let view = told.next().ok_or_else(|| reply::strange("no view"))?;
+    let Some(view) = reply::view(view, keys.layout())? else { return Ok(Found::Nothing) };
+    if view.half_written || view.position.generation != generation {
+        return Ok(Found::Other(view));
+    }
+    call.answer(view.position, told).map(Found::View)
 }
 
 /// What is to be read of a partition.
-pub(super) struct Reading<'r> {
+pub(super) struct Reading<'r, A> {
     pub(super) keys: Keys,
     /// The generation that its view is known to have: a guess, and then the one found.
     pub(super) generation: Option<String>,
-    pub(super) request: &'r LoadRequest,
+    pub(super) asked: &'r A,
 }
 
-/// Loads of several partitions, in their order: those whose generation is known and right in one round trip, then the others
+/// Asks several partitions, in their order: those whose generation is known and right in one round trip, then the others
 /// each by itself. None where there is no view that may be read.
-pub(super) fn load_all(readings: &mut [Reading<'_>], connection: &mut Connection) -> RedisResult<Vec<Option<Loaded>>> {
-    let mut loaded: Vec<Option<Loaded>> = readings.iter().map(|_| None).collect();
+pub(super) fn ask_all<C: Call>(
+    readings: &mut [Reading<'_, C::Asked>],
+    connection: &mut Connection,
+) -> RedisResult<Vec<Option<C::Answer>>> {
+    let mut answered: Vec<Option<C::Answer>> = readings.iter().map(|_| None).collect();
     let mut pipeline = Pipeline::with_capacity(readings.len());
-    let mut loads = Vec::with_capacity(readings.len());
+    let mut calls = Vec::with_capacity(readings.len());
     for (place, reading) in readings.iter().enumerate() {
         if let Some(generation) = &reading.generation {
-            let load = Load::new(&reading.keys, generation, reading.request);
-            pipeline.add_command(load.call.clone());
-            loads.push((place, generation, load));
+            let call = C::new(&reading.keys, generation, reading.asked);
+            pipeline.add_command(call.command().clone());
+            calls.push((place, &reading.keys, generation, call));
         }
     }
     let answers = scripts::pipelined(&pipeline, connection)?;
-    for ((place, generation, load), answer) in loads.into_iter().zip(answers) {
-        if let Found::View(found) = load.found(generation, answer)? {
-            loaded[place] = Some(found);
+    for ((place, keys, generation, call), answer) in calls.into_iter().zip(answers) {
+        if let Found::View(found) = found(&call, keys, generation, answer)? {
+            answered[place] = Some(found);
         }
     }
-    for (reading, loaded) in readings.iter_mut().zip(&mut loaded) {
-        if loaded.is_none() {
-            *loaded = load(&reading.keys, &mut reading.generation, reading.request, connection)?;
+    for (reading, answered) in readings.iter_mut().zip(&mut answered) {
+        if answered.is_none() {
+            *answered = ask::<C>(&reading.keys, &mut reading.generation, reading.asked, connection)?;
         }
     }
-    Ok(loaded)
+    Ok(answered)
 }
 
 /// Asks what the view says of itself.
 pub(super) fn view(keys: &Keys, connection: &mut Connection) -> RedisResult<Option<ViewFields>> {
-    reply::view(::redis::cmd("HMGET").arg(keys.view()).arg(&reply::VIEW_FIELDS).query(connection)?)
+    let fields = ::redis::cmd("HMGET").arg(keys.view()).arg(&reply::VIEW_FIELDS).query(connection)?;
+    reply::view(fields, keys.layout())
 }
 
-/// Loads from whatever generation is in use; `known` is the guess, and then the one found.
+/// Asks whatever generation is in use; `known` is the guess, and then the one found.
 /// None where there is no view that may be read.
-pub(super) fn load(
+pub(super) fn ask<C: Call>(
     keys: &Keys,
     known: &mut Option<String>,
-    request: &LoadRequest,
+    asked: &C::Asked,
     connection: &mut Connection,
-) -> RedisResult<Option<Loaded>> {
+) -> RedisResult<Option<C::Answer>> {
     // A view may be switched between the guess and the answer, but hardly twice.
     for _ in 0..4 {
         let generation = match known {
@@ -152,10 +202,11 @@ pub(super) fn load(
                 None => return Ok(None),
             },
         };
-        match Load::new(keys, &generation, request).send(&generation, connection)? {
-            Found::View(loaded) => {
+        let call = C::new(keys, &generation, asked);
+        match found(&call, keys, &generation, call.command().query(connection)?)? {
+            Found::View(answer) => {
                 *known = Some(generation);
-                return Ok(Some(loaded));
+                return Ok(Some(answer));
             }
             Found::Nothing => {
                 *known = None;

@@ -7,7 +7,6 @@ use ::redis::{Cmd, Connection, RedisResult};
 use stream::{Partition, StateChange, StateStore as _, StoreError, StorePosition};
 
 use super::Redis;
-use super::keys::LAYOUT;
 use super::plan::Plan;
 use super::reply::{self, strange};
 use super::scripts::{BEGIN, FILL, SWITCH};
@@ -134,7 +133,7 @@ impl Redis {
         let keys = known.keys.clone();
         let filled = known.rebuild.as_ref().map_or(0, |rebuild| rebuild.filled);
         let mut call = SWITCH.call(&[keys.view(), keys.rebuild(), keys.garbage()]);
-        call.arg(LAYOUT).arg(generation).arg(log).arg(header_offset).arg(filled);
+        call.arg(keys.layout()).arg(generation).arg(log).arg(header_offset).arg(filled);
         if !self.link.run(|connection| switched(&call, connection))? {
             self.known(partition).rebuild = None;
             return Err(rebuild_lost(partition));

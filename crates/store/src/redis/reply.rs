@@ -5,8 +5,6 @@ use bytes::Bytes;
 use domain::Timestamp;
 use stream::{Key, StorePosition};
 
-use super::keys::LAYOUT;
-
 /// The view's fields, in the order in which the scripts read them.
 pub(super) const VIEW_FIELDS: [&str; 5] = ["layout", "generation", "log", "header", "pending"];
 
@@ -30,8 +28,8 @@ pub(super) fn strange(what: &'static str) -> RedisError {
     (ErrorKind::UnexpectedReturnType, "an answer that is not understood", what.to_owned()).into()
 }
 
-/// The view; none where there is none, or none of our layout.
-pub(super) fn view(value: Value) -> RedisResult<Option<ViewFields>> {
+/// The view; none where there is none, or none of this layout.
+pub(super) fn view(value: Value, ours: &str) -> RedisResult<Option<ViewFields>> {
     let fields = array(value)?;
     let mut fields = fields.into_iter().map(text);
     let mut next = || fields.next().unwrap_or_else(|| Err(strange("view")));
@@ -39,7 +37,7 @@ pub(super) fn view(value: Value) -> RedisResult<Option<ViewFields>> {
     let (Some(layout), Some(generation), Some(log), Some(header)) = (layout, generation, log, header) else {
         return Ok(None);
     };
-    if layout != LAYOUT {
+    if layout != ours {
         return Ok(None);
     }
     let half_written = pending.as_deref() != Some(&*header);
@@ -73,6 +71,20 @@ pub(super) fn text(value: Value) -> RedisResult<Option<String>> {
         Value::Okay => Ok(Some("OK".into())),
         _ => Err(strange("no string")),
     }
+}
+
+/// A number that is not negative.
+pub(super) fn count(value: &Value) -> RedisResult<u64> {
+    match value {
+        Value::Int(count) => u64::try_from(*count).map_err(|_| strange("a negative number")),
+        _ => Err(strange("no number")),
+    }
+}
+
+/// Keys.
+pub(super) fn keys(value: Value) -> RedisResult<Vec<Key>> {
+    let key = |value| text(value)?.map(Key::from).ok_or_else(|| strange("a key"));
+    array(value)?.into_iter().map(key).collect()
 }
 
 /// The due keys: members with their scores in turn, and their values.

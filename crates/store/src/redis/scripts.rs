@@ -9,6 +9,7 @@ const PLAN: &str = include_str!("plan.lua");
 
 pub(super) static APPLY: LazyLock<Lua> = LazyLock::new(|| Lua::new([PLAN, include_str!("apply.lua")].concat()));
 pub(super) static LOAD: LazyLock<Lua> = LazyLock::new(|| Lua::new(include_str!("load.lua").into()));
+pub(super) static LIST: LazyLock<Lua> = LazyLock::new(|| Lua::new(include_str!("list.lua").into()));
 pub(super) static BEGIN: LazyLock<Lua> = LazyLock::new(|| Lua::new(include_str!("begin.lua").into()));
 pub(super) static FILL: LazyLock<Lua> = LazyLock::new(|| Lua::new([PLAN, include_str!("fill.lua")].concat()));
 pub(super) static SWITCH: LazyLock<Lua> = LazyLock::new(|| Lua::new(include_str!("switch.lua").into()));
@@ -45,7 +46,7 @@ pub(super) fn pipelined(calls: &Pipeline, connection: &mut Connection) -> RedisR
 /// Tells Redis all scripts.
 pub(super) fn teach(connection: &mut Connection) -> RedisResult<()> {
     let mut pipeline = ::redis::pipe();
-    for lua in [&APPLY, &LOAD, &BEGIN, &FILL, &SWITCH] {
+    for lua in [&APPLY, &LOAD, &LIST, &BEGIN, &FILL, &SWITCH] {
         pipeline.cmd("SCRIPT").arg("LOAD").arg(&lua.source).ignore();
     }
     pipeline.exec(connection)

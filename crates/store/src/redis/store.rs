@@ -3,9 +3,9 @@
 use ::redis::{Connection, RedisResult};
 use stream::{Advance, Applied, LoadRequest, Loaded, Partition, StateChange, StateStore, StoreError, StorePosition};
 
-use super::keys::{Keys, LAYOUT};
+use super::keys::{Keys, layout};
 use super::plan::Plan;
-use super::read::Reading;
+use super::read::{Load, Reading};
 use super::reply::ViewFields;
 use super::scripts::{self, APPLY};
 use super::{Known, Redis, read, reply};
@@ -24,7 +24,7 @@ impl StateStore for Redis {
         limits::check_load(request)?;
         let known = self.known(partition);
         let (keys, mut generation) = (known.keys.clone(), known.generation.take());
-        let loaded = self.link.run(|connection| read::load(&keys, &mut generation, request, connection));
+        let loaded = self.link.run(|connection| read::ask::<Load>(&keys, &mut generation, request, connection));
         self.known(partition).generation = generation;
         loaded
     }
@@ -33,14 +33,14 @@ impl StateStore for Redis {
         for (_, request) in requests {
             limits::check_load(request)?;
         }
-        let mut readings: Vec<Reading<'_>> = requests
+        let mut readings: Vec<Reading<'_, LoadRequest>> = requests
             .iter()
             .map(|(partition, request)| {
                 let Known { keys, generation, .. } = self.known(*partition);
-                Reading { keys: keys.clone(), generation: generation.take(), request }
+                Reading { keys: keys.clone(), generation: generation.take(), asked: request }
             })
             .collect();
-        let loaded = self.link.run(|connection| read::load_all(&mut readings, connection));
+        let loaded = self.link.run(|connection| read::ask_all::<Load>(&mut readings, connection));
         for ((partition, _), reading) in requests.iter().zip(readings) {
             self.known(*partition).generation = reading.generation;
         }
@@ -67,7 +67,7 @@ impl StateStore for Redis {
             let plan = Plan::new(changes);
             let written = plan.write(keys, &expected.generation, vec![keys.view()]);
             let mut call = APPLY.call(&written.keys);
-            call.arg(LAYOUT)
+            call.arg(keys.layout())
                 .arg(&expected.generation)
                 .arg(&expected.log)
                 .arg(expected.header_offset)
@@ -76,9 +76,11 @@ impl StateStore for Redis {
             pipeline.add_command(call);
         }
         // The answer to an attempt may be lost: the next one then finds it done.
-        let applied: Vec<Applied> = self
-            .link
-            .run(|connection| scripts::pipelined(&pipeline, connection)?.into_iter().map(applied).collect())?;
+        let layout = layout(self.options.index);
+        let applied: Vec<Applied> = self.link.run(|connection| {
+            let answers = scripts::pipelined(&pipeline, connection)?;
+            answers.into_iter().map(|answer| applied(answer, &layout)).collect()
+        })?;
         for (advance, applied) in advances.iter().zip(&applied) {
             if matches!(applied, Applied::Done | Applied::AlreadyThere) {
                 let position = StorePosition { header_offset: advance.header_offset, ..advance.expected.clone() };
@@ -113,13 +115,13 @@ impl StateStore for Redis {
     }
 }
 
-fn applied(answer: ::redis::Value) -> RedisResult<Applied> {
+fn applied(answer: ::redis::Value, layout: &str) -> RedisResult<Applied> {
     let mut answer = reply::array(answer)?.into_iter();
     let (Some(word), Some(view)) = (answer.next(), answer.next()) else { return Err(reply::strange("apply")) };
     match reply::text(word)?.as_deref() {
         Some("done") => Ok(Applied::Done),
         Some("there") => Ok(Applied::AlreadyThere),
-        Some("refused") => Ok(Applied::Refused(reply::view(view)?.and_then(ViewFields::standing))),
+        Some("refused") => Ok(Applied::Refused(reply::view(view, layout)?.and_then(ViewFields::standing))),
         _ => Err(reply::strange("apply")),
     }
 }
@@ -128,7 +130,8 @@ fn applied(answer: ::redis::Value) -> RedisResult<Applied> {
 pub(super) fn drop_garbage(keys: &Keys, connection: &mut Connection) -> RedisResult<()> {
     let generations: Vec<String> = ::redis::cmd("SMEMBERS").arg(keys.garbage()).query(connection)?;
     for generation in generations {
-        ::redis::cmd("UNLINK").arg(keys.all(&generation)).exec(connection)?;
+        let labels: Vec<String> = ::redis::cmd("SMEMBERS").arg(keys.labels(&generation)).query(connection)?;
+        ::redis::cmd("UNLINK").arg(keys.all(&generation, &labels)).exec(connection)?;
         ::redis::cmd("SREM").arg(keys.garbage()).arg(generation).exec(connection)?;
     }
     Ok(())

@@ -4,7 +4,7 @@
 //! - lanes give the eldest first, and never an entry that a later change removed.
 
 use domain::Timestamp;
-use stream::{Advance, Applied, Due, DueQuery, Key, Lane, LoadRequest, StateChange, StateStore, StoreError};
+use stream::{Advance, Applied, Due, DueQuery, Key, Labels, Lane, LoadRequest, StateChange, StateStore, StoreError};
 
 use super::*;
 
@@ -218,6 +218,7 @@ pub fn values_and_keys_are_given_back_byte_for_byte(backend: &impl Backend) {
             key: Key::from(*key),
             value: Some(bytes::Bytes::from(every_byte.repeat(n))),
             due: Due { timer: Some(Timestamp::from_millis(n as i64)), ..Due::default() },
+            labels: Labels::Same,
         })
         .collect();
     applied(&mut store, &start, 1, &changes);

@@ -7,6 +7,7 @@
 #![allow(clippy::unwrap_used, clippy::needless_pass_by_value, clippy::unnecessary_wraps)]
 
 pub mod apply;
+pub mod labels;
 pub mod lookups;
 pub mod model;
 pub mod rebuild;
@@ -15,9 +16,10 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use domain::Timestamp;
-use store::Lookups;
+use store::{Lookups, MembersQuery};
 use stream::{
-    Applied, Due, DueQuery, Key, Lane, LoadRequest, Loaded, Partition, StateChange, StateStore, StorePosition,
+    Applied, Due, DueQuery, Key, Label, Labels, Lane, LoadRequest, Loaded, Partition, StateChange, StateStore,
+    StorePosition,
 };
 
 /// One store's data, of which several workers may have handles.
@@ -49,7 +51,8 @@ pub fn set(key: &str, value: &str) -> StateChange {
 }
 
 pub fn due(key: &str, value: &str, due: Due) -> StateChange {
-    StateChange { key: key.into(), value: Some(Bytes::copy_from_slice(value.as_bytes())), due }
+    let value = Some(Bytes::copy_from_slice(value.as_bytes()));
+    StateChange { key: key.into(), value, due, labels: Labels::Same }
 }
 
 pub fn timer(key: &str, value: &str, at: i64) -> StateChange {
@@ -57,7 +60,40 @@ pub fn timer(key: &str, value: &str, at: i64) -> StateChange {
 }
 
 pub fn end(key: &str) -> StateChange {
-    StateChange { key: key.into(), value: None, due: Due::default() }
+    StateChange { key: key.into(), value: None, due: Due::default(), labels: Labels::Same }
+}
+
+/// A state that is found under these labels; who writes it does not know under which it was.
+pub fn under(key: &str, value: &str, labels: &[&str]) -> StateChange {
+    StateChange { labels: Labels::are(of(labels)), ..set(key, value) }
+}
+
+/// The same of one who knows under which it was.
+pub fn moved(key: &str, value: &str, before: &[&str], now: &[&str]) -> StateChange {
+    StateChange { labels: Labels::Are { before: Some(of(before)), now: of(now) }, ..set(key, value) }
+}
+
+fn of(labels: &[&str]) -> Vec<Label> {
+    labels.iter().map(|label| Label::from(*label)).collect()
+}
+
+pub fn all_under(label: &str) -> MembersQuery {
+    MembersQuery { label: label.into(), after: None, limit: 1_000 }
+}
+
+/// Who is under a label, in pages of so many.
+pub fn pages(lookups: &dyn Lookups, label: &str, limit: usize) -> Vec<String> {
+    let mut found: Vec<String> = Vec::new();
+    loop {
+        let after = found.last().map(|last| Key::from(last.as_str()));
+        let query = MembersQuery { label: label.into(), after, limit };
+        let page = lookups.members(&[(PARTITION, query)]).unwrap().remove(0).keys;
+        assert!(page.len() <= limit);
+        if page.is_empty() {
+            return found;
+        }
+        found.extend(page.iter().map(ToString::to_string));
+    }
 }
 
 pub fn keys(keys: &[&str]) -> LoadRequest {
@@ -138,6 +174,18 @@ macro_rules! suite {
             a_switch_that_is_repeated_is_done_once,
             a_rebuild_after_one_that_was_given_up_holds_nothing_of_it,
             a_fill_or_switch_without_a_rebuild_is_refused,
+        ]);
+        $crate::suite!(@each $backend, labels: [
+            a_key_is_found_under_its_labels_and_no_longer_under_those_that_it_left,
+            of_several_changes_of_a_key_in_a_batch_the_last_labels_count,
+            a_rebuilt_view_finds_what_was_filled_in_and_nothing_of_the_view_before,
+            a_stalled_worker_moves_nobody_and_a_repeated_batch_moves_her_once,
+            a_restarted_worker_finds_the_labels_where_they_were_left,
+            keys_of_any_bytes_are_paged_through_in_the_order_of_their_bytes,
+            several_partitions_are_asked_at_once_and_each_is_by_itself,
+            too_much_at_once_is_refused,
+            who_stays_is_listed_once_while_others_come_and_go_and_the_view_is_built_anew,
+            lists_go_on_beside_a_writer_and_are_each_of_one_moment,
         ]);
         $crate::suite!(@each $backend, lookups: [
             a_lookup_reads_what_the_worker_wrote_with_its_position,

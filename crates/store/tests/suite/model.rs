@@ -1,11 +1,13 @@
-//! Whatever two workers do, right or wrong, in whatever order: a store does what a map with a position would do.
+//! Whatever two workers do, right or wrong, in whatever order: a store does what a map with a position would do, and finds
+//! under a label those keys that looking through all states would find.
 
 use std::collections::BTreeMap;
 
 use domain::Timestamp;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
-use stream::{Applied, Due, Lane, StateChange, StateStore, StorePosition};
+use store::{LookupError, Lookups};
+use stream::{Applied, Due, Label, Labels, Lane, StateChange, StateStore, StorePosition};
 
 use super::{Backend, LOG, PARTITION};
 
@@ -30,7 +32,16 @@ struct Model {
     states: States,
 }
 
-type States = BTreeMap<String, (Vec<u8>, Due)>;
+type States = BTreeMap<String, Held>;
+
+#[derive(Clone, Debug, Default)]
+struct Held {
+    value: Vec<u8>,
+    due: Due,
+    labels: Vec<Label>,
+}
+
+const LABELS: [&str; 3] = ["vip", "new", "a:b"];
 
 const KEYS: usize = 12;
 
@@ -43,10 +54,19 @@ fn changes() -> impl Strategy<Value = Vec<StateChange>> {
     let due =
         (time(), time(), time(), time()).prop_map(|(timer, ready, claimed, held)| Due { timer, ready, claimed, held });
     let value = prop_oneof![3 => prop::collection::vec(any::<u8>(), 0..20).prop_map(Some), 1 => Just(None)];
-    let change = (0..KEYS, value, due).prop_map(|(n, value, due)| StateChange {
-        key: key(n).into(),
-        due: if value.is_some() { due } else { Due::default() },
-        value: value.map(Into::into),
+    let now = prop::sample::subsequence(LABELS.to_vec(), 0..=LABELS.len())
+        .prop_map(|labels| labels.into_iter().map(Label::from).collect::<Vec<_>>());
+    let labels = prop_oneof![
+        3 => Just(Labels::Same),
+        // What was before is filled in when it is applied.
+        4 => (prop::bool::ANY, now).prop_map(|(knows, now)| Labels::Are { before: knows.then(Vec::new), now }),
+    ];
+    let change = (0..KEYS, value, due, labels).prop_map(|(n, value, due, mut labels)| {
+        if let (None, Labels::Are { now, .. }) = (&value, &mut labels) {
+            now.clear();
+        }
+        let due = if value.is_some() { due } else { Due::default() };
+        StateChange { key: key(n).into(), due, value: value.map(Into::into), labels }
     });
     prop::collection::vec(change, 0..8)
 }
@@ -69,7 +89,13 @@ impl Model {
     fn write(states: &mut States, changes: &[StateChange]) {
         for change in changes {
             match &change.value {
-                Some(value) => drop(states.insert(change.key.to_string(), (value.to_vec(), change.due))),
+                Some(value) => {
+                    let held = states.entry(change.key.to_string()).or_default();
+                    (held.value, held.due) = (value.to_vec(), change.due);
+                    if let Labels::Are { now, .. } = &change.labels {
+                        held.labels.clone_from(now);
+                    }
+                }
                 None => drop(states.remove(&*change.key)),
             }
         }
@@ -89,16 +115,44 @@ impl Model {
         Applied::Done
     }
 
+    /// As one who applies from where the view stands: where she knows what was before, it is so.
+    fn known(&self, mut changes: Vec<StateChange>) -> Vec<StateChange> {
+        for change in &mut changes {
+            if let Labels::Are { before: Some(before), .. } = &mut change.labels {
+                *before = self.states.get(&*change.key).map(|held| held.labels.clone()).unwrap_or_default();
+            }
+        }
+        changes
+    }
+
+    fn under(&self, label: &str) -> Vec<String> {
+        let is_under = |held: &Held| held.labels.iter().any(|known| **known == *label);
+        self.states.iter().filter(|(_, held)| is_under(held)).map(|(key, _)| key.clone()).collect()
+    }
+
     fn due(&self, lane: Lane, until: i64) -> Vec<(i64, String)> {
-        let entries = self.states.iter().filter_map(|(key, (_, due))| Some((due.lane(lane)?.as_millis(), key.clone())));
+        let entries =
+            self.states.iter().filter_map(|(key, held)| Some((held.due.lane(lane)?.as_millis(), key.clone())));
         let mut due: Vec<_> = entries.filter(|(at, _)| *at <= until).collect();
         due.sort();
         due
     }
 }
 
+/// As one who reads a changelog, and does not know what was before.
+fn unknowing(changes: &[StateChange]) -> Vec<StateChange> {
+    let mut changes = changes.to_vec();
+    for change in &mut changes {
+        if let Labels::Are { before, .. } = &mut change.labels {
+            *before = None;
+        }
+    }
+    changes
+}
+
 struct Run<'a, B: Backend> {
     backend: &'a B,
+    lookups: Box<dyn Lookups>,
     workers: Vec<B::Store>,
     model: Model,
     last: Option<(StorePosition, i64, Vec<StateChange>)>,
@@ -127,9 +181,26 @@ impl<B: Backend> Run<'_, B> {
             Act::Restart => self.workers[worker] = self.backend.open(),
         }
         assert_eq!(self.workers[worker].position(PARTITION).unwrap(), self.model.position);
+        self.compare_labels();
+    }
+
+    fn compare_labels(&self) {
+        let Some(position) = &self.model.position else {
+            let asked = [(PARTITION, super::all_under("vip"))];
+            assert!(matches!(self.lookups.members(&asked), Err(LookupError::Restoring(PARTITION))));
+            return;
+        };
+        for label in LABELS {
+            let expected = self.model.under(label);
+            assert_eq!(super::pages(&*self.lookups, label, 3), expected, "under {label}");
+            let all = self.lookups.members(&[(PARTITION, super::all_under(label))]).unwrap().remove(0);
+            assert_eq!((all.count, all.keys.len()), (expected.len() as u64, expected.len()));
+            assert_eq!(&all.position, position);
+        }
     }
 
     fn apply(&mut self, worker: usize, from: StorePosition, to: i64, changes: Vec<StateChange>) {
+        let changes = self.model.known(changes);
         let expected = self.model.apply(&from, to, &changes);
         assert_eq!(self.workers[worker].apply(PARTITION, &from, to, &changes).unwrap(), expected);
         self.last = Some((from, to, changes));
@@ -144,7 +215,7 @@ impl<B: Backend> Run<'_, B> {
         assert_eq!(Some(&loaded.position), self.model.position.as_ref());
         let states = &self.model.states;
         for (state, key) in loaded.states.iter().zip(&request.keys) {
-            assert_eq!(state.as_deref(), states.get(&**key).map(|(value, _)| &**value));
+            assert_eq!(state.as_deref(), states.get(&**key).map(|held| &*held.value));
         }
         // Who of those due at the same time comes first is not promised.
         let due = self.model.due(lane, until);
@@ -153,7 +224,7 @@ impl<B: Backend> Run<'_, B> {
         for ((at, key, value), (expected, _)) in loaded.due.iter().zip(&due) {
             assert_eq!(at.as_millis(), *expected);
             assert!(due.contains(&(at.as_millis(), key.to_string())));
-            assert_eq!(value.as_deref(), states.get(&**key).map(|(value, _)| &**value));
+            assert_eq!(value.as_deref(), states.get(&**key).map(|held| &*held.value));
         }
     }
 
@@ -164,6 +235,7 @@ impl<B: Backend> Run<'_, B> {
         store.begin_rebuild(PARTITION, &generation, LOG).unwrap();
         let mut states = States::new();
         for fill in fills {
+            let fill = &unknowing(fill);
             store.fill(PARTITION, &generation, fill).unwrap();
             Model::write(&mut states, fill);
         }
@@ -191,7 +263,8 @@ pub fn it_agrees_with_a_simple_model_whatever_is_done<B: Backend>(backend: impl 
     let result = runner.run(&histories, |history| {
         let backend = backend();
         let workers = vec![backend.open(), backend.open()];
-        let mut run = Run { backend: &backend, workers, model: Model::default(), last: None, generations: 0 };
+        let lookups = backend.lookups(&workers[0]);
+        let mut run = Run { backend: &backend, lookups, workers, model: Model::default(), last: None, generations: 0 };
         for (worker, act) in history {
             run.act(worker, act);
         }

@@ -6,11 +6,11 @@ use schemas::{ChangelogHeader, Position, Schemas, UpstreamWatermark};
 use super::batch::{Batch, Decision, HaltReason, PartitionCommit};
 use super::clock::input_time;
 use super::collect::Failed;
-use super::partition::Part;
+use super::partition::{Entry, Part};
 use super::{Cycle, Worker};
-use crate::service::{Emitted, Key, Output as _, Service, State};
+use crate::service::{Emitted, Key, Label, MAX_LABEL_BYTES, MAX_LABELS, Output as _, Service, State};
 use crate::settings::TimeMode;
-use crate::store::{StateChange, StateChanges};
+use crate::store::{Labels, StateChange, StateChanges};
 use crate::topology::{Clock, Topology};
 
 impl<S: Service> Worker<S> {
@@ -155,16 +155,18 @@ fn changes_of<S: Service>(
 ) -> Result<Vec<StateChange>, Failed> {
     encoded.clear();
     for (key, slot) in part.slots.iter_mut().filter(|(_, slot)| slot.dirty) {
-        let state = &slot.entry.state;
-        if *state == S::State::default() {
+        if slot.entry.state == S::State::default() {
             if slot.stored_bytes.take().is_some() {
-                encoded.end(Key::clone(key));
+                let labels = std::mem::take(&mut slot.entry.labels);
+                encoded.end(Key::clone(key), Labels::no_longer(labels));
             }
             continue;
         }
+        let labels = labels_of(&mut slot.entry).map_err(|reason| (part.partition, reason))?;
+        let state = &slot.entry.state;
         let time = Some(slot.entry.time).filter(|time| *time > Timestamp::MIN).map(Timestamp::as_millis);
         let size_bytes = encoded
-            .set(Key::clone(key), state.due(), |buffer| {
+            .set(Key::clone(key), state.due(), labels, |buffer| {
                 schemas.encode_changelog(topology.changelog, None, time, Some(state), buffer)
             })
             .map_err(|error| (part.partition, HaltReason::Unwritable(error.to_string())))?;
@@ -174,4 +176,22 @@ fn changes_of<S: Service>(
     // The same batch gives the same bytes in the same order, whatever the map's order.
     changes.sort_unstable_by(|a, b| a.key.cmp(&b.key));
     Ok(changes)
+}
+
+/// Under which labels the state is from now on. Where they are those that the store has, nothing is told, nor kept.
+fn labels_of<T: State>(entry: &mut Entry<T>) -> Result<Labels, HaltReason> {
+    if entry.state.indexed_under().eq(&entry.labels) {
+        return Ok(Labels::Same);
+    }
+    let now: Vec<Label> = entry.state.indexed_under().take(MAX_LABELS + 1).cloned().collect();
+    let longest_bytes = now.iter().map(|label| label.len()).max().unwrap_or_default();
+    if now.len() > MAX_LABELS || longest_bytes > MAX_LABEL_BYTES {
+        let detail = format!(
+            "a state is under {} labels or more, of up to {longest_bytes} bytes; at most {MAX_LABELS} of {MAX_LABEL_BYTES}",
+            now.len()
+        );
+        return Err(HaltReason::Invariant { name: "labels_are_few_and_short", detail });
+    }
+    let before = std::mem::replace(&mut entry.labels, now.clone());
+    Ok(Labels::Are { before: Some(before), now })
 }

@@ -117,10 +117,8 @@ impl<S: Service> Worker<S> {
             (None, Some(value)) => {
                 let record: ChangelogRecord<S::State> =
                     self.schemas.decode(&value).map_err(|error| (partition, HaltReason::State(error.to_string())))?;
-                let entry = Entry {
-                    state: record.state.unwrap_or_default(),
-                    time: record.time.map_or(Timestamp::MIN, Timestamp::from_millis),
-                };
+                let time = record.time.map_or(Timestamp::MIN, Timestamp::from_millis);
+                let entry = Entry::stored(record.state.unwrap_or_default(), time);
                 Slot::stored(Box::new(entry), value.len())
             }
             (None, None) => Slot::fresh(),

@@ -9,7 +9,7 @@ use schemas::{ChangelogHeader, Position};
 use super::batch::{Decision, HaltReason};
 use super::close::read_time;
 use super::inbox::Inbox;
-use crate::service::{ClaimId, Key, Service, State};
+use crate::service::{ClaimId, Key, Label, Service, State};
 use crate::topology::{Clock, Partition, Topology};
 
 /// Where a partition stands between assignment and revocation.
@@ -33,11 +33,21 @@ pub(super) struct Entry<T> {
     pub(super) state: T,
     /// Her time.
     pub(super) time: Timestamp,
+    /// Under which labels the store has it: those of the state that is committed.
+    pub(super) labels: Vec<Label>,
+}
+
+impl<T: State> Entry<T> {
+    /// One that the store has.
+    pub(super) fn stored(state: T, time: Timestamp) -> Self {
+        let labels = state.indexed_under().cloned().collect();
+        Self { state, time, labels }
+    }
 }
 
 impl<T: State> Default for Entry<T> {
     fn default() -> Self {
-        Self { state: T::default(), time: Timestamp::MIN }
+        Self { state: T::default(), time: Timestamp::MIN, labels: Vec::new() }
     }
 }
 

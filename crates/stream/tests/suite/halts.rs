@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use schemas::{ChangelogHeader, Position};
-use stream::{Due, HaltReason, Key, StateChange, Takeover};
+use stream::{Due, HaltReason, Key, Labels, StateChange, Takeover};
 
 use crate::shared::*;
 
@@ -114,7 +114,12 @@ fn a_timer_that_never_goes_halts_its_partition() {
 #[test]
 fn a_state_that_can_not_be_decoded_halts_its_partition() {
     let mut hand = Hand::<Marked>::owning(live(), &[0, 1]);
-    let broken = StateChange { key: Key::from("a"), value: Some(Bytes::from_static(b"\x00junk")), due: Due::default() };
+    let broken = StateChange {
+        key: Key::from("a"),
+        value: Some(Bytes::from_static(b"\x00junk")),
+        due: Due::default(),
+        labels: Labels::Same,
+    };
     hand.views.get_mut(&0).unwrap().states.insert(Key::from("a"), broken);
     hand.order(1, "b", "1 note");
     hand.order(0, "x", "1 note");

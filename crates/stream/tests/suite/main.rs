@@ -13,6 +13,7 @@ mod halts;
 mod headers;
 mod held;
 mod intervals;
+mod labels;
 mod marks;
 mod properties;
 mod revokes;

@@ -33,6 +33,8 @@ fn text() -> impl Strategy<Value = String> {
         2 => Just("ignore".to_owned()),
         1 => Just("reject".to_owned()),
         2 => Just("forget".to_owned()),
+        2 => (0..3_u8).prop_map(|label| format!("label l{label}")),
+        1 => (0..3_u8).prop_map(|label| format!("unlabel l{label}")),
         2 => Just("echo".to_owned()),
         1 => Just("nonsense".to_owned()),
     ];

@@ -104,6 +104,20 @@ fn segments_are_told_with_their_version_and_since_when_she_is_in_them() {
 }
 
 #[test]
+fn a_customer_is_found_under_the_segments_that_she_is_in() {
+    let mut shop = regular();
+    let found = |shop: &Shop| ["active", "loyal", "vip"].map(|segment| shop.driver.found_under(segment));
+    assert_eq!(found(&shop), [vec![ANA.into()], vec![ANA.into()], vec![]]);
+    // By time alone she leaves one; by another definition she enters one, and by a deleted one leaves it.
+    shop.driver.advance_to(at(20 * DAY));
+    assert_eq!(found(&shop), [vec![], vec![ANA.into()], vec![]]);
+    shop.apply("segment: vip\nversion: 1\nenter: customer.frequency >= 3\n", 21 * DAY);
+    shop.delete(LOYAL, 22 * DAY);
+    shop.driver.advance_to(at(23 * DAY));
+    assert_eq!(found(&shop), [vec![], vec![], vec![ANA.into()]]);
+}
+
+#[test]
 fn time_alone_moves_what_depends_on_it_and_nothing_else() {
     let shop = regular();
     let now = seen_at(&shop, at(10 * DAY + HOUR)).unwrap();

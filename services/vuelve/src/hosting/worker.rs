@@ -10,7 +10,7 @@ use runtime::config::{Config, InstallationOptions, KafkaOptions, StoreKind, Stor
 use runtime::host::Host;
 use segmentation::Segmentation;
 use store::{Lookups, Memory, Redis, RedisOptions};
-use stream::{Service, StateStore, TimeMode, WorkerSettings};
+use stream::{Service, State as _, StateStore, TimeMode, WorkerSettings};
 
 use super::report::Report;
 use super::sections::IngestionOptions;
@@ -74,7 +74,7 @@ async fn add_workers<S: Service, H: Shell<S> + 'static>(
     with: impl Fn() -> anyhow::Result<(S::Policy, H)>,
 ) -> anyhow::Result<Arc<dyn Lookups>> {
     let service = S::topology().service;
-    let store = Store::open(config, service).await?;
+    let store = Store::open(config, service, S::State::INDEX).await?;
     for number in 0..config.get::<KafkaOptions>().workers {
         let (name, slot) = match number {
             // The first has the process's slot: so that more of them can be asked for, and fewer again.
@@ -101,13 +101,14 @@ enum Store {
 }
 
 impl Store {
-    async fn open(config: &Config, service: &str) -> anyhow::Result<Self> {
+    async fn open(config: &Config, service: &str, index: u32) -> anyhow::Result<Self> {
         let options: &StoreOptions = config.get();
         match options.kind {
             StoreKind::Memory => Ok(Self::Memory(Memory::with_limit(options.memory_bytes.as_usize()))),
             StoreKind::Redis => {
                 let prefix = config.get::<InstallationOptions>().prefix.as_str();
                 let mut redis = RedisOptions::new(options.url.as_str(), prefix, service);
+                redis.index = index;
                 redis.user.clone_from(&options.user);
                 redis.password = options.password.as_ref().map(|password| password.expose().to_owned());
                 redis.response_timeout = options.request_timeout.as_std();

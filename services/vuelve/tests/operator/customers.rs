@@ -5,12 +5,13 @@ use proto::journeys::v1::GetJourneysRequest;
 use proto::journeys::v1::journeys_service_client::JourneysServiceClient;
 use proto::segmentation::v1::segmentation_service_client::SegmentationServiceClient;
 use proto::segmentation::v1::{
-    Activity, BatchGetCustomersRequest, Counters, Customer, GetCustomerRequest, GetSegmentsRequest,
+    Activity, BatchGetCustomersRequest, CountMembersRequest, Counters, Customer, GetCustomerRequest,
+    GetSegmentsRequest, ListMembersRequest,
 };
 use tonic::Code;
 use tonic::transport::{Channel, Endpoint};
 
-use crate::shop::{Shop, track};
+use crate::shop::{PARTITIONS, Shop, track};
 
 const JOURNEY: &str = "
 journey: after-order
@@ -123,6 +124,72 @@ async fn a_client_sees_who_customers_are_and_their_segments() {
         assert!(services.iter().any(|name| name == service), "{service} in {services:?}");
     }
     drop((client, journeys, asking));
+    shop.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_lists_who_is_in_a_segment_page_by_page_and_how_many_they_are() {
+    const BUYERS: i64 = 25;
+    let shop = Shop::open(JOURNEY).await;
+    let channel = Endpoint::from_shared(format!("http://{}", shop.grpc)).unwrap().connect().await.unwrap();
+    let mut client = SegmentationServiceClient::new(channel);
+    let page = |page_size, page_token: &str| ListMembersRequest {
+        segment: "new".to_owned(),
+        page_size,
+        page_token: page_token.to_owned(),
+    };
+    let of = |segment: &str| CountMembersRequest { segment: segment.to_owned() };
+
+    // Nobody is in a segment that there is not, nor in one that nobody has entered.
+    for segment in ["new", "of-nobody"] {
+        let request = ListMembersRequest { segment: segment.to_owned(), ..page(10, "") };
+        let told = client.list_members(request).await.unwrap().into_inner();
+        assert_eq!((told.customer_ids.len(), told.next_page_token.as_str()), (0, ""));
+        assert_eq!(client.count_members(of(segment)).await.unwrap().into_inner().count, 0);
+    }
+
+    for n in 0..BUYERS {
+        shop.post("/v1/track", order(&format!("buyer-{n}"), &format!("o-{n}"))).await;
+        shop.post("/v1/track", track(&format!("viewer-{n}"), "Product Viewed")).await;
+    }
+    let mut asking = client.clone();
+    let counted = shop
+        .until("all buyers", async |_| {
+            let counted = asking.count_members(of("new")).await.unwrap().into_inner();
+            (counted.count == BUYERS).then_some(counted)
+        })
+        .await;
+    let partitions: Vec<i32> = counted.partitions.iter().map(|of| of.partition).collect();
+    assert_eq!(partitions, (0..PARTITIONS.cast_signed()).collect::<Vec<_>>());
+    assert_eq!(counted.partitions.iter().map(|of| of.count).sum::<i64>(), BUYERS);
+    assert!(counted.partitions.iter().all(|of| of.count > 0 && of.as_of_offset > 0), "{counted:?}");
+
+    // Page by page, each of another size.
+    let (mut listed, mut token) = (Vec::new(), String::new());
+    for size in [7, 1, 10, 0] {
+        let told = client.list_members(page(size, &token)).await.unwrap().into_inner();
+        assert!(size == 0 || told.customer_ids.len() == size as usize);
+        listed.extend(told.customer_ids);
+        token = told.next_page_token;
+        assert_eq!(token.is_empty(), size == 0, "{} are listed", listed.len());
+    }
+    listed.sort();
+    let mut expected: Vec<String> = (0..BUYERS).map(|n| format!("buyer-{n}")).collect();
+    expected.sort();
+    assert_eq!(listed, expected);
+
+    // What makes no sense is refused by its field.
+    let token = client.list_members(page(1, "")).await.unwrap().into_inner().next_page_token;
+    let other = ListMembersRequest { segment: "active".to_owned(), ..page(1, &token) };
+    for (refused, field) in [
+        (client.list_members(other).await.unwrap_err(), "page_token"),
+        (client.list_members(page(-1, "")).await.unwrap_err(), "page_size"),
+        (client.count_members(of("VIP customers")).await.unwrap_err(), "segment"),
+    ] {
+        assert_eq!(refused.code(), Code::InvalidArgument);
+        assert!(refused.message().starts_with(&format!("{field}: ")), "{refused}");
+    }
+    drop((client, asking));
     shop.close().await;
 }
 

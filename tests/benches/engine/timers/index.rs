@@ -6,7 +6,7 @@ use anyhow::{Context, ensure};
 use bytes::Bytes;
 use domain::Timestamp;
 use store::{Memory, Redis, RedisOptions};
-use stream::{Due, Key, StateChange, StateStore};
+use stream::{Due, Key, Labels, StateChange, StateStore};
 
 use crate::options::Hold;
 use crate::report::{Figure, figure};
@@ -83,5 +83,6 @@ fn change(customer: u32, timers: bool) -> StateChange {
             timer: timers.then(|| Timestamp::from_millis(1_767_225_600_000 + i64::from(customer) * 37 % 86_400_000)),
             ..Due::default()
         },
+        labels: Labels::Same,
     }
 }

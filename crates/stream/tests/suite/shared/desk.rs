@@ -3,7 +3,7 @@
 //! A record's value is text, `TIME COMMAND [ARGUMENT]`, with the event time in ms:
 //! `note`, `remind AT` (a timer), `chain N` (a timer a ms later, N times), `ask ID` (wants a side effect), `hold` (waits for
 //! the next revision of the policy), `ignore`, `reject`, `forget` (ends the state), `echo` (an output and nothing else),
-//! `stuck` (a timer that never goes), `grow BYTES`.
+//! `stuck` (a timer that never goes), `grow BYTES`, `label NAME` and `unlabel NAME` (the state is found under it, or no longer).
 
 use std::marker::PhantomData;
 use std::sync::{Arc, LazyLock};
@@ -12,8 +12,8 @@ use domain::Timestamp;
 use schemas::{AvroSchema, EncodeError, Schemas, StateContract};
 use serde::{Deserialize, Serialize};
 use stream::{
-    Cause, ClaimId, Clock, Context, Dataset, Decoded, Disposition, Due, Effects, Input, Output, Poison, RecordRef,
-    Service, State, Topology,
+    Cause, ClaimId, Clock, Context, Dataset, Decoded, Disposition, Due, Effects, Input, Label, Output, Poison,
+    RecordRef, Service, State, Topology,
 };
 
 pub const ORDERS: &str = "test.orders";
@@ -95,6 +95,7 @@ pub struct DeskState {
     pub held: Option<i64>,
     pub stuck: bool,
     pub filler: String,
+    pub labels: Vec<Label>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -113,6 +114,12 @@ impl StateContract for DeskState {
 }
 
 impl State for DeskState {
+    const INDEX: u32 = 1;
+
+    fn indexed_under(&self) -> impl Iterator<Item = &Label> {
+        self.labels.iter()
+    }
+
     fn due(&self) -> Due {
         let since = |claimed: bool| self.jobs.iter().filter(|job| job.claimed == claimed).map(|job| job.since).min();
         Due {
@@ -141,6 +148,8 @@ pub enum Command {
     Echo,
     Stuck,
     Grow(usize),
+    Label(String),
+    Unlabel(String),
     /// Breaks a promise: changes the state and says that it ignored it.
     Lie,
 }
@@ -204,6 +213,8 @@ impl<W: Wiring> Service for Desk<W> {
             "echo" => Command::Echo,
             "stuck" => Command::Stuck,
             "grow" => Command::Grow(number()? as usize),
+            "label" => Command::Label(argument.to_owned()),
+            "unlabel" => Command::Unlabel(argument.to_owned()),
             "lie" => Command::Lie,
             _ => return Err(poison("no command")),
         };
@@ -279,6 +290,16 @@ impl<W: Wiring> Service for Desk<W> {
                 }
                 Command::Grow(bytes) => {
                     state.filler = "x".repeat(bytes);
+                    Disposition::Emitted
+                }
+                Command::Label(label) => {
+                    if !state.labels.iter().any(|known| **known == *label) {
+                        state.labels.push(Label::from(label));
+                    }
+                    Disposition::Emitted
+                }
+                Command::Unlabel(label) => {
+                    state.labels.retain(|known| **known != *label);
                     Disposition::Emitted
                 }
                 Command::Lie => {

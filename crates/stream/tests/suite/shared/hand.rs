@@ -6,8 +6,8 @@ use bytes::Bytes;
 use domain::Timestamp;
 use schemas::{ChangelogHeader, ChangelogRecord, Mark, MarkEntry, OutputBound, Schemas};
 use stream::{
-    Batch, ClaimId, Counts, DeadLetter, Decision, HaltReason, Key, LoadRequest, Loaded, Partition, RecordRef,
-    StateChange, StorePosition, Takeover, Worker, WorkerSettings,
+    Batch, ClaimId, Counts, DeadLetter, Decision, HaltReason, Index, Key, Labels, LoadRequest, Loaded, Partition,
+    RecordRef, StateChange, StorePosition, Takeover, Worker, WorkerSettings,
 };
 
 use super::desk::{Desk, DeskState, ORDERS, Rules, Told, Wiring, schemas};
@@ -22,6 +22,10 @@ pub struct LogRecord {
 #[derive(Default)]
 pub struct View {
     pub states: BTreeMap<Key, StateChange>,
+    /// What the worker tells a store of labels.
+    pub index: Index,
+    /// How many changes told of labels.
+    pub told_labels: usize,
     pub headers: Vec<ChangelogHeader>,
     /// Every change, in order: the changelog's bytes.
     pub changelog: Vec<(Key, Option<Bytes>)>,
@@ -274,6 +278,8 @@ impl<W: Wiring> Hand<W> {
             assert!(commit.header.is_some() || commit.changes.is_empty(), "what changes is under a header");
             view.changelog.extend(commit.changes.iter().map(|change| (change.key.clone(), change.value.clone())));
             for change in commit.changes {
+                view.index.apply(&change);
+                view.told_labels += usize::from(change.labels != Labels::Same);
                 if change.value.is_some() {
                     view.states.insert(change.key.clone(), change);
                 } else {

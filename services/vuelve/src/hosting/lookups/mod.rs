@@ -7,6 +7,7 @@
 mod failure;
 mod journeys;
 mod journeys_words;
+mod members;
 mod reader;
 mod segmentation;
 mod segmentation_words;

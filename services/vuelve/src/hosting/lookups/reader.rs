@@ -57,7 +57,8 @@ impl Reader {
         .await
     }
 
-    async fn blocking<T: Send + 'static>(
+    /// What `work` makes of the views, off the async threads.
+    pub(super) async fn blocking<T: Send + 'static>(
         &self,
         call: &Extensions,
         work: impl FnOnce(&Self) -> Result<T, Failure> + Send + 'static,

@@ -1,16 +1,18 @@
-//! Lookups of segmentation: who a customer is, and which segments she is in.
+//! Lookups of segmentation: who a customer is, which segments she is in, and who is in a segment.
 
 use std::collections::HashSet;
 
 use domain::Timestamp;
 use messaging::shell::Clock;
 use proto::segmentation::v1::{
-    BatchGetCustomersRequest, BatchGetCustomersResponse, GetCustomerRequest, GetCustomerResponse, GetSegmentsRequest,
-    GetSegmentsResponse,
+    BatchGetCustomersRequest, BatchGetCustomersResponse, CountMembersRequest, CountMembersResponse, GetCustomerRequest,
+    GetCustomerResponse, GetSegmentsRequest, GetSegmentsResponse, ListMembersRequest, ListMembersResponse,
 };
 use proto::{Extensions, FieldMask, ReadMask, Refusal, SegmentationAnswers};
 use segmentation::lookups;
 
+use super::failure::Failure;
+use super::members::{self, PageRequest};
 use super::reader::Reader;
 use super::{id, segmentation_words as words};
 use crate::hosting::channels::SystemClock;
@@ -86,6 +88,28 @@ impl SegmentationAnswers for Answers {
             }
         }
         Ok(response)
+    }
+
+    async fn list_members(
+        &self,
+        request: ListMembersRequest,
+        call: Extensions,
+    ) -> Result<ListMembersResponse, Refusal> {
+        let page = PageRequest::of(request, self.reader.installation.cluster.partitions)?;
+        let read = move |reader: &Reader| members::page(&*reader.lookups, &page).map_err(Failure::Lookup);
+        self.reader.blocking(&call, read).await
+    }
+
+    async fn count_members(
+        &self,
+        request: CountMembersRequest,
+        call: Extensions,
+    ) -> Result<CountMembersResponse, Refusal> {
+        let segment = members::segment(&request.segment)?;
+        let partitions = self.reader.installation.cluster.partitions;
+        let count =
+            move |reader: &Reader| members::count(&*reader.lookups, &segment, partitions).map_err(Failure::Lookup);
+        self.reader.blocking(&call, count).await
     }
 }
 

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use domain::Timestamp;
 use kafka::port::Outgoing;
-use stream::{Due, Key, Lane, StateChange};
+use stream::{Due, Key, Labels, Lane, StateChange};
 
 /// The change to the state that a changelog record tells of.
 pub(super) fn change_of(record: &Outgoing<'_>) -> Option<StateChange> {
@@ -13,6 +13,7 @@ pub(super) fn change_of(record: &Outgoing<'_>) -> Option<StateChange> {
         key: Key::from(key),
         value: record.value.map(Bytes::copy_from_slice),
         due: due.unwrap_or_default(),
+        labels: Labels::Same,
     })
 }
 
