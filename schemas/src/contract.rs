@@ -127,6 +127,7 @@ static ALL: &[&AvroSchema] = &[
     &crate::STOREFRONT_EVENT,
     &crate::JOURNEY_DECISION,
     &crate::SEGMENT_CHANGE,
+    &crate::QUINTILES,
     &crate::MESSAGE_REQUEST,
     &crate::MESSAGE_OUTCOME,
     &crate::MESSAGING_COMMAND,

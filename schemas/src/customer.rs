@@ -1,4 +1,5 @@
-//! Changes of segments: what `customer.segments` holds. Flat and without personal data, so that it can be kept.
+//! What the `customer.*` topics hold: changes of segments, flat so that they can be read as they are, and the boundaries of
+//! quintiles. Without personal data, so that they can be kept.
 
 use serde::{Deserialize, Serialize};
 
@@ -9,7 +10,11 @@ use crate::contract::record_contract;
 pub static SEGMENT_CHANGE: AvroSchema =
     AvroSchema::record("SegmentChange", include_str!("../customer/segment_change.avsc"));
 
+/// Schema of [`Quintiles`].
+pub static QUINTILES: AvroSchema = AvroSchema::record("Quintiles", include_str!("../customer/quintiles.avsc"));
+
 record_contract!(SegmentChange, SEGMENT_CHANGE);
+record_contract!(Quintiles, QUINTILES);
 
 /// A customer entered or left a segment. The fields are documented in `segment_change.avsc`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -64,8 +69,31 @@ pub enum ChangeCause {
     Removed,
     /// Nothing was heard of her for long, or she was erased.
     Forgotten,
+    /// The boundaries of the quintiles that its condition reads were learnt anew.
+    Boundaries,
     /// A cause newer than this reader.
     #[default]
     #[serde(other)]
     Other,
+}
+
+/// How the customers with an order fall into fifths. The fields are documented in `quintiles.avsc`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[allow(missing_docs, reason = "documented in the schema, which a test holds to having every field documented")]
+pub struct Quintiles {
+    /// Milliseconds since 1970.
+    pub learnt_at: i64,
+    pub customers: i64,
+    pub recency_days: Vec<i64>,
+    pub frequency: Vec<i64>,
+    pub monetary: Vec<CurrencyQuintiles>,
+}
+
+/// Those of one currency.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[allow(missing_docs, reason = "documented in the schema")]
+pub struct CurrencyQuintiles {
+    pub currency: String,
+    pub customers: i64,
+    pub bounds: Vec<i64>,
 }

@@ -29,7 +29,7 @@ pub use changelog::{
 };
 pub use codec::{MAX_SCHEMA_BYTES, MAX_SCHEMAS, MAX_VALUE_BYTES, Schemas};
 pub use contract::{AvroSchema, Contract, schemas};
-pub use customer::{Change, ChangeCause, SEGMENT_CHANGE, SegmentChange};
+pub use customer::{Change, ChangeCause, CurrencyQuintiles, QUINTILES, Quintiles, SEGMENT_CHANGE, SegmentChange};
 pub use error::{DecodeError, EncodeError, LearnError};
 pub use journeys::{Arm, Decision, JOURNEY_DECISION, JourneyDecision};
 pub use messaging::{

@@ -6,7 +6,7 @@ use apache_avro::types::Value;
 use schemas::conformance::{self, Mismatch};
 use schemas::{
     AvroSchema, ChangelogRecord, Contract, DecodeError, Definition, JourneyDecision, Mark, MessageOutcome,
-    MessageRequest, MessagingCommand, PrivacyRequest, Schemas, SegmentChange, StateContract, StorefrontEvent,
+    MessageRequest, MessagingCommand, PrivacyRequest, Quintiles, Schemas, SegmentChange, StateContract, StorefrontEvent,
     Suppression,
 };
 use serde::{Deserialize, Serialize};
@@ -76,6 +76,7 @@ pub(crate) fn cases() -> Vec<Case> {
         case::<StorefrontEvent>(),
         case::<JourneyDecision>(),
         case::<SegmentChange>(),
+        case::<Quintiles>(),
         case::<MessageRequest>(),
         case::<MessageOutcome>(),
         case::<MessagingCommand>(),
