@@ -6,8 +6,8 @@ use apache_avro::types::Value;
 use schemas::conformance::{self, Mismatch};
 use schemas::{
     AvroSchema, ChangelogRecord, Contract, DecodeError, Definition, JourneyDecision, Mark, MessageOutcome,
-    MessageRequest, MessagingCommand, PrivacyRequest, Quintiles, Schemas, SegmentChange, StateContract, StorefrontEvent,
-    Suppression,
+    MessageRequest, MessagingCommand, PrivacyRequest, Quintiles, Schemas, SegmentChange, StateContract,
+    StorefrontEvent, Suppression,
 };
 use serde::{Deserialize, Serialize};
 

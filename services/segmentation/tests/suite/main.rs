@@ -6,4 +6,5 @@ mod judging;
 mod lookups;
 mod profile;
 mod properties;
+mod quintiles;
 mod support;
