@@ -119,7 +119,7 @@ fn fewer_than_five_customers_have_no_quintiles_and_a_currency_of_fewer_none_of_i
 fn of_very_many_currencies_those_in_which_most_customers_buy_have_quintiles() {
     let code = |number: usize| format!("{number:03}");
     let mut states = Vec::new();
-    for number in 0..MAX_LEARNT_CURRENCIES + 1 {
+    for number in 0..=MAX_LEARNT_CURRENCIES {
         let customers = if number == 0 { 5 } else { 6 };
         states.extend((0..customers).map(|minor| state(1, &[(&code(number), 1, minor)])));
     }
