@@ -27,9 +27,12 @@ pub use changelog::{
     ChangelogHeader, ChangelogRecord, JOURNEYS_CHANGELOG, MESSAGING_CHANGELOG, Position, RESOLVER_CHANGELOG,
     SEGMENTATION_CHANGELOG, StateContract, UpstreamWatermark,
 };
-pub use codec::{MAX_SCHEMA_BYTES, MAX_SCHEMAS, MAX_VALUE_BYTES, Schemas};
+pub use codec::{MAX_SCHEMA_BYTES, MAX_SCHEMAS, MAX_VALUE_BYTES, ROOM_BYTES, Schemas};
 pub use contract::{AvroSchema, Contract, schemas};
-pub use customer::{Change, ChangeCause, CurrencyQuintiles, QUINTILES, Quintiles, SEGMENT_CHANGE, SegmentChange};
+pub use customer::{
+    CUSTOMER_EVENT, Change, ChangeCause, CurrencyQuintiles, CustomerEvent, CustomerView, QUINTILES, Quintiles,
+    SEGMENT_CHANGE, SegmentChange, Transition,
+};
 pub use error::{DecodeError, EncodeError, LearnError};
 pub use journeys::{Arm, Decision, JOURNEY_DECISION, JourneyDecision};
 pub use messaging::{

@@ -9,9 +9,11 @@ use serde::{Deserialize, Serialize};
 use crate::AvroSchema;
 use crate::contract::record_contract;
 
+/// Schema text of [`StorefrontEvent`].
+pub(crate) const STOREFRONT_EVENT_AVSC: &str = include_str!("../storefront/storefront_event.avsc");
+
 /// Schema of [`StorefrontEvent`].
-pub static STOREFRONT_EVENT: AvroSchema =
-    AvroSchema::record("StorefrontEvent", include_str!("../storefront/storefront_event.avsc"));
+pub static STOREFRONT_EVENT: AvroSchema = AvroSchema::record("StorefrontEvent", STOREFRONT_EVENT_AVSC);
 
 record_contract!(StorefrontEvent, STOREFRONT_EVENT);
 

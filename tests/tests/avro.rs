@@ -348,7 +348,7 @@ fn what_a_server_writes_badly_is_put_aside_with_the_reason_and_the_others_go_on(
         ("bad_message_id", keyed(&viewed("no-message-id", ""))),
         ("bad_message_id", keyed(&viewed("long-message-id", &"m".repeat(101)))),
         ("id_too_long", keyed(&viewed(&"u".repeat(256), "m"))),
-        // It is just small enough, and with its customer no longer.
+        // It leaves no room for who the customer is.
         ("too_large", keyed(&set(of_size(&"g".repeat(250), 999_600), "message_id", json!("grows")))),
         ("malformed", keyed(&of_size("large", 1_000_001))),
     ];

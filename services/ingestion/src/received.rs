@@ -12,7 +12,7 @@ use std::convert::Infallible;
 use std::sync::Arc;
 
 use domain::{HumanDuration, Timestamp};
-use schemas::{EncodeError, MAX_VALUE_BYTES, Schemas, StorefrontEvent};
+use schemas::{EncodeError, MAX_VALUE_BYTES, ROOM_BYTES, Schemas, StorefrontEvent};
 use stream::{Context, Decoded, Disposition, Effects, Partition, Poison, RecordRef};
 
 use crate::ids::{self, MAX_ID_BYTES, MAX_MESSAGE_ID_BYTES};
@@ -33,9 +33,6 @@ pub const LONGEST_WAY: HumanDuration = HumanDuration::from_hours(1);
 
 /// What has a date in every time zone, within the years 1 to 9998: most readers can't read a record with another time.
 const CALENDAR: std::ops::RangeInclusive<i64> = -62_135_510_400_000..=253_370_764_799_999;
-
-/// By so much a record may grow on its way, beside its customer's id: by times and hops that take more bytes.
-const GROWTH_BYTES: usize = 64;
 
 /// A record derived from records derived from records …: at this many the chain is cut.
 pub const MAX_HOPS: i32 = 16;
@@ -105,7 +102,7 @@ pub(crate) fn decode(schemas: &Schemas, record: &RecordRef<'_>) -> Result<Decode
 fn fits(schemas: &Schemas, event: &StorefrontEvent) -> Result<(), Poison> {
     let mut written = Vec::new();
     match schemas.encode(EVENTS, event, &mut written) {
-        Ok(()) if written.len() + MAX_ID_BYTES + GROWTH_BYTES <= MAX_VALUE_BYTES => Ok(()),
+        Ok(()) if written.len() + ROOM_BYTES <= MAX_VALUE_BYTES => Ok(()),
         Ok(()) | Err(EncodeError::TooLarge { .. }) => {
             Err(poison("too_large", "with the customer in it the event would be larger than a record may be"))
         }

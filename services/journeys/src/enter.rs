@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use schemas::Decision;
+use schemas::{CustomerView, Decision};
 use stream::Context;
 
 use crate::event::EventView;
@@ -29,6 +29,7 @@ pub(crate) fn enter(
     state: &mut JourneysState,
     compiled: &Arc<CompiledJourney>,
     view: &EventView<'_>,
+    profile: &CustomerView,
     context: &Context<'_>,
     effects: &mut Effects,
 ) -> Entry {
@@ -54,6 +55,7 @@ pub(crate) fn enter(
         trace: context.trace,
         contact: state.contact.as_ref(),
         carts: &state.carts,
+        profile: Some(profile),
         event: Some(view),
         effects,
     };

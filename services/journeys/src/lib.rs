@@ -13,6 +13,7 @@ mod cart;
 mod clock;
 mod condition;
 mod contact;
+mod customer_event;
 mod enter;
 mod event;
 mod ids;

@@ -25,6 +25,7 @@ mod score;
 mod state;
 mod step;
 mod taste;
+mod told;
 mod topology;
 mod traits;
 mod view;

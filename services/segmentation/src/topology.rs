@@ -5,12 +5,12 @@ use stream::{Clock, Dataset, Input, Topology};
 /// What is learnt from all customers.
 pub(crate) const QUINTILES: Dataset = "customer.quintiles";
 
-/// The topology. Nobody downstream waits for its watermark yet, so it writes no marks.
+/// The topology.
 pub(crate) static TOPOLOGY: Topology = Topology {
     service: "segmentation",
     inputs: &[Input { dataset: "storefront.events", clock: Clock::Marks("ingestion.marks") }],
     tables: &["platform.definitions", QUINTILES],
-    outputs: &["customer.segments"],
+    outputs: &["customer.events", "customer.segments"],
     changelog: "segmentation.changelog",
-    marks: None,
+    marks: Some("segmentation.marks"),
 };

@@ -7,5 +7,6 @@ mod entering;
 mod messages;
 mod properties;
 mod retailrocket;
+mod segments;
 mod support;
 mod waiting;

@@ -8,3 +8,4 @@ mod profile;
 mod properties;
 mod quintiles;
 mod support;
+mod told;

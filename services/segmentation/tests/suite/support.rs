@@ -132,7 +132,11 @@ impl Shop {
     }
 
     pub(crate) fn records(&mut self) -> Vec<SegmentChange> {
-        self.driver.outputs().into_iter().map(|Output::Change(change)| *change).collect()
+        let change = |output| match output {
+            Output::Change(change) => Some(*change),
+            Output::Event(_) | Output::Forgotten(_) => None,
+        };
+        self.driver.outputs().into_iter().filter_map(change).collect()
     }
 
     pub(crate) fn state(&self) -> SegmentationState {
