@@ -1,5 +1,6 @@
-//! The customer: what happens to her, in one order (`customer.events`), who she is (`customer.profiles`), and the segments that
-//! she enters and leaves (`customer.segments`: flat and without personal data, so that it can be kept).
+//! The customer: what happens to her, in one order (`customer.events`), who she is (`customer.profiles`), the segments that she
+//! enters and leaves (`customer.segments`: flat), and the boundaries of quintiles (`customer.quintiles`); the last three without
+//! personal data, so that they can be kept.
 
 use serde::{Deserialize, Serialize};
 
@@ -100,7 +101,11 @@ pub struct CustomerView {
 pub static SEGMENT_CHANGE: AvroSchema =
     AvroSchema::record("SegmentChange", include_str!("../customer/segment_change.avsc"));
 
+/// Schema of [`Quintiles`].
+pub static QUINTILES: AvroSchema = AvroSchema::record("Quintiles", include_str!("../customer/quintiles.avsc"));
+
 record_contract!(SegmentChange, SEGMENT_CHANGE);
+record_contract!(Quintiles, QUINTILES);
 
 /// A customer entered or left a segment. The fields are documented in `segment_change.avsc`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -155,8 +160,31 @@ pub enum ChangeCause {
     Removed,
     /// Nothing was heard of her for long, or she was erased.
     Forgotten,
+    /// The boundaries of the quintiles that its condition reads were learnt anew.
+    Boundaries,
     /// A cause newer than this reader.
     #[default]
     #[serde(other)]
     Other,
+}
+
+/// How the customers with an order fall into fifths. The fields are documented in `quintiles.avsc`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[allow(missing_docs, reason = "documented in the schema, which a test holds to having every field documented")]
+pub struct Quintiles {
+    /// Milliseconds since 1970.
+    pub learnt_at: i64,
+    pub customers: i64,
+    pub recency_days: Vec<i64>,
+    pub frequency: Vec<i64>,
+    pub monetary: Vec<CurrencyQuintiles>,
+}
+
+/// Those of one currency.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[allow(missing_docs, reason = "documented in the schema")]
+pub struct CurrencyQuintiles {
+    pub currency: String,
+    pub customers: i64,
+    pub bounds: Vec<i64>,
 }

@@ -30,8 +30,8 @@ pub use changelog::{
 pub use codec::{MAX_SCHEMA_BYTES, MAX_SCHEMAS, MAX_VALUE_BYTES, ROOM_BYTES, Schemas};
 pub use contract::{AvroSchema, Contract, schemas};
 pub use customer::{
-    CUSTOMER_EVENT, CUSTOMER_PROFILE, Change, ChangeCause, CustomerEvent, CustomerProfile, CustomerView,
-    SEGMENT_CHANGE, SegmentChange, Transition,
+    CUSTOMER_EVENT, CUSTOMER_PROFILE, Change, ChangeCause, CurrencyQuintiles, CustomerEvent, CustomerProfile,
+    CustomerView, QUINTILES, Quintiles, SEGMENT_CHANGE, SegmentChange, Transition,
 };
 pub use error::{DecodeError, EncodeError, LearnError};
 pub use journeys::{Arm, Decision, JOURNEY_DECISION, JourneyDecision};

@@ -6,8 +6,8 @@ use apache_avro::types::Value;
 use schemas::conformance::{self, Mismatch};
 use schemas::{
     AvroSchema, ChangelogRecord, Contract, CustomerEvent, CustomerProfile, DecodeError, Definition, JourneyDecision,
-    Mark, MessageOutcome, MessageRequest, MessagingCommand, PrivacyRequest, Schemas, SegmentChange, StateContract,
-    StorefrontEvent, Suppression,
+    Mark, MessageOutcome, MessageRequest, MessagingCommand, PrivacyRequest, Quintiles, Schemas, SegmentChange,
+    StateContract, StorefrontEvent, Suppression,
 };
 use serde::{Deserialize, Serialize};
 
@@ -76,6 +76,7 @@ pub(crate) fn cases() -> Vec<Case> {
         case::<StorefrontEvent>(),
         case::<JourneyDecision>(),
         case::<SegmentChange>(),
+        case::<Quintiles>(),
         case::<CustomerEvent>(),
         case::<CustomerProfile>(),
         case::<MessageRequest>(),

@@ -19,6 +19,7 @@ mod orders;
 mod output;
 mod policy;
 mod preview;
+mod quintiles;
 mod rows;
 mod score;
 mod state;
@@ -40,6 +41,7 @@ pub use input::Input;
 pub use output::Output;
 pub use policy::Policy;
 pub use preview::preview;
+pub use quintiles::{Boundaries, MAX_LEARNT_CURRENCIES, MIN_CUSTOMERS, Standing, learn};
 pub use rows::{CustomerRow, WINDOW_COLUMNS, customer_rows, known_until};
 pub use state::{
     ANONYMOUS_IDLE, Bucket, CART_IDLE, CartLine, Did, Favourite, MAX_CART_LINES, MAX_CURRENCIES, MAX_FAVOURITES,

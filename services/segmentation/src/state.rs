@@ -70,6 +70,7 @@ pub struct SegmentationState {
     pub judged_on: i64,
     pub policy_seen: Option<Timestamp>,
     pub judge_at: Option<Timestamp>,
+    pub quintiles_seen: Option<i64>,
 }
 
 /// First and last time of a kind of event.

@@ -1,7 +1,7 @@
 //! What others are told: what happened to the customer, what changed by it, and who she is as of it.
 
 use domain::Timestamp;
-use schemas::{CustomerEvent, CustomerProfile, CustomerView, StorefrontEvent, Transition};
+use schemas::{CustomerEvent, CustomerProfile, CustomerView, SegmentChange, StorefrontEvent, Transition};
 use stream::{Context, Key};
 
 use crate::Effects;
@@ -23,14 +23,15 @@ pub(crate) fn event(
         shop: event.shop.clone(),
         historical: event.historical,
         hops: event.hops,
-        changes: transitions(&effects.outputs[changes..]),
+        changes: written(&effects.outputs[changes..]).map(transition).collect(),
         customer: view(state, context.now),
         event: Some(event),
     };
     effects.emit(Output::Event(Box::new(told)));
 }
 
-/// Tells of changes that came of no event: they lie among the outputs from `changes` on, and there may be none.
+/// Tells of changes that came of no event: they lie among the outputs from `changes` on, and there may be none. What is history
+/// and what is news are told apart: a definition and boundaries of quintiles may be new at once.
 pub(crate) fn changes(
     state: &SegmentationState,
     changes: usize,
@@ -38,34 +39,32 @@ pub(crate) fn changes(
     context: &Context<'_>,
     effects: &mut Effects,
 ) {
-    let first = effects.outputs[changes..].iter().find_map(|emitted| match &emitted.output {
-        Output::Change(change) => Some((change.shop.clone(), change.historical, change.hops)),
-        _ => None,
-    });
-    let Some((shop, historical, hops)) = first else { return };
-    let told = CustomerEvent {
-        customer_id: context.key.to_string(),
-        at: now.as_millis(),
-        shop,
-        historical,
-        hops,
-        event: None,
-        changes: transitions(&effects.outputs[changes..]),
-        customer: view(state, now),
-    };
-    effects.emit(Output::Event(Box::new(told)));
+    for historical in [true, false] {
+        let of_kind = || written(&effects.outputs[changes..]).filter(|change| change.historical == historical);
+        let Some(first) = of_kind().next() else { continue };
+        let told = CustomerEvent {
+            customer_id: context.key.to_string(),
+            at: now.as_millis(),
+            shop: first.shop.clone(),
+            historical,
+            hops: first.hops,
+            event: None,
+            changes: of_kind().map(transition).collect(),
+            customer: view(state, now),
+        };
+        effects.emit(Output::Event(Box::new(told)));
+    }
 }
 
-fn transitions(outputs: &[stream::Emitted<Output>]) -> Vec<Transition> {
-    let transition = |emitted: &stream::Emitted<Output>| match &emitted.output {
-        Output::Change(change) => Some(Transition {
-            segment: change.segment.clone(),
-            segment_version: change.segment_version,
-            change: change.change,
-        }),
+fn written(outputs: &[stream::Emitted<Output>]) -> impl Iterator<Item = &SegmentChange> {
+    outputs.iter().filter_map(|emitted| match &emitted.output {
+        Output::Change(change) => Some(&**change),
         _ => None,
-    };
-    outputs.iter().filter_map(transition).collect()
+    })
+}
+
+fn transition(change: &SegmentChange) -> Transition {
+    Transition { segment: change.segment.clone(), segment_version: change.segment_version, change: change.change }
 }
 
 /// Who she is, for those who want nothing else.

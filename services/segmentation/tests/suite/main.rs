@@ -6,5 +6,6 @@ mod judging;
 mod lookups;
 mod profile;
 mod properties;
+mod quintiles;
 mod support;
 mod told;

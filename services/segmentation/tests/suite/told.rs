@@ -2,10 +2,10 @@
 
 use domain::Timestamp;
 use schemas::{Change, CustomerEvent, EventKind, MAX_VALUE_BYTES, Schemas, StorefrontEvent};
-use segmentation::Output;
+use segmentation::{Boundaries, Output, Policy};
 use stream::Output as _;
 
-use crate::support::{ANA, DAY, EVENTS, HOUR, Shop, at, order, track};
+use crate::support::{ANA, DAY, EVENTS, HOUR, Shop, at, order, quintiles, segment, track};
 
 const BUYER: &str = "segment: buyer\nversion: 2\nenter: customer.frequency >= 1\n";
 const LAPSED: &str = "segment: lapsed\nversion: 1\nenter: customer.recency_days >= 90\n";
@@ -176,4 +176,26 @@ fn the_largest_event_fits_with_all_that_can_be_told_of_her() {
     for output in shop.driver.outputs() {
         output.encode(&schemas, &mut Vec::new()).unwrap();
     }
+}
+
+#[test]
+fn what_a_definition_makes_of_her_is_told_as_history_and_what_later_boundaries_do_as_news() {
+    let ranked = "segment: ranked\nversion: 1\nenter: customer.rfm.recency == 1\n";
+    let mut shop = Shop::with(&[ranked]);
+    shop.learn(&quintiles(0, [50, 60, 70, 80]));
+    shop.tell(order("o1", 1_000, 0));
+    shop.driver.advance_to(at(10 * DAY));
+    // A new worker has read both before she hears of either.
+    let mut policy = Policy::default();
+    for text in [ranked, BUYER] {
+        policy.insert(segment(text));
+    }
+    policy.learn(Boundaries::of(&quintiles(10 * DAY, [1, 2, 3, 4])).unwrap(), 1);
+    shop.driver.restart(policy);
+    shop.apply("segment: other\nversion: 1\nenter: 'false'\n", 10 * DAY);
+    let kinds: Vec<_> =
+        told(&mut shop).iter().map(|told| (story(std::slice::from_ref(told)), told.historical)).collect();
+    let line = |text: &str| vec![text.to_owned()];
+    let expected = [(line("Order Completed: "), false), (line(": +buyer"), true), (line(": +ranked"), false)];
+    assert_eq!(kinds, expected);
 }

@@ -148,8 +148,21 @@ fn who_the_customers_are_is_told_as_of_times_in_whatever_order_they_are_given() 
     let times = ["--as-of", "2011-06-09T12:30Z", "--as-of", "2011-06-09T00:00Z"];
     let output = replay.command().args(times).output().unwrap();
     assert!(output.status.success(), "{}", err(&output));
-    let names = ["customers-2011-06-09.csv", "customers-2011-06-09T123000Z.csv", "messages.csv", "summary.json"];
+    let names = [
+        "customers-2011-06-09.csv",
+        "customers-2011-06-09T123000Z.csv",
+        "messages.csv",
+        "quintiles-2011-06-09.json",
+        "quintiles-2011-06-09T123000Z.json",
+        "summary.json",
+    ];
     assert_eq!(files(&replay.out), names);
+    // Two customers are too few for fifths.
+    let learnt: serde_json::Value = serde_json::from_slice(&fs::read(replay.out.join(names[4])).unwrap()).unwrap();
+    let expected = serde_json::json!({
+        "learnt_at": "2011-06-09T12:30:00Z", "customers": 2, "recency_days": [], "frequency": [], "monetary": [],
+    });
+    assert_eq!(learnt, expected);
     let told = names[..2].iter().map(|name| {
         let text = fs::read_to_string(replay.out.join(name)).unwrap();
         let first_fields = |line: &str| line.split(',').take(5).collect::<Vec<_>>().join(" ");
