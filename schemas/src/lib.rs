@@ -16,6 +16,7 @@ pub mod conformance;
 mod contract;
 mod customer;
 mod error;
+mod history;
 mod journeys;
 mod messaging;
 mod platform;
@@ -31,6 +32,7 @@ pub use codec::{MAX_SCHEMA_BYTES, MAX_SCHEMAS, MAX_VALUE_BYTES, Schemas};
 pub use contract::{AvroSchema, Contract, schemas};
 pub use customer::{Change, ChangeCause, SEGMENT_CHANGE, SegmentChange};
 pub use error::{DecodeError, EncodeError, LearnError};
+pub use history::{PastEvent, PastOrder, PastProduct};
 pub use journeys::{Arm, Decision, JOURNEY_DECISION, JourneyDecision};
 pub use messaging::{
     CommandKind, MESSAGE_OUTCOME, MESSAGE_REQUEST, MESSAGING_COMMAND, MessageOutcome, MessageRequest, MessagingCommand,

@@ -18,6 +18,7 @@ pub(crate) fn refusal(event: &StorefrontEvent) -> Option<&'static str> {
     match event.kind {
         EventKind::Alias => Some("alias"),
         EventKind::Group => Some("group"),
+        EventKind::Identified | EventKind::Moved => Some("identity"),
         EventKind::Other => Some("unknown_kind"),
         EventKind::Track | EventKind::Identify | EventKind::Page | EventKind::Screen => {
             is_of_a_machine(event).then_some("machine")
