@@ -22,7 +22,7 @@ pub(crate) fn step(
         Cause::Record(Input::Event(event)) => receive(policy, state, &event, context, effects),
         // Of whom nothing is known nothing is to be judged or forgotten.
         _ if *state == SegmentationState::default() => Disposition::Ignored("nothing_known"),
-        Cause::Record(Input::Erased) => forget(policy, state, context, effects),
+        Cause::Record(Input::Erased | Input::Moved) => forget(policy, state, context, effects),
         Cause::Timer if state.ends_at().is_some_and(|end| end <= context.now) => {
             forget(policy, state, context, effects)
         }
