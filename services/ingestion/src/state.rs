@@ -66,10 +66,11 @@ impl ResolverState {
     /// Asks whether a message was seen before, and remembers it. `stored_at` is the broker's time of the record.
     pub fn see(&mut self, message_id: &str, stored_at: Timestamp, window: HumanDuration, cap: usize) -> Seen {
         let hash = xxhash_rust::xxh3::xxh3_64(message_id.as_bytes());
-        self.seen.retain(|hour| hour.until > stored_at);
-        if self.seen.iter().any(|hour| hour.hashes.0.contains(&hash)) {
+        // A repeat changes nothing, not even what has had its time.
+        if self.seen.iter().any(|hour| hour.until > stored_at && hour.hashes.0.contains(&hash)) {
             return Seen::Again;
         }
+        self.seen.retain(|hour| hour.until > stored_at);
         let until = end_of_hour(stored_at) + window;
         match self.seen.binary_search_by_key(&until, |hour| hour.until) {
             Ok(index) => self.seen[index].hashes.0.push(hash),

@@ -21,19 +21,13 @@ pub(crate) fn take_over(state: &mut SegmentationState, identified: &StorefrontEv
         learn_id(&mut state.ids, id);
     }
     let consent = state.consent_marketing;
-    let (mut own, mut told) = (state.cart.take(), Vec::new());
+    let mut own = state.cart.take();
     // In the state is the device's cart meanwhile.
     for past in identified.past_events().filter(|past| event::refusal(past).is_none()) {
         let at = Timestamp::from_millis(past.event_time);
-        if past.kind == EventKind::Track && past.name == "Order Completed" {
-            let order = orders::order_id(&past);
-            if !orders::is_counted(state, &past) {
-                own = own.filter(|cart| !cart::is_bought(cart, &past, at));
-            } else if order.is_none_or(|order| !told.contains(&order)) {
-                // The server's event came before: it has ended her cart, and this is what ends the device's.
-                cart::close(state, &past);
-            }
-            told.extend(order);
+        let is_an_order = past.kind == EventKind::Track && past.name == "Order Completed";
+        if is_an_order && !orders::is_counted(state, &past) {
+            own = own.filter(|cart| !cart::is_bought(cart, &past, at));
         }
         event::learn_one(state, &past, now, at.min(now));
     }

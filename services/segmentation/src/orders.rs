@@ -85,7 +85,7 @@ fn take_off(state: &mut SegmentationState, event: &StorefrontEvent, told: Option
 }
 
 /// The order, by a hash: two shops may number theirs alike.
-pub(crate) fn order_id(event: &StorefrontEvent) -> Option<i64> {
+fn order_id(event: &StorefrontEvent) -> Option<i64> {
     let id = event.order.as_ref()?.order_id.as_deref().filter(|id| !id.is_empty())?;
     Some(hash(&format!("{}\u{0}{id}", event.shop)))
 }
