@@ -62,6 +62,7 @@ pub struct Transition {
     pub segment: String,
     pub segment_version: i32,
     pub change: Change,
+    pub cause: ChangeCause,
 }
 
 /// Who a customer is at a moment, in short. The fields are documented in `customer_view.avsc`; times are milliseconds since

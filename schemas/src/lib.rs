@@ -16,6 +16,7 @@ pub mod conformance;
 mod contract;
 mod customer;
 mod error;
+mod history;
 mod journeys;
 mod messaging;
 mod platform;
@@ -34,6 +35,7 @@ pub use customer::{
     CustomerView, QUINTILES, Quintiles, SEGMENT_CHANGE, SegmentChange, Transition,
 };
 pub use error::{DecodeError, EncodeError, LearnError};
+pub use history::{PastEvent, PastOrder, PastProduct};
 pub use journeys::{Arm, Decision, JOURNEY_DECISION, JourneyDecision};
 pub use messaging::{
     CommandKind, MESSAGE_OUTCOME, MESSAGE_REQUEST, MESSAGING_COMMAND, MessageOutcome, MessageRequest, MessagingCommand,

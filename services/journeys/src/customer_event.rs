@@ -1,13 +1,13 @@
 //! Something happened to the customer: an event of the storefront, and what changed by it or by time alone.
 
 use definitions::{SEGMENT_ENTERED, SEGMENT_LEFT};
-use schemas::{Change, CustomerEvent, EventKind, StorefrontEvent, Transition};
+use schemas::{Change, ChangeCause, CustomerEvent, EventKind, StorefrontEvent, Transition};
 use stream::{Context, Disposition};
 
 use crate::event::EventView;
 use crate::policy::Policy;
 use crate::state::JourneysState;
-use crate::{Effects, ids, storefront_event};
+use crate::{Effects, identity, ids, storefront_event};
 
 pub(crate) fn receive(
     policy: &Policy,
@@ -17,12 +17,21 @@ pub(crate) fn receive(
     effects: &mut Effects,
 ) -> Disposition {
     let written = effects.outputs.len();
-    let disposition = told.event.as_ref().map_or(Disposition::Ignored("no_journey"), |event| {
-        storefront_event::receive(policy, state, event, &told.customer, context, effects)
-    });
+    let disposition = match told.event.as_deref() {
+        None => Disposition::Ignored("no_journey"),
+        Some(event) if event.kind == EventKind::Identified => {
+            identity::recognised(policy, state, event, &told.customer, context, effects)
+        }
+        Some(event) if event.kind == EventKind::Moved => identity::moved(policy, state, context, effects),
+        Some(event) => storefront_event::receive(policy, state, event, &told.customer, context, effects),
+    };
     let mut changed = disposition == Disposition::Emitted;
     let mut refused = None;
     for transition in &told.changes {
+        // She did not leave it, she is nobody any more.
+        if transition.cause == ChangeCause::Forgotten {
+            continue;
+        }
         let Some(event) = as_event(told, transition) else { continue };
         let view = EventView::of_segment(&event, &transition.segment);
         let (acted, reason) = storefront_event::act(policy, state, &view, &told.customer, context, effects);

@@ -29,17 +29,24 @@ pub(crate) struct EventView<'e> {
     pub(crate) event: &'e StorefrontEvent,
     /// The segment that the customer entered or left, where that is what happened.
     segment: Option<&'e str>,
+    /// It is a visitor's past, heard of when she was recognised.
+    pub(crate) is_past: bool,
     properties: OnceCell<Map<String, Value>>,
 }
 
 impl<'e> EventView<'e> {
     pub(crate) fn new(event: &'e StorefrontEvent) -> Self {
-        Self { event, segment: None, properties: OnceCell::new() }
+        Self { event, segment: None, is_past: false, properties: OnceCell::new() }
     }
 
     /// One that stands for a segment entered or left.
     pub(crate) fn of_segment(event: &'e StorefrontEvent, segment: &'e str) -> Self {
-        Self { event, segment: Some(segment), properties: OnceCell::new() }
+        Self { segment: Some(segment), ..Self::new(event) }
+    }
+
+    /// One that a visitor did before she was recognised.
+    pub(crate) fn of_past(event: &'e StorefrontEvent) -> Self {
+        Self { is_past: true, ..Self::new(event) }
     }
 
     /// When it happened.

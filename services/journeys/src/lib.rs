@@ -17,6 +17,7 @@ mod customer_event;
 mod enter;
 mod erased;
 mod event;
+mod identity;
 mod ids;
 mod input;
 pub mod lookups;

@@ -12,6 +12,7 @@
 mod cart;
 mod event;
 mod field;
+mod identified;
 mod input;
 mod judge;
 pub mod lookups;
@@ -45,8 +46,8 @@ pub use quintiles::{Boundaries, MAX_LEARNT_CURRENCIES, MIN_CUSTOMERS, Standing, 
 pub use rows::{CustomerRow, WINDOW_COLUMNS, customer_rows, known_until};
 pub use state::{
     ANONYMOUS_IDLE, Bucket, CART_IDLE, CartLine, Did, Favourite, MAX_CART_LINES, MAX_CURRENCIES, MAX_FAVOURITES,
-    MAX_NAME_BYTES, MAX_ORDERS, MAX_TRAITS_BYTES, Membership, Money, OpenCart, PastOrder, Seen, SegmentationState,
-    Spending, Tally,
+    MAX_IDS, MAX_NAME_BYTES, MAX_ORDERS, MAX_TRAITS_BYTES, Membership, Money, OpenCart, PastOrder, Seen,
+    SegmentationState, Spending, Tally,
 };
 pub use windows::WINDOW_DAYS;
 

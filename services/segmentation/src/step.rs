@@ -28,6 +28,12 @@ pub(crate) fn step(
             effects.emit(Output::Forgotten(context.key.clone()));
             Disposition::Emitted
         }
+        Cause::Record(Input::Moved(event)) => {
+            let changes = effects.outputs.len();
+            forget(policy, state, context, effects);
+            told::event(state, event, changes, context, effects);
+            Disposition::Emitted
+        }
         // Of whom nothing is known nothing is to be judged or forgotten.
         _ if *state == SegmentationState::default() => Disposition::Ignored("nothing_known"),
         Cause::Timer if state.ends_at().is_some_and(|end| end <= context.now) => {

@@ -64,7 +64,12 @@ fn written(outputs: &[stream::Emitted<Output>]) -> impl Iterator<Item = &Segment
 }
 
 fn transition(change: &SegmentChange) -> Transition {
-    Transition { segment: change.segment.clone(), segment_version: change.segment_version, change: change.change }
+    Transition {
+        segment: change.segment.clone(),
+        segment_version: change.segment_version,
+        change: change.change,
+        cause: change.cause,
+    }
 }
 
 /// Who she is, for those who want nothing else.

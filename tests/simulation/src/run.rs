@@ -244,7 +244,7 @@ fn resolver_of(workload: &Workload, broken: Option<Broken>) -> ResolverPolicy {
     let forgets = broken == Some(Broken::ForgetsMessages);
     let window = if forgets { HumanDuration::ZERO } else { workload.window };
     let remembered_ids = if forgets { 1 } else { ResolverPolicy::default().remembered_ids };
-    ResolverPolicy { window, remembered_ids, partitions: PARTITIONS }
+    ResolverPolicy { window, remembered_ids, partitions: PARTITIONS, ..ResolverPolicy::default() }
 }
 
 struct Simulation {

@@ -4,6 +4,7 @@ mod conditions;
 mod contract;
 mod control;
 mod entering;
+mod identity;
 mod messages;
 mod properties;
 mod retailrocket;

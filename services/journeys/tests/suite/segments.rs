@@ -1,6 +1,6 @@
 //! Journeys that segments open and end, and that ask who the customer is.
 
-use schemas::{Change, CustomerEvent, CustomerView, Decision, DefinitionStatus, Transition};
+use schemas::{Change, ChangeCause, CustomerEvent, CustomerView, Decision, DefinitionStatus, Transition};
 
 use crate::support::{ANA, DAY, EVENTS, HOUR, SHOP, World, encode, story, told_of, track};
 
@@ -25,7 +25,7 @@ steps:
 ";
 
 fn change(segment: &str, change: Change) -> Transition {
-    Transition { segment: segment.to_owned(), segment_version: 1, change }
+    Transition { segment: segment.to_owned(), segment_version: 1, change, cause: ChangeCause::Time }
 }
 
 fn who(segments: &[&str]) -> CustomerView {
