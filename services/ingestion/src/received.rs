@@ -35,7 +35,8 @@ pub const LONGEST_WAY: HumanDuration = HumanDuration::from_hours(1);
 /// What has a date in every time zone, within the years 1 to 9998: most readers can't read a record with another time.
 const CALENDAR: std::ops::RangeInclusive<i64> = -62_135_510_400_000..=253_370_764_799_999;
 
-/// By so much a record may grow on its way, beside its customer's id: by times and hops that take more bytes.
+/// By so much a record may grow on its way, beside its customer's id (in two places, of an order that names an address): by
+/// times and hops that take more bytes.
 const GROWTH_BYTES: usize = 64;
 
 /// A record derived from records derived from records …: at this many the chain is cut.
@@ -113,7 +114,7 @@ pub(crate) fn decode(schemas: &Schemas, record: &RecordRef<'_>) -> Result<Decode
 fn fits(schemas: &Schemas, event: &StorefrontEvent) -> Result<(), Poison> {
     let mut written = Vec::new();
     match schemas.encode(EVENTS, event, &mut written) {
-        Ok(()) if written.len() + MAX_ID_BYTES + GROWTH_BYTES <= MAX_VALUE_BYTES => Ok(()),
+        Ok(()) if written.len() + 2 * MAX_ID_BYTES + GROWTH_BYTES <= MAX_VALUE_BYTES => Ok(()),
         Ok(()) | Err(EncodeError::TooLarge { .. }) => {
             Err(poison("too_large", "with the customer in it the event would be larger than a record may be"))
         }
