@@ -8,7 +8,7 @@
 //!   ends by a `moved` record there;
 //! - a second person on the device takes nothing along: what was done on it while it was linked was never hers;
 //! - a device that was linked to more than three customers is shared: it keeps no history and links nobody;
-//! - the records and their message ids depend on the device's own events alone.
+//! - the records and their message ids depend on the device's own events alone, and are far below the size of a record.
 //!
 //! A link is made for each person once. Who logs out and goes on under the same anonymous id is still followed as the one that
 //! she was; SDKs draw a new anonymous id at a logout (`reset`), and that is a device like any other.
@@ -17,7 +17,7 @@ use domain::Timestamp;
 use schemas::{EventKind, PastEvent, StorefrontEvent};
 use sha2::{Digest, Sha256};
 
-use crate::ids::names_somebody;
+use crate::ids::{MAX_ID_BYTES, names_somebody};
 use crate::policy::ResolverPolicy;
 use crate::received::MAX_HOPS;
 use crate::state::ResolverState;
@@ -120,21 +120,26 @@ struct Recognition<'a> {
     event: &'a StorefrontEvent,
 }
 
+/// What the record repeats of the event, which may be as large as a record: not what is longer than any id.
+fn short(text: &str) -> Option<String> {
+    (text.len() <= MAX_ID_BYTES).then(|| text.to_owned())
+}
+
 impl Recognition<'_> {
     fn told(&self, kind: EventKind, under: &str, history: Vec<PastEvent>) -> StorefrontEvent {
         let Self { key, customer, event } = *self;
         StorefrontEvent {
             message_id: self.message_id(kind),
             kind,
-            shop: event.shop.clone(),
-            source: event.source.clone(),
+            shop: short(&event.shop).unwrap_or_default(),
+            source: short(&event.source).unwrap_or_default(),
             user_id: Some(customer.to_owned()),
             anonymous_id: Some(key.to_owned()),
             customer_id: Some(under.to_owned()),
             event_time: event.event_time,
             received_at: event.received_at,
             historical: event.historical,
-            traceparent: event.traceparent.clone(),
+            traceparent: event.traceparent.as_deref().and_then(short),
             hops: event.hops.saturating_add(1).min(MAX_HOPS),
             history,
             ..StorefrontEvent::default()

@@ -408,6 +408,31 @@ proptest! {
     }
 }
 
+#[test]
+fn an_event_as_large_as_a_record_makes_no_record_larger() {
+    let mut shop = Shop::with(ResolverPolicy { history_bytes: usize::MAX, ..ResolverPolicy::default() });
+    for _ in 0..100 {
+        let products = vec![Product { name: Some("x".repeat(100)), ..Product::default() }; 50];
+        shop.tell(Some("d1"), None, StorefrontEvent { products, ..viewed() });
+    }
+    shop.events();
+    let large = || "x".repeat(450_000);
+    let event = StorefrontEvent {
+        source: large(),
+        traceparent: Some(large()),
+        address_id: Some("a".repeat(255)),
+        ..track("Order Completed")
+    };
+    shop.tell(Some("d1"), None, event);
+    let events = shop.events();
+    assert_eq!(events.len(), 3);
+    for event in events {
+        let mut value = Vec::new();
+        Schemas::offline().encode("storefront.events", &event, &mut value).unwrap();
+        assert!(event.kind == EventKind::Track || value.len() < MAX_VALUE_BYTES / 2, "{}", value.len());
+    }
+}
+
 #[derive(Clone, Debug)]
 enum Happening {
     /// Somebody does something on a device; with a user id if she is logged in.
