@@ -37,7 +37,7 @@ struct Place {
 }
 
 impl PageRequest {
-    pub(super) fn of(request: ListMembersRequest, partitions: Partition) -> Result<Self, Refusal> {
+    pub(super) fn of(request: &ListMembersRequest, partitions: Partition) -> Result<Self, Refusal> {
         let segment = segment(&request.segment)?;
         let size = match usize::try_from(request.page_size) {
             Ok(0) => DEFAULT_PAGE,
@@ -167,7 +167,7 @@ mod tests {
 
     fn ask(store: &Memory, page_size: i32, page_token: &str, partitions: usize) -> ListMembersResponse {
         let request = ListMembersRequest { segment: "vip".to_owned(), page_size, page_token: page_token.to_owned() };
-        page(&store.lookups(), &PageRequest::of(request, partitions as Partition).unwrap()).unwrap()
+        page(&store.lookups(), &PageRequest::of(&request, partitions as Partition).unwrap()).unwrap()
     }
 
     #[test]
@@ -206,7 +206,7 @@ mod tests {
         let store = filled(&[3]);
         let request =
             |page_size| ListMembersRequest { segment: "vip".to_owned(), page_size, page_token: String::new() };
-        let read = |page_size| page(&store.lookups(), &PageRequest::of(request(page_size), 2).unwrap());
+        let read = |page_size| page(&store.lookups(), &PageRequest::of(&request(page_size), 2).unwrap());
         assert_eq!(read(2).unwrap().customer_ids.len(), 2);
         assert!(matches!(read(3), Err(LookupError::Restoring(1))));
         assert!(matches!(count(&store.lookups(), &"vip".into(), 2), Err(LookupError::Restoring(1))));
@@ -228,7 +228,7 @@ mod tests {
         let of = |segment: &str, page_size, page_token: &str, partitions| {
             let request =
                 ListMembersRequest { segment: segment.to_owned(), page_size, page_token: page_token.to_owned() };
-            PageRequest::of(request, partitions).map(|page| page.size).map_err(|refusal| refusal.to_string())
+            PageRequest::of(&request, partitions).map(|page| page.size).map_err(|refusal| refusal.to_string())
         };
         assert_eq!(of("vip", 0, &token, 4), Ok(DEFAULT_PAGE));
         assert_eq!(of("vip", 1_000_000, "", 4), Ok(MAX_PAGE));

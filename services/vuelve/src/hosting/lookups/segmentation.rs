@@ -95,7 +95,7 @@ impl SegmentationAnswers for Answers {
         request: ListMembersRequest,
         call: Extensions,
     ) -> Result<ListMembersResponse, Refusal> {
-        let page = PageRequest::of(request, self.reader.installation.cluster.partitions)?;
+        let page = PageRequest::of(&request, self.reader.installation.cluster.partitions)?;
         let read = move |reader: &Reader| members::page(&*reader.lookups, &page).map_err(Failure::Lookup);
         self.reader.blocking(&call, read).await
     }
