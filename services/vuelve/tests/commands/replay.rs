@@ -1,5 +1,6 @@
 //! `vuelve replay`, as far as it has to do with the person who calls it; what it computes is tested in `tests/`.
 
+use std::fmt::Write as _;
 use std::fs;
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
@@ -190,7 +191,7 @@ fn segments_open_journeys_and_end_them_at_their_moments() {
     orders.sort();
     let mut invoices = "InvoiceNo,StockCode,Description,Quantity,InvoiceDate,UnitPrice,CustomerID,Country\n".to_owned();
     for (number, order) in orders.iter().enumerate() {
-        invoices += &format!("{number},P1,PLATE,1,{order},Spain\n");
+        writeln!(invoices, "{number},P1,PLATE,1,{order},Spain").unwrap();
     }
     let replay = Replay::of("online-retail", &invoices);
     let mut command = replay.command_with("examples/lifecycle");
