@@ -94,7 +94,7 @@ use FieldType::{Any, Boolean, Integer, Text, Texts};
 #[rustfmt::skip]
 pub static CUSTOMER_FIELDS: &[CustomerField] = fields_and_counters![
     [
-        field("known", Boolean, Steady, "Whether she has a user id."),
+        field("known", Boolean, Steady, "Whether she has a user id, or a device that is linked to one."),
         field("age_days", Integer, Days, "Whole days since she was first seen."),
         field("inactive_days", Integer, Days, "Whole days since she was last seen."),
         field("recency_days", Integer, Days, "Whole days since her last order; missing without an order."),

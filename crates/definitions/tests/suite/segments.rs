@@ -263,12 +263,19 @@ fn the_document_on_segments_lists_the_fields_that_there_are() {
 }
 
 #[test]
-fn the_examples_in_the_document_on_segments_are_segments() {
+fn the_examples_in_the_document_on_segments_are_segments_and_journeys() {
     let document = fs::read_to_string(workspace().join("docs/segments.md")).unwrap();
     let examples: Vec<&str> = document.split("```yaml\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
-    assert!(!examples.is_empty());
-    for example in examples {
+    let (journeys, segments): (Vec<&str>, Vec<&str>) =
+        examples.into_iter().partition(|example| example.starts_with("journey: "));
+    assert!(!journeys.is_empty() && !segments.is_empty());
+    for example in segments {
         assert!(loaded(&one_file(example)).segments().count() > 0);
+    }
+    // What a journey names is not in its example.
+    for example in journeys {
+        let name = example.lines().next().and_then(|line| line.strip_prefix("journey: ")).unwrap();
+        parse_document(Kind::Journey, name, example).unwrap();
     }
 }
 
