@@ -15,14 +15,19 @@
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use crate::customer::CUSTOMER_VIEW;
 use crate::{AvroSchema, Contract};
 
 /// Schema of the resolver's changelog.
 pub static RESOLVER_CHANGELOG: AvroSchema =
     AvroSchema::changelog("ResolverChangelog", "vuelve.ingestion", include_str!("../ingestion/resolver_state.avsc"));
 /// Schema of the changelog of journeys.
-pub static JOURNEYS_CHANGELOG: AvroSchema =
-    AvroSchema::changelog("JourneysChangelog", "vuelve.journeys", include_str!("../journeys/journeys_state.avsc"));
+pub static JOURNEYS_CHANGELOG: AvroSchema = AvroSchema::changelog_with(
+    "JourneysChangelog",
+    "vuelve.journeys",
+    include_str!("../journeys/journeys_state.avsc"),
+    &[CUSTOMER_VIEW],
+);
 /// Schema of messaging's changelog.
 pub static MESSAGING_CHANGELOG: AvroSchema =
     AvroSchema::changelog("MessagingChangelog", "vuelve.messaging", include_str!("../messaging/messaging_state.avsc"));

@@ -23,6 +23,10 @@ use crate::{AvroSchema, ChangelogRecord, Contract};
 
 /// Largest value that is written or read, framed: it fits a broker's default of 1 MiB a batch with key and headers.
 pub const MAX_VALUE_BYTES: usize = 1_000_000;
+
+/// So much room a storefront event leaves below [`MAX_VALUE_BYTES`] for what services tell beside it: whose it is, and who she
+/// is as of it.
+pub const ROOM_BYTES: usize = 64 * 1024;
 /// Largest schema text that is learnt.
 pub const MAX_SCHEMA_BYTES: usize = 1 << 20;
 /// How many writers' schemas are kept; more than that means a producer that registers a schema for each record.

@@ -17,10 +17,14 @@ pub trait Contract: Serialize + DeserializeOwned + 'static {
     fn schema() -> &'static AvroSchema;
 }
 
+/// A record's full name and its schema text, to be set in where another schema first names it.
+pub(crate) type Part = (&'static str, &'static str);
+
 /// A schema that is compiled in; composed and parsed at its first use.
 pub struct AvroSchema {
     name: &'static str,
     source: Source,
+    parts: &'static [Part],
     compiled: OnceLock<Compiled>,
 }
 
@@ -29,6 +33,7 @@ struct Compiled {
     parsed: serde_avro_fast::Schema,
 }
 
+#[derive(Clone, Copy)]
 enum Source {
     Record(&'static str),
     Changelog { namespace: &'static str, state: &'static str },
@@ -37,14 +42,29 @@ enum Source {
 impl AvroSchema {
     /// The schema of a record that is written whole in one text.
     pub const fn record(name: &'static str, avsc: &'static str) -> Self {
-        Self { name, source: Source::Record(avsc), compiled: OnceLock::new() }
+        Self::record_with(name, avsc, &[])
+    }
+
+    /// The same, with other records' texts set in where it first names them.
+    pub(crate) const fn record_with(name: &'static str, avsc: &'static str, parts: &'static [Part]) -> Self {
+        Self { name, source: Source::Record(avsc), parts, compiled: OnceLock::new() }
     }
 
     /// The schema of a changelog: the header, the customer's time, and the state whose schema is given.
     ///
     /// The state's schema names its own namespace.
     pub const fn changelog(name: &'static str, namespace: &'static str, state_avsc: &'static str) -> Self {
-        Self { name, source: Source::Changelog { namespace, state: state_avsc }, compiled: OnceLock::new() }
+        Self::changelog_with(name, namespace, state_avsc, &[])
+    }
+
+    /// The same, with other records' texts set in where the state's first names them.
+    pub(crate) const fn changelog_with(
+        name: &'static str,
+        namespace: &'static str,
+        state_avsc: &'static str,
+        parts: &'static [Part],
+    ) -> Self {
+        Self { name, source: Source::Changelog { namespace, state: state_avsc }, parts, compiled: OnceLock::new() }
     }
 
     /// Name of the record.
@@ -68,6 +88,10 @@ impl AvroSchema {
                 Source::Record(avsc) => avsc.to_owned(),
                 Source::Changelog { namespace, state } => compose_changelog(self.name, namespace, state),
             };
+            let text = self
+                .parts
+                .iter()
+                .fold(text, |text, (name, part)| text.replacen(&format!("\"{name}\""), part.trim_end(), 1));
             let parsed = text.parse().unwrap_or_else(|error| {
                 panic!("the compiled-in schema {} does not parse, which its crate's tests rule out: {error}", self.name)
             });
@@ -127,6 +151,9 @@ static ALL: &[&AvroSchema] = &[
     &crate::STOREFRONT_EVENT,
     &crate::JOURNEY_DECISION,
     &crate::SEGMENT_CHANGE,
+    &crate::QUINTILES,
+    &crate::CUSTOMER_EVENT,
+    &crate::CUSTOMER_PROFILE,
     &crate::MESSAGE_REQUEST,
     &crate::MESSAGE_OUTCOME,
     &crate::MESSAGING_COMMAND,

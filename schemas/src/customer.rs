@@ -1,15 +1,112 @@
-//! Changes of segments: what `customer.segments` holds. Flat and without personal data, so that it can be kept.
+//! The customer: what happens to her, in one order (`customer.events`), who she is (`customer.profiles`), the segments that she
+//! enters and leaves (`customer.segments`: flat), and the boundaries of quintiles (`customer.quintiles`); the last three without
+//! personal data, so that they can be kept.
 
 use serde::{Deserialize, Serialize};
 
-use crate::AvroSchema;
-use crate::contract::record_contract;
+use crate::contract::{Part, record_contract};
+use crate::storefront::STOREFRONT_EVENT_AVSC;
+use crate::{AvroSchema, StorefrontEvent};
+
+/// Who a customer is, as a part of other records.
+pub(crate) const CUSTOMER_VIEW: Part = ("vuelve.customer.CustomerView", include_str!("../customer/customer_view.avsc"));
+
+/// Schema of [`CustomerEvent`].
+pub static CUSTOMER_EVENT: AvroSchema = AvroSchema::record_with(
+    "CustomerEvent",
+    include_str!("../customer/customer_event.avsc"),
+    &[("vuelve.storefront.StorefrontEvent", STOREFRONT_EVENT_AVSC), CUSTOMER_VIEW],
+);
+
+record_contract!(CustomerEvent, CUSTOMER_EVENT);
+
+/// Schema of [`CustomerProfile`].
+pub static CUSTOMER_PROFILE: AvroSchema =
+    AvroSchema::record_with("CustomerProfile", include_str!("../customer/customer_profile.avsc"), &[CUSTOMER_VIEW]);
+
+record_contract!(CustomerProfile, CUSTOMER_PROFILE);
+
+/// Something happened to a customer. The fields are documented in `customer_event.avsc`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[allow(missing_docs, reason = "documented in the schema, which a test holds to having every field documented")]
+pub struct CustomerEvent {
+    pub customer_id: String,
+    /// Milliseconds since 1970, in the customer's time.
+    pub at: i64,
+    pub shop: String,
+    #[serde(default)]
+    pub historical: bool,
+    #[serde(default)]
+    pub hops: i32,
+    pub event: Option<Box<StorefrontEvent>>,
+    #[serde(default)]
+    pub changes: Vec<Transition>,
+    pub customer: CustomerView,
+}
+
+/// Who a customer is. The fields are documented in `customer_profile.avsc`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[allow(missing_docs, reason = "documented in the schema")]
+pub struct CustomerProfile {
+    pub customer_id: String,
+    /// Milliseconds since 1970, in the customer's time.
+    pub as_of: i64,
+    pub shop: String,
+    pub customer: CustomerView,
+}
+
+/// A customer entered or left a segment.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[allow(missing_docs, reason = "documented in the schema")]
+pub struct Transition {
+    pub segment: String,
+    pub segment_version: i32,
+    pub change: Change,
+    pub cause: ChangeCause,
+}
+
+/// Who a customer is at a moment, in short. The fields are documented in `customer_view.avsc`; times are milliseconds since
+/// 1970.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[allow(missing_docs, reason = "documented in the schema")]
+#[allow(clippy::struct_excessive_bools, reason = "three facts, not a state machine")]
+pub struct CustomerView {
+    #[serde(default)]
+    pub known: bool,
+    #[serde(default)]
+    pub segments: Vec<String>,
+    pub consent_marketing: Option<bool>,
+    #[serde(default)]
+    pub has_email: bool,
+    #[serde(default)]
+    pub has_phone: bool,
+    pub first_seen_at: Option<i64>,
+    pub last_seen_at: Option<i64>,
+    pub last_order_at: Option<i64>,
+    #[serde(default)]
+    pub frequency: i64,
+    pub currency: Option<String>,
+    pub monetary_minor: Option<i64>,
+    pub average_order_minor: Option<i64>,
+    #[serde(default)]
+    pub coupon_percent: i32,
+    #[serde(default)]
+    pub lead_score: i32,
+    #[serde(default)]
+    pub favourite_categories: Vec<String>,
+    #[serde(default)]
+    pub favourite_brands: Vec<String>,
+}
 
 /// Schema of [`SegmentChange`].
 pub static SEGMENT_CHANGE: AvroSchema =
     AvroSchema::record("SegmentChange", include_str!("../customer/segment_change.avsc"));
 
+/// Schema of [`Quintiles`].
+pub static QUINTILES: AvroSchema = AvroSchema::record("Quintiles", include_str!("../customer/quintiles.avsc"));
+
 record_contract!(SegmentChange, SEGMENT_CHANGE);
+record_contract!(Quintiles, QUINTILES);
 
 /// A customer entered or left a segment. The fields are documented in `segment_change.avsc`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -64,8 +161,31 @@ pub enum ChangeCause {
     Removed,
     /// Nothing was heard of her for long, or she was erased.
     Forgotten,
+    /// The boundaries of the quintiles that its condition reads were learnt anew.
+    Boundaries,
     /// A cause newer than this reader.
     #[default]
     #[serde(other)]
     Other,
+}
+
+/// How the customers with an order fall into fifths. The fields are documented in `quintiles.avsc`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[allow(missing_docs, reason = "documented in the schema, which a test holds to having every field documented")]
+pub struct Quintiles {
+    /// Milliseconds since 1970.
+    pub learnt_at: i64,
+    pub customers: i64,
+    pub recency_days: Vec<i64>,
+    pub frequency: Vec<i64>,
+    pub monetary: Vec<CurrencyQuintiles>,
+}
+
+/// Those of one currency.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[allow(missing_docs, reason = "documented in the schema")]
+pub struct CurrencyQuintiles {
+    pub currency: String,
+    pub customers: i64,
+    pub bounds: Vec<i64>,
 }

@@ -16,6 +16,7 @@ pub mod conformance;
 mod contract;
 mod customer;
 mod error;
+mod history;
 mod journeys;
 mod messaging;
 mod platform;
@@ -27,10 +28,14 @@ pub use changelog::{
     ChangelogHeader, ChangelogRecord, JOURNEYS_CHANGELOG, MESSAGING_CHANGELOG, Position, RESOLVER_CHANGELOG,
     SEGMENTATION_CHANGELOG, StateContract, UpstreamWatermark,
 };
-pub use codec::{MAX_SCHEMA_BYTES, MAX_SCHEMAS, MAX_VALUE_BYTES, Schemas};
+pub use codec::{MAX_SCHEMA_BYTES, MAX_SCHEMAS, MAX_VALUE_BYTES, ROOM_BYTES, Schemas};
 pub use contract::{AvroSchema, Contract, schemas};
-pub use customer::{Change, ChangeCause, SEGMENT_CHANGE, SegmentChange};
+pub use customer::{
+    CUSTOMER_EVENT, CUSTOMER_PROFILE, Change, ChangeCause, CurrencyQuintiles, CustomerEvent, CustomerProfile,
+    CustomerView, QUINTILES, Quintiles, SEGMENT_CHANGE, SegmentChange, Transition,
+};
 pub use error::{DecodeError, EncodeError, LearnError};
+pub use history::{PastEvent, PastOrder, PastProduct};
 pub use journeys::{Arm, Decision, JOURNEY_DECISION, JourneyDecision};
 pub use messaging::{
     CommandKind, MESSAGE_OUTCOME, MESSAGE_REQUEST, MESSAGING_COMMAND, MessageOutcome, MessageRequest, MessagingCommand,

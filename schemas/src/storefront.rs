@@ -8,10 +8,13 @@ use serde::{Deserialize, Serialize};
 
 use crate::AvroSchema;
 use crate::contract::record_contract;
+use crate::history::PastEvent;
+
+/// Schema text of [`StorefrontEvent`].
+pub(crate) const STOREFRONT_EVENT_AVSC: &str = include_str!("../storefront/storefront_event.avsc");
 
 /// Schema of [`StorefrontEvent`].
-pub static STOREFRONT_EVENT: AvroSchema =
-    AvroSchema::record("StorefrontEvent", include_str!("../storefront/storefront_event.avsc"));
+pub static STOREFRONT_EVENT: AvroSchema = AvroSchema::record("StorefrontEvent", STOREFRONT_EVENT_AVSC);
 
 record_contract!(StorefrontEvent, STOREFRONT_EVENT);
 
@@ -52,6 +55,9 @@ pub struct StorefrontEvent {
     pub traits_json: Option<String>,
     pub properties_json: Option<String>,
     pub context_json: Option<String>,
+    pub address_id: Option<String>,
+    #[serde(default)]
+    pub history: Vec<PastEvent>,
 }
 
 /// Which call of the Segment specification an event came as.
@@ -70,6 +76,10 @@ pub enum EventKind {
     Group,
     /// One id in place of another.
     Alias,
+    /// The resolver's own, under a customer: a device is hers, and this is what was done on it before.
+    Identified,
+    /// The resolver's own, under an anonymous id: what is held of it is now a customer's.
+    Moved,
     /// A kind that this reader does not know.
     #[default]
     #[serde(other)]

@@ -107,11 +107,11 @@ impl Installation {
     }
 
     /// A shop that runs: one process of each service, live, with Redis and this mail server, and a cart recovery that reminds
-    /// after each of these waits. The processes: door, resolver, journeys, messaging.
+    /// after each of these waits. The processes: door, resolver, journeys, messaging, segmentation.
     pub fn start_shop(mail: &SmtpSink, waits: &[&str]) -> anyhow::Result<(Self, Vec<Process>)> {
         let sections = smtp_sections(mail) + "[messaging]\nclaim_deadline = \"2s\"\n";
         let installation = Self::start_with("live", State::Redis, &sections)?;
-        let services = installation.run_each(&["door", "resolver", "journeys", "messaging"], 0..1)?;
+        let services = installation.run_each(&["door", "resolver", "journeys", "messaging", "segmentation"], 0..1)?;
         installation.wait_for_door(&services[0])?;
         installation.apply(waits)?;
         Ok((installation, services))

@@ -1,13 +1,14 @@
 //! Who the customers of a retailer's invoices are at a moment, computed in another way than the services do: over the whole
 //! file at once, each time from its beginning, with plain loops and no state that is carried on.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, ensure};
 use flate2::Compression;
 use flate2::write::GzEncoder;
+use serde_json::{Value, json};
 
 use crate::clickstream::draw;
 
@@ -30,7 +31,8 @@ pub struct Invoice {
     pub pence: i64,
 }
 
-/// What a table says of a customer: recency, frequency, monetary value, the counters of the windows, and the segments.
+/// What a table says of a customer: recency, frequency, monetary value, their quintiles, the counters of the windows, and the
+/// segments.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Row {
     /// Every number, by the column's name.
@@ -85,7 +87,7 @@ fn seconds(text: &str) -> anyhow::Result<i64> {
     Ok(days * DAY + hour * HOUR + minute * 60 + second.copied().unwrap_or(0))
 }
 
-/// The customers who have ordered before a time (RFC 3339, UTC).
+/// The customers who have ordered before a time (RFC 3339, UTC), with the quintiles among them.
 pub fn table(invoices: &[Invoice], at: &str) -> anyhow::Result<Table> {
     let at = seconds(at)?;
     let mut by_customer: BTreeMap<&str, Vec<&Invoice>> = BTreeMap::new();
@@ -93,7 +95,77 @@ pub fn table(invoices: &[Invoice], at: &str) -> anyhow::Result<Table> {
         by_customer.entry(&invoice.customer).or_default().push(invoice);
     }
     let ordered = by_customer.into_iter().filter(|(_, own)| own.iter().any(|invoice| !invoice.refund));
-    Ok(ordered.map(|(customer, own)| (customer.to_owned(), row(&own, at))).collect())
+    let mut table: Table = ordered.map(|(customer, own)| (customer.to_owned(), row(&own, at))).collect();
+    rank(&mut table);
+    Ok(table)
+}
+
+/// What is ranked, and whether who has less of it is better.
+const RANKED: [(&str, &str, bool); 3] = [
+    ("recency_days", "recency_quintile", true),
+    ("frequency", "frequency_quintile", false),
+    ("monetary_minor", "monetary_quintile", false),
+];
+
+/// Quintiles without boundaries: one up, or down, for each whole fifth of the customers who have less than she.
+fn rank(table: &mut Table) {
+    let customers = table.len() as i64;
+    if customers < 5 {
+        return;
+    }
+    for (name, column, is_better_with_less) in RANKED {
+        let mut having = BTreeMap::<i64, i64>::new();
+        for row in table.values() {
+            *having.entry(row.numbers[name]).or_default() += 1;
+        }
+        let mut less = 0;
+        let mut quintiles = BTreeMap::new();
+        for (number, customers_with) in having {
+            let fifths = 5 * less / customers;
+            quintiles.insert(number, if is_better_with_less { 5 - fifths } else { 1 + fifths });
+            less += customers_with;
+        }
+        for row in table.values_mut() {
+            row.numbers.insert(column.into(), quintiles[&row.numbers[name]]);
+        }
+    }
+    for row in table.values_mut() {
+        let [recency, frequency, monetary] = RANKED.map(|(_, column, _)| row.numbers[column]);
+        let group = match () {
+            () if recency >= 4 && frequency >= 4 && monetary >= 4 => "champions",
+            () if recency <= 2 && frequency >= 4 && monetary >= 4 => "cannot-lose",
+            () if recency >= 4 && frequency <= 2 => "promising",
+            () if recency <= 2 && frequency <= 2 => "hibernating",
+            () => continue,
+        };
+        let mut segments: Vec<&str> = row.segments.split(';').filter(|name| !name.is_empty()).chain([group]).collect();
+        segments.sort_unstable();
+        row.segments = segments.join(";");
+    }
+}
+
+impl Row {
+    /// Whether she is in a segment.
+    pub fn is_in(&self, segment: &str) -> bool {
+        self.segments.split(';').any(|name| name == segment)
+    }
+}
+
+/// What `quintiles-….json` has to say of a table: the k-th boundary is the least number that at least k fifths of the customers
+/// have, or less.
+pub fn boundaries(table: &Table, learnt_at: &str) -> Value {
+    let customers = table.len() as i64;
+    let bounds = |name: &str| -> Vec<i64> {
+        let numbers: BTreeSet<i64> = table.values().map(|row| row.numbers[name]).collect();
+        let at_most = |number: i64| table.values().filter(|row| row.numbers[name] <= number).count() as i64;
+        let is_bound = |fifths: i64, number: i64| 5 * at_most(number) >= fifths * customers;
+        (1..=4).filter_map(|fifths| numbers.iter().copied().find(|number| is_bound(fifths, *number))).collect()
+    };
+    let [recency, frequency, monetary] = RANKED.map(|(name, ..)| bounds(name));
+    json!({
+        "learnt_at": learnt_at, "customers": customers, "recency_days": recency, "frequency": frequency,
+        "monetary": [{ "currency": "GBP", "customers": customers, "bounds_minor": monetary }],
+    })
 }
 
 fn row(own: &[&Invoice], at: i64) -> Row {
@@ -202,6 +274,8 @@ pub fn read(file: &Path) -> anyhow::Result<Table> {
         let mut take = |name: &str| fields.remove(name).with_context(|| format!("no column {name}"));
         let (customer, segments) = (take("customer_id")?, take("segments")?);
         ensure!(take("currency")? == "GBP", "{row:?}");
+        // Before there are boundaries nobody is in a quintile.
+        fields.retain(|name, number| !(name.ends_with("_quintile") && number.is_empty()));
         let numbers = fields.into_iter().map(|(name, number)| Ok((name, number.parse()?)));
         let numbers = numbers.collect::<anyhow::Result<_>>()?;
         ensure!(table.insert(customer, Row { numbers, segments }).is_none(), "twice: {row:?}");

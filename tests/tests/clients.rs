@@ -32,9 +32,8 @@ fn calls(sdk: Sdk) -> Vec<Value> {
 #[test]
 fn official_sdks_bring_a_left_cart_back_and_confluent_kafka_reads_every_topic() {
     let mail = SmtpSink::start().unwrap();
-    let (installation, mut services) = Installation::start_shop(&mail, &["1s", "2s", "2s"]).unwrap();
+    let (installation, services) = Installation::start_shop(&mail, &["1s", "2s", "2s"]).unwrap();
     let folder = tempfile::tempdir().unwrap();
-    services.push(installation.run(&["segmentation"], 0).unwrap());
     let segments = folder.path().join("segments");
     std::fs::create_dir(&segments).unwrap();
     std::fs::write(segments.join("open.yaml"), "segment: open\nversion: 1\nenter: customer.cart.open\n").unwrap();
@@ -57,6 +56,7 @@ fn official_sdks_bring_a_left_cart_back_and_confluent_kafka_reads_every_topic() 
     assert_eq!(found, expected);
 
     put_a_dead_letter(&installation);
+    learn_quintiles(&installation);
     // What time adds to their logs would never end.
     for service in &services {
         assert!(service.term(LIMIT).unwrap().success());
@@ -68,6 +68,16 @@ fn official_sdks_bring_a_left_cart_back_and_confluent_kafka_reads_every_topic() 
 fn put_a_dead_letter(installation: &Installation) {
     let nobody = r#"{"batch":[{"type":"track","event":"Product Added"}]}"#;
     installation.post("/v1/batch", &[], nobody).unwrap();
+}
+
+/// From five customers, as many as it takes.
+fn learn_quintiles(installation: &Installation) {
+    for number in 1..=5 {
+        let properties = json!({ "order_id": format!("o-{number}"), "total": number, "currency": "EUR" });
+        let order = json!({ "type": "track", "event": "Order Completed", "userId": format!("c-{number}"), "properties": properties });
+        installation.post("/v1/track", &[], &order.to_string()).unwrap();
+    }
+    wait_until(LIMIT, "quintiles", || installation.command(&["customers", "learn-quintiles"]).ok()).unwrap();
 }
 
 /// Every topic of the installation: with the Avro deserializer and the registry, dead letters as they are.

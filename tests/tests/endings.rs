@@ -156,7 +156,7 @@ fn sigterm_while_a_mail_is_on_its_way_waits_for_its_answer_and_the_outcome_is_se
     mail.add_rule(SmtpRule::new("*", SmtpBehaviour::Delay { delay_ms: 3_000 })).unwrap();
     let sections = smtp_sections(&mail) + "[messaging]\nclaim_deadline = \"2s\"\n";
     let installation = Installation::start_with("live", State::Redis, &sections).unwrap();
-    let services = installation.run_each(&["messaging", "door", "resolver", "journeys"], 0..1).unwrap();
+    let services = installation.run_each(&["messaging", "door", "resolver", "journeys", "segmentation"], 0..1).unwrap();
     installation.wait_for_door(&services[1]).unwrap();
     installation.apply(&["1s"]).unwrap();
     installation.post("/v1/track", &[], &added("ana")).unwrap();

@@ -33,7 +33,7 @@ fn while_redis_is_away_nothing_is_lost_and_readiness_says_so() {
     let admin = free_port().unwrap();
     let door = installation.run(&["door"], 0).unwrap();
     let resolver = installation.run_with(&["resolver"], 0, &[format!("admin.listen=127.0.0.1:{admin}")]).unwrap();
-    let _others = installation.run_each(&["journeys", "messaging"], 0..1).unwrap();
+    let _others = installation.run_each(&["segmentation", "journeys", "messaging"], 0..1).unwrap();
     installation.wait_for_door(&door).unwrap();
     installation.apply(&["1s"]).unwrap();
     wait_for_readiness(admin, 200, LIMIT).unwrap();

@@ -18,11 +18,11 @@ fn added(cart: &str) -> String {
     )
 }
 
-/// Posts a cart and waits until it is among the storefront events; returns its partition and offset.
+/// Posts a cart and waits until it is among what journeys read; returns its partition and offset.
 fn left(installation: &Installation, cart: &str) -> (i32, i64) {
     installation.post("/v1/track", &[], &added(cart)).unwrap();
     wait_until(LIMIT, cart, || {
-        let events = installation.records("storefront.events").ok()?;
+        let events = installation.records("customer.events").ok()?;
         let event = events.iter().find(|event| event.value.to_string().contains(cart))?;
         Some((event.partition, event.offset))
     })
@@ -36,7 +36,7 @@ fn wait_until_taken_over(journeys: &Process, partitions: impl Iterator<Item = i3
 }
 
 fn delete_records_before(installation: &Installation, folder: &Path, partition: i32, offset: i64) {
-    let topic = "vuelve.storefront.events.v1";
+    let topic = "vuelve.customer.events.v1";
     let wanted = folder.join("delete.json");
     let json =
         serde_json::json!({"partitions": [{"topic": topic, "partition": partition, "offset": offset}], "version": 1});
@@ -49,7 +49,7 @@ fn delete_records_before(installation: &Installation, folder: &Path, partition: 
 fn a_partition_stands_still_before_a_gap_and_goes_past_it_where_it_is_told_to() {
     let folder = tempfile::tempdir().unwrap();
     let installation = Installation::start("live", State::Memory).unwrap();
-    let services = installation.run_each(&["door", "resolver", "journeys"], 0..1).unwrap();
+    let services = installation.run_each(&["door", "resolver", "journeys", "segmentation"], 0..1).unwrap();
     let journeys = &services[2];
     installation.wait_for_door(&services[0]).unwrap();
     write_definitions(folder.path(), &["1s"]).unwrap();
@@ -70,7 +70,7 @@ fn a_partition_stands_still_before_a_gap_and_goes_past_it_where_it_is_told_to() 
     wait_until_taken_over(journeys, (0..PARTITIONS).filter(|other| *other != partition));
     let log = journeys.log();
     let place = log.split("go on without them, add ").nth(1).and_then(|rest| rest.split(' ').next()).unwrap();
-    assert!(place.starts_with(&format!("storefront.events/{partition}@")), "{place}");
+    assert!(place.starts_with(&format!("customer.events/{partition}@")), "{place}");
     assert!(journeys.term(LIMIT).unwrap().success());
 
     let told = installation.run_with(&["journeys"], 0, &[format!("kafka.skip=[\"{place}\"]")]).unwrap();

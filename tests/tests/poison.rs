@@ -19,11 +19,13 @@ const HEADERS: [(&str, &str); 3] =
     [("traceparent", "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"), ("own", "header"), ("own", "again")];
 
 #[test]
-fn a_poison_record_on_either_topic_is_a_dead_letter_byte_for_byte_with_its_headers_and_the_next_record_goes_on() {
+fn a_poison_record_on_any_topic_is_a_dead_letter_byte_for_byte_with_its_headers_and_the_next_record_goes_on() {
     let installation = Installation::start("live", State::Redis).unwrap();
-    let services = installation.run_each(&["door", "resolver", "journeys"], 0..1).unwrap();
+    let services = installation.run_each(&["door", "resolver", "journeys", "segmentation"], 0..1).unwrap();
     installation.wait_for_door(&services[0]).unwrap();
-    for (dataset, refused_by) in [("storefront.received", "ingestion"), ("storefront.events", "journeys")] {
+    let readers =
+        [("storefront.received", "ingestion"), ("storefront.events", "segmentation"), ("customer.events", "journeys")];
+    for (dataset, refused_by) in readers {
         let larger_than_any_of_ours = vec![0x7f; 1_020_000];
         let poison = [NO_EVENT, NO_SCHEMA, &larger_than_any_of_ours];
         for value in poison {
@@ -45,13 +47,13 @@ fn a_poison_record_on_either_topic_is_a_dead_letter_byte_for_byte_with_its_heade
     // What comes behind them, under the same key, goes all the way.
     installation.post("/v1/track", &[], &added("ana")).unwrap();
     let ids = wait_until(LIMIT, "the event behind the poison", || {
-        let events = installation.raw_records("storefront.events").unwrap();
+        let events = installation.raw_records("customer.events").unwrap();
         (events.len() == 4).then(|| events.into_iter().map(|event| (event.key, event.partition)).collect::<Vec<_>>())
     })
     .unwrap();
     assert!(ids.iter().all(|id| *id == ids[0]), "the same partition, by the same partitioner: {ids:?}");
     assert!(services.iter().all(testkit::Process::is_running));
-    assert_eq!(installation.raw_records("platform.deadletters").unwrap().len(), 6, "each was put aside once");
+    assert_eq!(installation.raw_records("platform.deadletters").unwrap().len(), 9, "each was put aside once");
 }
 
 const PREFIX: &str = "__connect.errors.";

@@ -59,7 +59,7 @@ fn one_trace_leads_from_the_http_request_through_a_timer_to_the_sent_email() {
         // Less than the short session of the tests.
         "messaging.claim_deadline=2s".to_owned(),
     ];
-    let services = ["door", "resolver", "journeys", "messaging"];
+    let services = ["door", "resolver", "journeys", "messaging", "segmentation"];
     let processes = services.map(|service| installation.run_with(&[service], 0, &settings).unwrap());
     installation.wait_for_door(&processes[0]).unwrap();
     let folder = tempfile::tempdir().unwrap();
@@ -86,7 +86,9 @@ fn one_trace_leads_from_the_http_request_through_a_timer_to_the_sent_email() {
         ("send email", "CLIENT", "vuelve-messaging"),
         ("process messaging.requests", "CONSUMER", "vuelve-messaging"),
         ("send messaging.requests", "PRODUCER", "vuelve-journeys"),
-        ("process storefront.events", "CONSUMER", "vuelve-journeys"),
+        ("process customer.events", "CONSUMER", "vuelve-journeys"),
+        ("send customer.events", "PRODUCER", "vuelve-segmentation"),
+        ("process storefront.events", "CONSUMER", "vuelve-segmentation"),
         ("send storefront.events", "PRODUCER", "vuelve-resolver"),
         ("process storefront.received", "CONSUMER", "vuelve-resolver"),
         ("send storefront.received", "PRODUCER", "vuelve-door"),

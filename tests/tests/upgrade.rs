@@ -17,7 +17,7 @@ const HEADER: &str = "\0";
 #[test]
 fn a_header_that_a_newer_worker_wrote_is_read_by_the_next_owner() {
     let installation = Installation::start("live", State::Memory).unwrap();
-    let services = installation.run_each(&["door", "resolver", "journeys"], 0..1).unwrap();
+    let services = installation.run_each(&["door", "resolver", "journeys", "segmentation"], 0..1).unwrap();
     let journeys = &services[2];
     installation.wait_for_door(&services[0]).unwrap();
     installation.post("/v1/track", &[], &added("ana")).unwrap();

@@ -55,6 +55,8 @@ pub enum Ageing {
     Window(u16),
     /// It falls as the lead score does.
     Score,
+    /// It falls by one or more as days go by.
+    Quintile,
 }
 
 const fn field(path: &'static str, field_type: FieldType, ageing: Ageing, doc: &'static str) -> CustomerField {
@@ -85,14 +87,14 @@ macro_rules! fields_and_counters {
     };
 }
 
-use Ageing::{Days, Hours, Score, Steady, Window};
+use Ageing::{Days, Hours, Quintile, Score, Steady, Window};
 use FieldType::{Any, Boolean, Integer, Text, Texts};
 
 /// Every field of `customer` that a segment may read.
 #[rustfmt::skip]
 pub static CUSTOMER_FIELDS: &[CustomerField] = fields_and_counters![
     [
-        field("known", Boolean, Steady, "Whether she has a user id."),
+        field("known", Boolean, Steady, "Whether she has a user id, or a device that is linked to one."),
         field("age_days", Integer, Days, "Whole days since she was first seen."),
         field("inactive_days", Integer, Days, "Whole days since she was last seen."),
         field("recency_days", Integer, Days, "Whole days since her last order; missing without an order."),
@@ -101,6 +103,9 @@ pub static CUSTOMER_FIELDS: &[CustomerField] = fields_and_counters![
         field("average_order_minor", Integer, Steady, "What she orders for at a time, in minor units of her currency; missing without an order."),
         field("currency", Text, Steady, "The currency that she ordered in most often; missing without an order."),
         field("coupon_percent", Integer, Steady, "The share of her orders with a coupon, 0 to 100."),
+        field("rfm.recency", Integer, Quintile, "Her quintile by days since her last order, 1 to 5: 5 is the fifth of the customers who ordered last; missing without an order, and before boundaries are published."),
+        field("rfm.frequency", Integer, Steady, "Her quintile by orders, 1 to 5: 5 is the fifth who order most often; missing like `rfm.recency`."),
+        field("rfm.monetary", Integer, Steady, "Her quintile by orders less refunds, among those of her currency, 1 to 5: 5 is the fifth who buy for most; missing like `rfm.recency`, and in a currency in which fewer than five buy."),
         field("lead_score", Integer, Score, "How promising she is just now, 0 to 100."),
         field("favourite_categories", Texts, Steady, "The categories that she likes, at most five, the dearest first."),
         field("favourite_brands", Texts, Steady, "The brands that she likes, at most five, the dearest first."),

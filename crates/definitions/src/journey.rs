@@ -15,8 +15,8 @@ pub struct Journey {
     pub name: Arc<str>,
     /// Its version; runs end on the one that they began with.
     pub version: i32,
-    /// The events that open a run; at least one.
-    pub triggers: Vec<Arc<str>>,
+    /// What opens a run; at least one.
+    pub triggers: Vec<Trigger>,
     /// What tells its runs apart; none: one run a customer.
     pub correlate: Option<Field>,
     /// What holdout and experiments are judged by.
@@ -50,11 +50,36 @@ pub enum Field {
     Property(Arc<str>),
 }
 
+/// The name of what happens when a customer enters a segment.
+pub const SEGMENT_ENTERED: &str = "Segment Entered";
+/// The name of what happens when she leaves one.
+pub const SEGMENT_LEFT: &str = "Segment Left";
+
+/// What opens a run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Trigger {
+    /// The event's canonical name; [`SEGMENT_ENTERED`] or [`SEGMENT_LEFT`] where it is about a segment.
+    pub event: Arc<str>,
+    /// The segment that she enters or leaves; none: an event of the storefront.
+    pub segment: Option<SegmentName>,
+}
+
+/// A segment that a journey names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SegmentName {
+    /// Its name.
+    pub name: Arc<str>,
+    /// Where it is named.
+    pub at: Origin,
+}
+
 /// An event that a journey waits for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EventPattern {
-    /// Its canonical name.
+    /// Its canonical name; [`SEGMENT_ENTERED`] or [`SEGMENT_LEFT`] where it is about a segment.
     pub event: Arc<str>,
+    /// The segment that she enters or leaves; none: an event of the storefront.
+    pub segment: Option<SegmentName>,
     /// The field that has to be the run's; an event that lacks it matches every run.
     pub same: Option<Field>,
 }
@@ -246,6 +271,12 @@ impl Journey {
         let mut found = Vec::new();
         walk(&self.steps, &mut found);
         found
+    }
+
+    /// The segments that it names.
+    pub fn segments(&self) -> Vec<&SegmentName> {
+        let triggers = self.triggers.iter().filter_map(|trigger| trigger.segment.as_ref());
+        triggers.chain(self.patterns().into_iter().filter_map(|pattern| pattern.segment.as_ref())).collect()
     }
 
     /// Every event that can concern a run.

@@ -37,7 +37,8 @@ pub use diagnostic::{Diagnostic, Origin, Position, Severity};
 pub use document::{Definition, Document, Kind, digest, parse_document, parse_record_key, record_key};
 pub use expression::{EvaluationError, Expression, Reads, Scope, serialize_json};
 pub use journey::{
-    Action, Awaited, Channel, EventPattern, Field, Goal, Journey, MessageStep, Step, Wait, WaitStep, WhenStep,
+    Action, Awaited, Channel, EventPattern, Field, Goal, Journey, MessageStep, SEGMENT_ENTERED, SEGMENT_LEFT,
+    SegmentName, Step, Trigger, Wait, WaitStep, WhenStep,
 };
 pub use load::{Definitions, Folder, PRESET_FILE, SourceFile, load};
 pub use mapping::{Delivered, Encoding, Mapping, MappingError, Otherwise, SecretForm, Signature};

@@ -2,8 +2,8 @@
 //!
 //! Wanted properties:
 //! - everything that is wrong is told at once, each with its file, line and column;
-//! - what is loaded is consistent: every template and category that a journey names is there, and every name is one
-//!   definition's;
+//! - what is loaded is consistent: every template, category and segment that a journey names is there, and every name is
+//!   one definition's;
 //! - the order of the files plays no part.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -209,6 +209,7 @@ impl Load<'_> {
         self.check_segments(documents);
         for document in documents.values() {
             let Definition::Journey(journey) = &document.definition else { continue };
+            self.check_segment_names(document, journey);
             for step in journey.all_steps() {
                 let Action::Message(message) = &step.action else { continue };
                 self.check_template(document, message);
@@ -237,6 +238,20 @@ impl Load<'_> {
             );
             let help = "give one of them another `priority`: the highest of a group wins".to_owned();
             self.error(&document.file, document.at, message, Some(help));
+        }
+    }
+
+    fn check_segment_names(&mut self, document: &Document, journey: &Journey) {
+        let segments: Vec<&str> = self.declared_names(Kind::Segment).collect();
+        let unknown = journey.segments().into_iter().filter(|segment| !segments.contains(&&*segment.name));
+        let errors: Vec<_> = unknown
+            .map(|segment| {
+                let help = suggest::help(&segment.name, segments.iter().copied());
+                (segment.at.0, format!("there is no segment `{}`", segment.name), help)
+            })
+            .collect();
+        for (at, message, help) in errors {
+            self.error(&document.file, at, message, help);
         }
     }
 
@@ -332,7 +347,7 @@ impl Load<'_> {
     /// Notes the name of a document, even of one that can't be read: what names it is not wrong.
     fn declare(&mut self, raw: &RawDocument) {
         let Content::Map(entries) = &raw.root.content else { return };
-        for kind in [Kind::Journey, Kind::Template, Kind::Messaging] {
+        for kind in [Kind::Journey, Kind::Segment, Kind::Template, Kind::Messaging] {
             let name = entries.iter().find(|(key, _)| key.name == kind.name()).and_then(|(_, value)| value.text());
             self.declared.extend(name.map(|name| (kind, name.to_owned())));
         }

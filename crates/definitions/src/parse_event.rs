@@ -1,12 +1,13 @@
-//! Events as journeys name them: `{ event: Product Added, same: cart_id }`, or the name alone.
+//! Events as journeys name them: `{ event: Product Added, same: cart_id }`, or the name alone; and segments that are entered
+//! or left: `{ segment: vip }`, `{ segment: vip, left: true }`.
 
 use std::sync::Arc;
 
-use crate::diagnostic::Report;
+use crate::diagnostic::{Origin, Report};
 use crate::fields::{Fields, LATER};
-use crate::journey::{EventPattern, Field};
+use crate::journey::{EventPattern, Field, SEGMENT_ENTERED, SEGMENT_LEFT, SegmentName, Trigger};
 use crate::suggest;
-use crate::values::{one_or_many, phrase, shortened, text};
+use crate::values::{boolean, name, one_or_many, phrase, shortened, text};
 use crate::yaml::{Content, Node};
 
 /// The names of the Segment e-commerce specification, version 2, and those that messages give rise to.
@@ -105,26 +106,41 @@ pub(crate) fn patterns(node: &Node, what: &'static str, report: &mut Report<'_>)
 
 fn pattern(node: &Node, what: &'static str, report: &mut Report<'_>) -> Option<EventPattern> {
     if let Content::Scalar(_) = &node.content {
-        return Some(EventPattern { event: event_name(node, report)?, same: None });
+        return Some(EventPattern { event: event_name(node, report)?, segment: None, same: None });
     }
-    let mut fields = Fields::of(node, what, report)?.later(&["segment", "where", "outcome", "about"]);
+    let mut fields = Fields::of(node, what, report)?.later(&["where", "outcome", "about"]);
+    if fields.has("segment") {
+        let of_segment = of_segment(&mut fields, report);
+        fields.finish(report);
+        let (event, segment) = of_segment?;
+        return Some(EventPattern { event, segment: Some(segment), same: None });
+    }
     let event = fields.require("event", report).and_then(|node| event_name(node, report));
     let same = fields.take("same").map(|node| field(node, "`same`", report));
     fields.finish(report);
-    Some(EventPattern { event: event?, same: same.flatten() })
+    Some(EventPattern { event: event?, segment: None, same: same.flatten() })
 }
 
-/// The events that open a run: `{ event: … }`, a list of them.
-pub(crate) fn triggers(node: &Node, report: &mut Report<'_>) -> Vec<Arc<str>> {
+/// `segment: vip`, and whether she leaves it.
+pub(crate) fn of_segment(fields: &mut Fields<'_>, report: &mut Report<'_>) -> Option<(Arc<str>, SegmentName)> {
+    let node = fields.take("segment")?;
+    let segment = name(node, "a segment", report).map(|name| SegmentName { name, at: Origin(node.at) });
+    let left = fields.take("left").map_or(Some(false), |node| boolean(node, "`left`", report));
+    Some((if left? { SEGMENT_LEFT } else { SEGMENT_ENTERED }.into(), segment?))
+}
+
+/// What opens a run: `{ event: … }`, `{ segment: … }`, a list of them.
+pub(crate) fn triggers(node: &Node, report: &mut Report<'_>) -> Vec<Trigger> {
     let items = one_or_many(node);
     if items.is_empty() {
         report.error(node.at, "`trigger` is empty: nothing would ever open a run");
     }
-    let mut triggers: Vec<Arc<str>> = Vec::new();
+    let mut triggers: Vec<Trigger> = Vec::new();
     for item in items {
         let Some(trigger) = trigger(item, report) else { continue };
         if triggers.contains(&trigger) {
-            report.error(item.at, format!("the trigger `{trigger}` stands here twice"));
+            let name = trigger.segment.map_or(trigger.event, |segment| segment.name);
+            report.error(item.at, format!("the trigger `{name}` stands here twice"));
         } else {
             triggers.push(trigger);
         }
@@ -132,18 +148,22 @@ pub(crate) fn triggers(node: &Node, report: &mut Report<'_>) -> Vec<Arc<str>> {
     triggers
 }
 
-fn trigger(node: &Node, report: &mut Report<'_>) -> Option<Arc<str>> {
+fn trigger(node: &Node, report: &mut Report<'_>) -> Option<Trigger> {
     if let Content::Scalar(_) = &node.content {
-        return event_name(node, report);
+        return Some(Trigger { event: event_name(node, report)?, segment: None });
     }
     let mut fields = Fields::of(node, "a trigger", report)?;
-    for kind in ["segment", "date"] {
-        if fields.has(kind) {
-            report.error_with_help(node.at, format!("a trigger by `{kind}` {LATER}"), "use `event: …`");
-            return None;
-        }
+    if fields.has("date") {
+        report.error_with_help(node.at, format!("a trigger by `date` {LATER}"), "use `event: …` or `segment: …`");
+        return None;
+    }
+    if fields.has("segment") {
+        let of_segment = of_segment(&mut fields, report);
+        fields.later(&["existing", "at", "schedule", "time_zone", "where"]).finish(report);
+        let (event, segment) = of_segment?;
+        return Some(Trigger { event, segment: Some(segment) });
     }
     let event = fields.require("event", report).and_then(|node| event_name(node, report));
     fields.later(&["left", "existing", "at", "schedule", "every", "time_zone", "where"]).finish(report);
-    event
+    Some(Trigger { event: event?, segment: None })
 }

@@ -8,7 +8,7 @@ use crate::diagnostic::{Origin, Report};
 use crate::expression::{Expression, Vocabulary};
 use crate::fields::{Fields, LATER};
 use crate::journey::{Action, Awaited, Channel, EventPattern, MessageStep, Step, Wait, WaitStep, WhenStep};
-use crate::parse_event::{event_name, field, patterns};
+use crate::parse_event::{event_name, field, of_segment, patterns};
 use crate::suggest;
 use crate::values::{Zone, duration, name, one_or_many, phrase, positive_duration, shortened, text, time_of_day, zone};
 use crate::yaml::{Content, Node};
@@ -207,10 +207,17 @@ impl Steps {
 
     fn awaited(&mut self, node: &Node, report: &mut Report<'_>) -> Option<Awaited> {
         if let Content::Scalar(_) = &node.content {
-            let pattern = EventPattern { event: event_name(node, report)?, same: None };
+            let pattern = EventPattern { event: event_name(node, report)?, segment: None, same: None };
             return Some(Awaited::Event { pattern, about: None });
         }
-        let mut fields = Fields::of(node, "`for`", report)?.later(&["segment", "where"]);
+        let mut fields = Fields::of(node, "`for`", report)?.later(&["where"]);
+        if fields.has("segment") {
+            let of_segment = of_segment(&mut fields, report);
+            fields.finish(report);
+            let (event, segment) = of_segment?;
+            let pattern = EventPattern { event, segment: Some(segment), same: None };
+            return Some(Awaited::Event { pattern, about: None });
+        }
         let event = fields.take("event");
         let outcome = fields.take("outcome");
         let same = fields.take("same");
@@ -227,7 +234,7 @@ impl Steps {
                     Some(node) => Some(field(node, "`same`", report)?),
                     None => None,
                 };
-                Some(Awaited::Event { pattern: EventPattern { event: event?, same }, about })
+                Some(Awaited::Event { pattern: EventPattern { event: event?, segment: None, same }, about })
             }
             (None, Some(outcome)) => {
                 if let Some(same) = same {
@@ -240,7 +247,7 @@ impl Steps {
                 Some(Awaited::Outcome { outcomes: outcomes(outcome, report), about })
             }
             _ => {
-                report.error(node.at, "`for` needs either `event` or `outcome`");
+                report.error(node.at, "`for` needs `event`, `segment` or `outcome`");
                 None
             }
         }

@@ -5,6 +5,7 @@ mod customer;
 
 use cel::common::ast::{CallExpr, ComprehensionExpr, EntryExpr, Expr, IdedExpr, LiteralValue, SelectExpr};
 
+use crate::customer_fields::names_in;
 use crate::expression::{Reads, Vocabulary};
 use crate::fields::LATER;
 use crate::suggest;
@@ -58,6 +59,20 @@ static CUSTOMER: Shape = Shape::Map(&[
     ("time_zone", Shape::Text),
     ("has_email", Shape::Boolean),
     ("has_phone", Shape::Boolean),
+    ("known", Shape::Boolean),
+    ("segments", Shape::List(&Shape::Text)),
+    ("consent_marketing", Shape::Boolean),
+    ("age_days", Shape::Number),
+    ("inactive_days", Shape::Number),
+    ("recency_days", Shape::Number),
+    ("frequency", Shape::Number),
+    ("currency", Shape::Text),
+    ("monetary_minor", Shape::Number),
+    ("average_order_minor", Shape::Number),
+    ("coupon_percent", Shape::Number),
+    ("lead_score", Shape::Number),
+    ("favourite_categories", Shape::List(&Shape::Text)),
+    ("favourite_brands", Shape::List(&Shape::Text)),
 ]);
 
 static EVENT: Shape = Shape::Map(&[
@@ -97,8 +112,7 @@ static ROW_VARIABLES: [(&str, Known<'static>); 1] = [("row", Known::Shape(&Shape
 static SEGMENT_VARIABLES: [(&str, Known<'static>); 1] = [("customer", Known::Customer(None))];
 
 /// Fields that the design names and a later version has.
-const LATER_FIELDS: &[(&str, &[&str])] =
-    &[("customer", &["segments", "traits", "rfm", "churn", "tier", "points", "email", "phone"])];
+const LATER_FIELDS: &[(&str, &[&str])] = &[("customer", &["rfm", "churn", "tier", "points", "email", "phone"])];
 const LATER_STEP_FIELDS: &[&str] = &["variant", "code"];
 
 const OPERATORS: &[&str] = &[
@@ -343,6 +357,12 @@ impl<'e> Walk<'e> {
             return Known::Shape(shape);
         }
         let variable = path(operand);
+        // What a segment may read and a journey may not: it is known with the whole profile at hand alone.
+        if std::ptr::eq(shape, &raw const CUSTOMER) && names_in(None).contains(&field) {
+            let help = "make it a segment's condition, and ask `'…' in customer.segments`".to_owned();
+            self.complain(id, format!("journeys don't see `customer.{field}`"), Some(help));
+            return Known::Nothing;
+        }
         if LATER_FIELDS.iter().any(|(owner, fields)| **owner == variable && fields.contains(&field)) {
             self.complain(id, format!("`{variable}.{field}` {LATER}"), None);
             return Known::Nothing;
@@ -382,7 +402,13 @@ impl<'e> Walk<'e> {
         // What is called on something unknown can't be known either.
         if !OPERATORS.contains(&name) && !FUNCTIONS.contains(&name) && self.complaints.len() == complaints {
             let known = FUNCTIONS.iter().chain(MACROS).copied().filter(|known| *known != name);
-            self.complain(id, format!("there is no function `{name}`"), suggest::help(name, known));
+            let help = match (name, target) {
+                ("has" | "contains", Some(Known::Shape(Shape::List(_)))) => {
+                    Some("`'x' in …` asks whether it is in the list".to_owned())
+                }
+                _ => suggest::help(name, known),
+            };
+            self.complain(id, format!("there is no function `{name}`"), help);
         }
         if target.is_some_and(|target| matches!(target, Known::Properties)) {
             self.reads.any_property = true;

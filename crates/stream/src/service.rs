@@ -301,6 +301,13 @@ pub trait Service: Sized + 'static {
         context: &Context<'_>,
         effects: &mut Effects<Self::Output, Self::Action>,
     ) -> Disposition;
+
+    /// What others are to know of a state that has changed, or ended (none), as of its key's time: a record of a compacted
+    /// topic. Asked once a batch for each key, however often it changed; most services tell nothing.
+    fn summary(key: &Key, state: Option<&Self::State>, time: Timestamp) -> Option<Self::Output> {
+        let _ = (key, state, time);
+        None
+    }
 }
 
 /// A record that could not be used, with its bytes.

@@ -5,9 +5,9 @@ use apache_avro::reader::datum::GenericDatumReader;
 use apache_avro::types::Value;
 use schemas::conformance::{self, Mismatch};
 use schemas::{
-    AvroSchema, ChangelogRecord, Contract, DecodeError, Definition, JourneyDecision, Mark, MessageOutcome,
-    MessageRequest, MessagingCommand, PrivacyRequest, Schemas, SegmentChange, StateContract, StorefrontEvent,
-    Suppression,
+    AvroSchema, ChangelogRecord, Contract, CustomerEvent, CustomerProfile, DecodeError, Definition, JourneyDecision,
+    Mark, MessageOutcome, MessageRequest, MessagingCommand, PrivacyRequest, Quintiles, Schemas, SegmentChange,
+    StateContract, StorefrontEvent, Suppression,
 };
 use serde::{Deserialize, Serialize};
 
@@ -76,6 +76,9 @@ pub(crate) fn cases() -> Vec<Case> {
         case::<StorefrontEvent>(),
         case::<JourneyDecision>(),
         case::<SegmentChange>(),
+        case::<Quintiles>(),
+        case::<CustomerEvent>(),
+        case::<CustomerProfile>(),
         case::<MessageRequest>(),
         case::<MessageOutcome>(),
         case::<MessagingCommand>(),

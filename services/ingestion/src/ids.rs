@@ -53,7 +53,8 @@ pub fn received_key(event: &StorefrontEvent) -> Option<&str> {
         .find(|id| names_somebody(id))
 }
 
-/// Whom an event belongs to: the user id, else the anonymous id.
+/// Whom an event belongs to by itself: the user id, else the anonymous id. Of a device that is linked, or an order with an
+/// address, the resolver knows more.
 pub fn customer_of(event: &StorefrontEvent) -> Option<&str> {
     [event.user_id.as_deref(), event.anonymous_id.as_deref()].into_iter().flatten().find(|id| names_somebody(id))
 }

@@ -2,10 +2,12 @@
 //!
 //! The *door* ([`shell`]) takes storefront events in over HTTP and answers when the broker has them; it keeps no state.
 //! What a JSON event means is in [`mapping`], without I/O. The *resolver* ([`Resolver`]) is a worker on the engine: it drops
-//! repeated messages and puts each event under its customer.
+//! repeated messages, puts each event under its customer, and links devices to those who are recognised on them.
 //!
 //! See `README.md` beside this crate for what it owns, reads and writes, its invariants, and what can go wrong.
 
+mod history;
+mod identity;
 pub mod ids;
 pub mod mapping;
 mod output;
@@ -23,6 +25,7 @@ use stream::{
     Cause, Clock, Context, Dataset, Decoded, Disposition, Effects, Input, Poison, RecordRef, Service, Topology,
 };
 
+pub use history::MOST_HISTORY_BYTES;
 pub use output::Resolved;
 pub use partitioner::partition_of;
 pub use policy::ResolverPolicy;

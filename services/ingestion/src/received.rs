@@ -2,7 +2,7 @@
 //!
 //! Wanted properties:
 //! - a message is emitted once, however often it comes and whoever restarts in between;
-//! - it is emitted under its customer: the user id, else the anonymous id;
+//! - it is emitted under its customer (`identity.rs`): the user id, else whom its device is linked to, else the anonymous id;
 //! - its event time is not after the broker's time, and not before [`EARLIEST`]; it reached us at most [`LONGEST_WAY`] before
 //!   the broker stored it; its other times are in the calendar;
 //! - what names nobody, lies under a key that is not its own, names somebody by her address, or would be too large with the
@@ -12,9 +12,10 @@ use std::convert::Infallible;
 use std::sync::Arc;
 
 use domain::{HumanDuration, Timestamp};
-use schemas::{EncodeError, MAX_VALUE_BYTES, Schemas, StorefrontEvent};
+use schemas::{EncodeError, EventKind, MAX_VALUE_BYTES, ROOM_BYTES, Schemas, StorefrontEvent};
 use stream::{Context, Decoded, Disposition, Effects, Partition, Poison, RecordRef};
 
+use crate::identity;
 use crate::ids::{self, MAX_ID_BYTES, MAX_MESSAGE_ID_BYTES};
 use crate::mapping::MAX_EVENT_BYTES;
 use crate::output::Resolved;
@@ -33,9 +34,6 @@ pub const LONGEST_WAY: HumanDuration = HumanDuration::from_hours(1);
 
 /// What has a date in every time zone, within the years 1 to 9998: most readers can't read a record with another time.
 const CALENDAR: std::ops::RangeInclusive<i64> = -62_135_510_400_000..=253_370_764_799_999;
-
-/// By so much a record may grow on its way, beside its customer's id: by times and hops that take more bytes.
-const GROWTH_BYTES: usize = 64;
 
 /// A record derived from records derived from records …: at this many the chain is cut.
 pub const MAX_HOPS: i32 = 16;
@@ -65,15 +63,22 @@ pub(crate) fn decode(schemas: &Schemas, record: &RecordRef<'_>) -> Result<Decode
     let value = record.value.ok_or_else(|| poison("no_value", "the record has no value"))?;
     let mut event: StorefrontEvent =
         schemas.decode(value).map_err(|error| Poison { reason: "malformed", detail: error.to_string() })?;
-    // Whoever wrote it, only the resolver says whose it is.
+    // Whoever wrote it, only the resolver says whose it is, and that somebody was recognised.
     event.customer_id = None;
+    event.history = Vec::new();
+    if matches!(event.kind, EventKind::Identified | EventKind::Moved) {
+        return Err(poison(
+            "reserved_kind",
+            "only the resolver says `identified` and `moved`; send the event that identifies",
+        ));
+    }
     let own_key = ids::received_key(&event).ok_or_else(|| {
         poison("no_id", "the event has neither a user id nor an anonymous id that names somebody; send one of them")
     })?;
     if ids::customer_of(&event).is_none() {
         return Err(poison("no_id", "the alias names a previous id but no user id; send the id that takes its place"));
     }
-    let ids = [&event.user_id, &event.anonymous_id, &event.previous_id, &event.group_id];
+    let ids = [&event.user_id, &event.anonymous_id, &event.previous_id, &event.group_id, &event.address_id];
     if ids.into_iter().flatten().any(|id| ids::is_personal(id)) {
         return Err(poison(
             "personal_id",
@@ -105,7 +110,7 @@ pub(crate) fn decode(schemas: &Schemas, record: &RecordRef<'_>) -> Result<Decode
 fn fits(schemas: &Schemas, event: &StorefrontEvent) -> Result<(), Poison> {
     let mut written = Vec::new();
     match schemas.encode(EVENTS, event, &mut written) {
-        Ok(()) if written.len() + MAX_ID_BYTES + GROWTH_BYTES <= MAX_VALUE_BYTES => Ok(()),
+        Ok(()) if written.len() + ROOM_BYTES <= MAX_VALUE_BYTES => Ok(()),
         Ok(()) | Err(EncodeError::TooLarge { .. }) => {
             Err(poison("too_large", "with the customer in it the event would be larger than a record may be"))
         }
@@ -129,17 +134,19 @@ pub(crate) fn resolve(
         effects.emit(Resolved::Forward { key: context.key.to_string(), event });
         return Disposition::Emitted;
     }
-    let Some(customer_id) = ids::customer_of(&event).map(str::to_owned) else {
+    if ids::customer_of(&event).is_none() {
         return Disposition::Rejected("no_id");
-    };
+    }
     let stored_at = context.stored_at.unwrap_or(context.now);
     if state.see(&event.message_id, stored_at, policy.window, policy.remembered_ids) == Seen::Again {
         return Disposition::Ignored("duplicate");
     }
-    event.customer_id = Some(customer_id);
     event.event_time = clamp_event_time(Timestamp::from_millis(event.event_time), stored_at).as_millis();
     event.received_at = received_at(Timestamp::from_millis(event.received_at), stored_at).as_millis();
     event.sent_at = event.sent_at.filter(|sent_at| CALENDAR.contains(sent_at));
+    for told in identity::settle(policy, state, context.key, &mut event, stored_at) {
+        effects.emit(Resolved::Event(Box::new(told)));
+    }
     effects.emit(Resolved::Event(event));
     Disposition::Emitted
 }

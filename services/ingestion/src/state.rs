@@ -1,14 +1,16 @@
-//! What the resolver keeps under one key: which messages it has seen.
+//! What the resolver keeps under one key: which messages it has seen; of a device also whom it is linked to, and what was
+//! done on it while nobody knew who did (`identity.rs`, `history.rs`).
 //!
 //! Wanted properties:
 //! - a message id stays known for the whole window after the broker stored it, and at most an hour longer;
 //! - except that a key never holds more than its cap: the eldest are forgotten first, and counted;
-//! - a key that sends nothing for a window and an hour has no state at all.
+//! - a key that sends nothing has no state in the end: a user's after a window and an hour, an unknown visitor's after the
+//!   age of a history, a linked device's after the age of a link.
 
 use std::fmt;
 
 use domain::{HumanDuration, Timestamp};
-use schemas::{AvroSchema, StateContract};
+use schemas::{AvroSchema, PastEvent, StateContract};
 use serde::de::{self, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use stream::{Due, State};
@@ -24,6 +26,18 @@ pub struct ResolverState {
     /// How many message ids were forgotten before their time, because the key had too many.
     #[serde(default)]
     pub forgotten: i64,
+    /// The customer to whom the device is linked.
+    pub linked_to: Option<String>,
+    /// All to whom it was linked, hashed: with more than three, strangers share it.
+    #[serde(default)]
+    pub customers: Hashes,
+    /// When the link is forgotten if nothing more is heard.
+    pub linked_until: Option<Timestamp>,
+    /// Somebody unknown used the device: when that is forgotten if nothing more is heard.
+    pub anonymous_until: Option<Timestamp>,
+    /// What she did, in the order in which it was told.
+    #[serde(default)]
+    pub history: Vec<PastEvent>,
 }
 
 /// The messages that the broker stored in one hour.
@@ -52,10 +66,11 @@ impl ResolverState {
     /// Asks whether a message was seen before, and remembers it. `stored_at` is the broker's time of the record.
     pub fn see(&mut self, message_id: &str, stored_at: Timestamp, window: HumanDuration, cap: usize) -> Seen {
         let hash = xxhash_rust::xxh3::xxh3_64(message_id.as_bytes());
-        self.seen.retain(|hour| hour.until > stored_at);
-        if self.seen.iter().any(|hour| hour.hashes.0.contains(&hash)) {
+        // A repeat changes nothing, not even what has had its time.
+        if self.seen.iter().any(|hour| hour.until > stored_at && hour.hashes.0.contains(&hash)) {
             return Seen::Again;
         }
+        self.seen.retain(|hour| hour.until > stored_at);
         let until = end_of_hour(stored_at) + window;
         match self.seen.binary_search_by_key(&until, |hour| hour.until) {
             Ok(index) => self.seen[index].hashes.0.push(hash),
@@ -65,10 +80,18 @@ impl ResolverState {
         Seen::First
     }
 
-    /// A window has passed since the last message: nothing is known any more.
+    /// Forgets what has had its time.
     pub fn expire(&mut self, now: Timestamp) {
         self.seen.retain(|hour| hour.until > now);
-        if self.seen.is_empty() {
+        if self.linked_until.is_some_and(|until| until <= now) {
+            (self.linked_to, self.linked_until) = (None, None);
+            self.customers.0.clear();
+        }
+        if self.anonymous_until.is_some_and(|until| until <= now) {
+            self.anonymous_until = None;
+            self.history.clear();
+        }
+        if self.seen.is_empty() && self.linked_until.is_none() && self.anonymous_until.is_none() {
             *self = Self::default();
         }
     }
@@ -100,10 +123,12 @@ fn end_of_hour(time: Timestamp) -> Timestamp {
 }
 
 impl State for ResolverState {
-    /// One timer a key, when its last hour ends: earlier hours are dropped in passing, so that a busy key is not
+    /// Of the messages seen when their last hour ends: earlier hours are dropped in passing, so that a busy key is not
     /// written once an hour only to be made a little smaller.
     fn due(&self) -> Due {
-        Due { timer: self.seen.last().map(|hour| hour.until), ..Due::default() }
+        let seen = self.seen.last().map(|hour| hour.until);
+        let timer = [seen, self.linked_until, self.anonymous_until].into_iter().flatten().min();
+        Due { timer, ..Due::default() }
     }
 }
 

@@ -1,6 +1,8 @@
 //! What conditions see: `customer`, `event`, `run`, `now`; built only as far as the condition looks.
 
 use definitions::{EvaluationError, Expression, Scope};
+use domain::Timestamp;
+use schemas::CustomerView;
 use serde::ser::{Serialize, SerializeMap, Serializer};
 use serde_json::Value;
 
@@ -8,13 +10,16 @@ use crate::event::{item, object};
 use crate::scene::Scene;
 use crate::state::{Item, Run, StepState, TriggerOrder};
 
+const DAY_MS: i64 = 86_400_000;
+
 /// Whether the condition holds for the run.
 pub(crate) fn holds(condition: &Expression, run: &Run, scene: &Scene<'_>) -> Result<bool, EvaluationError> {
     let reads = condition.reads();
+    let nobody = CustomerView::default();
     let mut scope = Scope::new();
     for variable in &reads.variables {
         match *variable {
-            "customer" => scope.set("customer", CustomerFacts::of(scene)),
+            "customer" => scope.set("customer", CustomerFacts::of(scene, &nobody)),
             "event" => scope.set("event", EventFacts::of(run, scene)),
             "run" => scope.set("run", RunFacts { run, steps: reads.steps.iter().map(|step| &**step).collect() }),
             _ => scope.set("now", scene.now.as_millis()),
@@ -23,6 +28,7 @@ pub(crate) fn holds(condition: &Expression, run: &Run, scene: &Scene<'_>) -> Res
     condition.evaluate(&scope)
 }
 
+/// What is not known is left out, so that `has()` tells.
 #[derive(serde::Serialize)]
 struct CustomerFacts<'a> {
     id: &'a str,
@@ -32,10 +38,58 @@ struct CustomerFacts<'a> {
     time_zone: Option<&'a str>,
     has_email: bool,
     has_phone: bool,
+    #[serde(flatten)]
+    profile: ProfileFacts<'a>,
+}
+
+#[derive(serde::Serialize)]
+struct ProfileFacts<'a> {
+    known: bool,
+    segments: &'a [String],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    consent_marketing: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    age_days: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    inactive_days: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    recency_days: Option<i64>,
+    frequency: i64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    currency: Option<&'a str>,
+    monetary_minor: i64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    average_order_minor: Option<i64>,
+    coupon_percent: i32,
+    lead_score: i32,
+    favourite_categories: &'a [String],
+    favourite_brands: &'a [String],
+}
+
+impl<'a> ProfileFacts<'a> {
+    fn of(profile: &'a CustomerView, now: Timestamp) -> Self {
+        let days_since = |at: Option<i64>| at.map(|at| now.millis_since(Timestamp::from_millis(at)).max(0) / DAY_MS);
+        Self {
+            known: profile.known,
+            segments: &profile.segments,
+            consent_marketing: profile.consent_marketing,
+            age_days: days_since(profile.first_seen_at),
+            inactive_days: days_since(profile.last_seen_at),
+            recency_days: days_since(profile.last_order_at),
+            frequency: profile.frequency,
+            currency: profile.currency.as_deref(),
+            monetary_minor: profile.monetary_minor.unwrap_or_default(),
+            average_order_minor: profile.average_order_minor,
+            coupon_percent: profile.coupon_percent,
+            lead_score: profile.lead_score,
+            favourite_categories: &profile.favourite_categories,
+            favourite_brands: &profile.favourite_brands,
+        }
+    }
 }
 
 impl<'a> CustomerFacts<'a> {
-    fn of(scene: &Scene<'a>) -> Self {
+    fn of(scene: &Scene<'a>, nobody: &'a CustomerView) -> Self {
         let contact = scene.contact;
         Self {
             id: scene.customer,
@@ -45,6 +99,7 @@ impl<'a> CustomerFacts<'a> {
             time_zone: contact.and_then(|contact| contact.zone()),
             has_email: contact.is_some_and(|contact| contact.email.is_some()),
             has_phone: contact.is_some_and(|contact| contact.phone.is_some()),
+            profile: ProfileFacts::of(scene.profile.unwrap_or(nobody), scene.now),
         }
     }
 }

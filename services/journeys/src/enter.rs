@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use schemas::Decision;
+use schemas::{CustomerView, Decision};
 use stream::Context;
 
 use crate::event::EventView;
@@ -29,6 +29,7 @@ pub(crate) fn enter(
     state: &mut JourneysState,
     compiled: &Arc<CompiledJourney>,
     view: &EventView<'_>,
+    profile: &CustomerView,
     context: &Context<'_>,
     effects: &mut Effects,
 ) -> Entry {
@@ -54,6 +55,7 @@ pub(crate) fn enter(
         trace: context.trace,
         contact: state.contact.as_ref(),
         carts: &state.carts,
+        profile: Some(profile),
         event: Some(view),
         effects,
     };
@@ -112,8 +114,13 @@ fn refusal(
     if view.event.hops >= MAX_HOPS {
         return Some("too_many_hops");
     }
-    let late = view.event.received_at.saturating_sub(view.event.event_time);
-    if !policy.settings.replay && !view.event.historical && late > policy.settings.late_limit.as_millis() {
+    // A past is as old as it is when it is heard of, in a replay as well.
+    let (heard_at, may_be_late) = if view.is_past {
+        (context.now.as_millis(), true)
+    } else {
+        (view.event.received_at, !policy.settings.replay && !view.event.historical)
+    };
+    if may_be_late && heard_at.saturating_sub(view.event.event_time) > policy.settings.late_limit.as_millis() {
         return Some("too_late");
     }
     if memory::exited_after(state, &journey.name, key, view.time()) {

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::cell::OnceCell;
 
-use definitions::{EventPattern, Field};
+use definitions::{EventPattern, Field, Journey, SegmentName};
 use domain::Timestamp;
 use schemas::{EventKind, Order, Product, StorefrontEvent};
 use serde_json::{Map, Value};
@@ -27,12 +27,26 @@ const ENGAGEMENTS: [&str; 2] = ["Email Opened", "Email Link Clicked"];
 /// An event that is being looked at.
 pub(crate) struct EventView<'e> {
     pub(crate) event: &'e StorefrontEvent,
+    /// The segment that the customer entered or left, where that is what happened.
+    segment: Option<&'e str>,
+    /// It is a visitor's past, heard of when she was recognised.
+    pub(crate) is_past: bool,
     properties: OnceCell<Map<String, Value>>,
 }
 
 impl<'e> EventView<'e> {
     pub(crate) fn new(event: &'e StorefrontEvent) -> Self {
-        Self { event, properties: OnceCell::new() }
+        Self { event, segment: None, is_past: false, properties: OnceCell::new() }
+    }
+
+    /// One that stands for a segment entered or left.
+    pub(crate) fn of_segment(event: &'e StorefrontEvent, segment: &'e str) -> Self {
+        Self { segment: Some(segment), ..Self::new(event) }
+    }
+
+    /// One that a visitor did before she was recognised.
+    pub(crate) fn of_past(event: &'e StorefrontEvent) -> Self {
+        Self { is_past: true, ..Self::new(event) }
     }
 
     /// When it happened.
@@ -43,6 +57,16 @@ impl<'e> EventView<'e> {
     /// Whether it is something that the customer did, of that name.
     pub(crate) fn is(&self, name: &str) -> bool {
         self.event.kind == EventKind::Track && self.event.name == name
+    }
+
+    /// Whether it opens runs of a journey.
+    pub(crate) fn triggers(&self, journey: &Journey) -> bool {
+        journey.triggers.iter().any(|trigger| self.is(&trigger.event) && self.is_about(trigger.segment.as_ref()))
+    }
+
+    /// Whether it is about that segment; about none where there is none.
+    pub(crate) fn is_about(&self, segment: Option<&SegmentName>) -> bool {
+        self.segment == segment.map(|segment| &*segment.name)
     }
 
     /// Whether a program opened a message or followed a link of it, and not the customer.
@@ -97,7 +121,7 @@ impl<'e> EventView<'e> {
     /// Whether it is what the pattern names, and the run's. An event that lacks the field matches every run, and so does
     /// one whose run does not know the field: when in doubt, don't send.
     pub(crate) fn matches(&self, pattern: &EventPattern, run: &Run, compiled: &CompiledJourney) -> bool {
-        if !self.is(&pattern.event) {
+        if !self.is(&pattern.event) || !self.is_about(pattern.segment.as_ref()) {
             return false;
         }
         let Some(field) = &pattern.same else { return true };

@@ -37,6 +37,11 @@ pub(crate) fn decision(parts: &[&str]) -> String {
     hex(hash("decision", parts))
 }
 
+/// The id that stands for a segment entered or left, where events have their message id.
+pub(crate) fn transition(customer: &str, segment: &str, what: &str, at_millis: i64) -> String {
+    hex(hash("transition", &[customer, segment, what, &at_millis.to_string()]))
+}
+
 /// A key that is too long to keep, by its hash.
 pub(crate) fn long_key(key: &str) -> String {
     hex(hash("key", &[key]))

@@ -1,16 +1,16 @@
-//! What comes in: storefront events, and outcomes of messages.
+//! What comes in: what happens to customers, and outcomes of messages.
 
 use domain::Timestamp;
-use schemas::{MessageOutcome, Schemas, StorefrontEvent};
+use schemas::{CustomerEvent, MessageOutcome, Schemas};
 use stream::{Decoded, Poison, RecordRef};
 
-use crate::topology::{OUTCOMES, STOREFRONT_EVENTS};
+use crate::topology::{CUSTOMER_EVENTS, OUTCOMES};
 
 /// A record that concerns a customer.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Input {
-    /// She did something, or something became known about her.
-    Event(Box<StorefrontEvent>),
+    /// Something happened to her.
+    Event(Box<CustomerEvent>),
     /// A message to her came to its end.
     Outcome(Box<MessageOutcome>),
     /// She is forgotten: a record without a value.
@@ -24,9 +24,11 @@ pub(crate) fn decode(schemas: &Schemas, record: &RecordRef<'_>) -> Result<Decode
         return Ok(Decoded { key, at: Timestamp::MIN, input: Input::Erased });
     };
     let (at, input) = match record.input {
-        STOREFRONT_EVENTS => {
-            let event: StorefrontEvent = schemas.decode(value).map_err(|error| malformed(error.to_string()))?;
-            (event.event_time, Input::Event(Box::new(event)))
+        CUSTOMER_EVENTS => {
+            let told: CustomerEvent = schemas.decode(value).map_err(|error| malformed(error.to_string()))?;
+            // What a device tells late happened when it happened.
+            let at = told.event.as_ref().map_or(told.at, |event| event.event_time);
+            (at, Input::Event(Box::new(told)))
         }
         OUTCOMES => {
             let outcome: MessageOutcome = schemas.decode(value).map_err(|error| malformed(error.to_string()))?;

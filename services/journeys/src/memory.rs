@@ -44,7 +44,8 @@ pub(crate) fn note_exits(policy: &Policy, state: &mut JourneysState, view: &Even
     let mut changed = false;
     for compiled in policy.listeners(&view.event.name) {
         let journey = &compiled.journey;
-        let Some(exit) = journey.exits.iter().find(|exit| view.is(&exit.event)) else { continue };
+        let is_it = |exit: &&EventPattern| view.is(&exit.event) && view.is_about(exit.segment.as_ref());
+        let Some(exit) = journey.exits.iter().find(is_it) else { continue };
         let key = exit_key(exit, journey, view);
         let forget_at = now + keep(policy, HumanDuration::ZERO);
         changed |= note_exit(state, &journey.name, key, view.time(), forget_at);

@@ -32,6 +32,7 @@ pub(crate) fn receive(
         trace: context.trace,
         contact: state.contact.as_ref(),
         carts: &state.carts,
+        profile: state.customer.as_deref(),
         event: None,
         effects,
     };

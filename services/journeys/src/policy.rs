@@ -85,6 +85,8 @@ pub(crate) struct CompiledJourney {
     pub(crate) properties: BTreeSet<Arc<str>>,
     /// A condition reads properties whose names are only known at run time.
     pub(crate) all_properties: bool,
+    /// A condition asks who the customer is.
+    pub(crate) reads_customer: bool,
     status: DefinitionStatus,
 }
 
@@ -174,7 +176,8 @@ impl Policy {
         for journey in self.journeys.values() {
             let Some(current) = journey.versions.values().next_back() else { continue };
             let exits = current.journey.exits.iter().map(|exit| &exit.event);
-            let events: BTreeSet<&Arc<str>> = current.journey.triggers.iter().chain(exits).collect();
+            let triggers = current.journey.triggers.iter().map(|trigger| &trigger.event);
+            let events: BTreeSet<&Arc<str>> = triggers.chain(exits).collect();
             for event in events {
                 self.listeners.entry(Arc::clone(event)).or_default().push(Arc::clone(current));
             }
@@ -196,6 +199,11 @@ impl Policy {
             DefinitionStatus::Paused => Standing::Paused(Arc::clone(compiled)),
             DefinitionStatus::Active => Standing::Active(Arc::clone(compiled)),
         }
+    }
+
+    /// Whether one of the runs may ask who the customer is.
+    pub(crate) fn reads_customer(&self, runs: &[Run]) -> bool {
+        runs.iter().any(|run| self.version(&run.journey, run.version).is_some_and(|compiled| compiled.reads_customer))
     }
 
     /// Whether a journey lets customers in.
@@ -248,11 +256,12 @@ impl JourneyPolicy {
 impl CompiledJourney {
     fn new(journey: Journey, status: DefinitionStatus) -> Self {
         let mut properties = BTreeSet::new();
-        let mut all_properties = false;
+        let (mut all_properties, mut reads_customer) = (false, false);
         for step in journey.all_steps() {
             if let Action::When(when) = &step.action {
                 properties.extend(when.condition.reads().properties.iter().cloned());
                 all_properties |= when.condition.reads().any_property;
+                reads_customer |= when.condition.reads().variables.contains("customer");
             }
         }
         let named = journey.patterns().into_iter().filter_map(|pattern| match &pattern.same {
@@ -260,7 +269,7 @@ impl CompiledJourney {
             _ => None,
         });
         properties.extend(named.collect::<Vec<_>>());
-        Self { program: compile(&journey), journey, properties, all_properties, status }
+        Self { program: compile(&journey), journey, properties, all_properties, reads_customer, status }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use definitions::MessageStep;
 use domain::Timestamp;
-use schemas::{Arm, Decision, JourneyDecision, MessageRequest, Recipient, RequestAction};
+use schemas::{Arm, CustomerView, Decision, JourneyDecision, MessageRequest, Recipient, RequestAction};
 use stream::{Key, Trace};
 
 use crate::event::EventView;
@@ -20,6 +20,8 @@ pub(crate) struct Scene<'a> {
     pub(crate) trace: Option<&'a Trace>,
     pub(crate) contact: Option<&'a CustomerContact>,
     pub(crate) carts: &'a [Cart],
+    /// Who she is; none where no run asks.
+    pub(crate) profile: Option<&'a CustomerView>,
     pub(crate) event: Option<&'a EventView<'a>>,
     pub(crate) effects: &'a mut Effects,
 }

@@ -11,7 +11,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use domain::{HumanDuration, Timestamp};
-use schemas::{AvroSchema, JOURNEYS_CHANGELOG, StateContract};
+use schemas::{AvroSchema, CustomerView, JOURNEYS_CHANGELOG, StateContract};
 use serde::{Deserialize, Serialize};
 use stream::{Due, State};
 
@@ -55,6 +55,7 @@ pub struct JourneysState {
     pub past_runs: Vec<PastRun>,
     #[serde(default)]
     pub past_exits: Vec<PastExit>,
+    pub customer: Option<Box<CustomerView>>,
 }
 
 /// How the customer can be reached. Personal data: `Debug` tells only what is there.

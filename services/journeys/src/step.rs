@@ -7,7 +7,7 @@ use stream::{Cause, Context, Disposition};
 use crate::input::Input;
 use crate::policy::Policy;
 use crate::state::{JourneysState, Run};
-use crate::{Effects, outcome, storefront_event, timer};
+use crate::{Effects, customer_event, erased, outcome, timer};
 
 pub(crate) fn step(
     policy: &Policy,
@@ -18,6 +18,9 @@ pub(crate) fn step(
 ) -> Disposition {
     let disposition = dispatch(policy, state, cause, context, effects);
     if disposition == Disposition::Emitted {
+        if !policy.reads_customer(&state.runs) {
+            state.customer = None;
+        }
         state.policy_seen = state.runs.iter().any(Run::waits_for_policy).then_some(context.revision);
     }
     disposition
@@ -31,12 +34,9 @@ fn dispatch(
     effects: &mut Effects,
 ) -> Disposition {
     match cause {
-        Cause::Record(Input::Event(event)) => storefront_event::receive(policy, state, &event, context, effects),
+        Cause::Record(Input::Event(told)) => customer_event::receive(policy, state, &told, context, effects),
         Cause::Record(Input::Outcome(outcome)) => outcome::receive(policy, state, &outcome, context, effects),
-        Cause::Record(Input::Erased) => {
-            *state = JourneysState::default();
-            Disposition::Emitted
-        }
+        Cause::Record(Input::Erased) => erased::forget(policy, state, context, effects),
         Cause::Timer => timer::fire(policy, state, context, effects),
         Cause::PolicyChanged => timer::policy_changed(policy, state, context, effects),
         Cause::Completed(_, never) => match never {},

@@ -3,7 +3,7 @@
 //! An event that ends a run may open the next one of the same journey; a run that it opens is not touched by it again.
 
 use definitions::{Awaited, Wait};
-use schemas::{Decision, EventKind, StorefrontEvent};
+use schemas::{CustomerView, Decision, EventKind, StorefrontEvent};
 use stream::{Context, Disposition};
 
 use crate::event::EventView;
@@ -21,12 +21,14 @@ pub(crate) fn receive(
     policy: &Policy,
     state: &mut JourneysState,
     event: &StorefrontEvent,
+    profile: &CustomerView,
     context: &Context<'_>,
     effects: &mut Effects,
 ) -> Disposition {
     match event.kind {
         EventKind::Alias => return Disposition::Ignored("alias"),
         EventKind::Group => return Disposition::Ignored("group"),
+        EventKind::Identified | EventKind::Moved => return Disposition::Ignored("identity"),
         EventKind::Other => return Disposition::Ignored("unknown_kind"),
         EventKind::Track | EventKind::Identify | EventKind::Page | EventKind::Screen => {}
     }
@@ -39,16 +41,9 @@ pub(crate) fn receive(
     let mut reason = "no_journey";
     if event.kind == EventKind::Track {
         changed |= cart::observe(&mut state.carts, &view, context.now);
-        changed |= act_on_runs(policy, state, &view, context, effects);
-        changed |= memory::note_exits(policy, state, &view, context.now);
-        for compiled in policy.listeners(&event.name) {
-            if compiled.journey.triggers.iter().any(|trigger| **trigger == *event.name) {
-                match enter::enter(policy, state, compiled, &view, context, effects) {
-                    enter::Entry::Entered => changed = true,
-                    enter::Entry::Refused(refused) => reason = refused,
-                }
-            }
-        }
+        let (acted, refused) = act(policy, state, &view, profile, context, effects);
+        changed |= acted;
+        reason = refused.unwrap_or(reason);
         if event.name == "Order Completed" {
             changed |= cart::close(&mut state.carts, event.cart_id.as_deref());
         }
@@ -64,6 +59,30 @@ pub(crate) fn receive(
     if changed || effects.outputs.len() > written { Disposition::Emitted } else { Disposition::Ignored(reason) }
 }
 
+/// What happened moves the runs that it concerns, and opens those that it triggers. Returns whether anything changed, and why
+/// the last run that it might have opened was refused.
+pub(crate) fn act(
+    policy: &Policy,
+    state: &mut JourneysState,
+    view: &EventView<'_>,
+    profile: &CustomerView,
+    context: &Context<'_>,
+    effects: &mut Effects,
+) -> (bool, Option<&'static str>) {
+    let mut changed = act_on_runs(policy, state, view, profile, context, effects);
+    changed |= memory::note_exits(policy, state, view, context.now);
+    let mut reason = None;
+    for compiled in policy.listeners(&view.event.name) {
+        if view.triggers(&compiled.journey) {
+            match enter::enter(policy, state, compiled, view, profile, context, effects) {
+                enter::Entry::Entered => changed = true,
+                enter::Entry::Refused(refused) => reason = Some(refused),
+            }
+        }
+    }
+    (changed, reason)
+}
+
 /// Whether something is kept of the customer that a message could come of.
 fn is_kept(state: &JourneysState) -> bool {
     let reachable = state.contact.as_ref().is_some_and(|contact| contact.email.is_some() || contact.phone.is_some());
@@ -74,6 +93,7 @@ fn act_on_runs(
     policy: &Policy,
     state: &mut JourneysState,
     view: &EventView<'_>,
+    profile: &CustomerView,
     context: &Context<'_>,
     effects: &mut Effects,
 ) -> bool {
@@ -89,6 +109,7 @@ fn act_on_runs(
         trace: context.trace,
         contact: state.contact.as_ref(),
         carts: &state.carts,
+        profile: Some(profile),
         event: Some(view),
         effects,
     };

@@ -58,6 +58,7 @@ fn visit(
         trace: context.trace,
         contact: state.contact.as_ref(),
         carts: &state.carts,
+        profile: state.customer.as_deref(),
         event: None,
         effects,
     };

@@ -2,15 +2,15 @@
 
 use stream::{Clock, Input, Topology};
 
-/// Index of the storefront events among the inputs.
-pub(crate) const STOREFRONT_EVENTS: usize = 0;
+/// Index of what happens to customers among the inputs.
+pub(crate) const CUSTOMER_EVENTS: usize = 0;
 /// Index of the outcomes among the inputs.
 pub(crate) const OUTCOMES: usize = 1;
 
 pub(crate) static TOPOLOGY: Topology = Topology {
     service: "journeys",
     inputs: &[
-        Input { dataset: "storefront.events", clock: Clock::Marks("ingestion.marks") },
+        Input { dataset: "customer.events", clock: Clock::Marks("segmentation.marks") },
         // Answers to our own requests: they take no part in the watermark.
         Input { dataset: "messaging.outcomes", clock: Clock::Unclocked },
     ],

@@ -1,4 +1,4 @@
-//! A run ended: what it asked for and is not yet claimed is not to be sent.
+//! A run ended, or the customer is forgotten: what was asked for and is not yet claimed is not to be sent.
 
 use stream::{Context, Disposition};
 
@@ -18,6 +18,21 @@ pub(crate) fn cancel(
     let Cancel { run_id, reason } = cancel;
     let withdrawal = Withdrawal { outcome: WithdrawalOutcome::Cancelled, reason };
     match withdraw(policy, state, |message| message.run_id == run_id, &withdrawal, context, effects) {
+        0 => Disposition::Ignored("nothing_waits"),
+        _ => Disposition::Emitted,
+    }
+}
+
+/// Nothing more is sent to her, and nothing that is personal is kept: what waits ends now, what is on its way when it has its
+/// outcome. What stays is which messages had one, so that no repeat is sent, and hashes of addresses that must not be written to.
+pub(crate) fn forget(
+    policy: &Policy,
+    state: &mut MessagingState,
+    context: &Context<'_>,
+    effects: &mut Effects,
+) -> Disposition {
+    let withdrawal = Withdrawal { outcome: WithdrawalOutcome::Cancelled, reason: Some("erased".to_owned()) };
+    match withdraw(policy, state, |_| true, &withdrawal, context, effects) {
         0 => Disposition::Ignored("nothing_waits"),
         _ => Disposition::Emitted,
     }

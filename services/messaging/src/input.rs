@@ -23,6 +23,8 @@ pub enum Input {
     Unsubscribe(Wish),
     /// Write to it again.
     Subscribe(Wish),
+    /// She is forgotten: a record without a value.
+    Erased,
     /// Something newer than this reader.
     Unknown,
 }
@@ -59,6 +61,9 @@ pub(crate) fn decode(schemas: &Schemas, record: &RecordRef<'_>) -> Result<Decode
 }
 
 fn request(schemas: &Schemas, record: &RecordRef<'_>, key: Key) -> Result<Decoded<Input>, Poison> {
+    if record.value.is_none() {
+        return Ok(Decoded { key, at: Timestamp::MIN, input: Input::Erased });
+    }
     let request: MessageRequest = value_of(schemas, record)?;
     same_customer(&key, &request.customer_id)?;
     let at = Timestamp::from_millis(request.requested_at);

@@ -65,6 +65,31 @@ pub(crate) fn close(state: &mut SegmentationState, event: &StorefrontEvent) {
     }
 }
 
+/// The cart that was bought at a moment, where it was not touched since.
+pub(crate) fn is_bought(cart: &OpenCart, order: &StorefrontEvent, at: Timestamp) -> bool {
+    is_meant(cart, order) && cart.changed_at <= at
+}
+
+/// Puts her cart and that of a device together, which turned out to be hers. Of carts with different names it is the one that
+/// was touched last. What is in both may be the same thing told twice: the greater number counts.
+pub(crate) fn merge(own: Option<OpenCart>, of_device: Option<OpenCart>) -> Option<OpenCart> {
+    let (Some(own), Some(of_device)) = (&own, &of_device) else { return own.or(of_device) };
+    let (later, earlier) = if of_device.changed_at > own.changed_at { (of_device, own) } else { (own, of_device) };
+    let mut cart = later.clone();
+    if matches!((&own.cart_id, &of_device.cart_id), (Some(one), Some(other)) if one != other) {
+        return Some(cart);
+    }
+    cart.cart_id = cart.cart_id.or_else(|| earlier.cart_id.clone());
+    for line in &earlier.lines {
+        if let Some(other) = cart.lines.iter_mut().find(|other| other.product == line.product) {
+            other.quantity = other.quantity.max(line.quantity);
+        } else if cart.lines.len() < MAX_CART_LINES {
+            cart.lines.push(*line);
+        }
+    }
+    Some(cart)
+}
+
 fn open<'s>(state: &'s mut SegmentationState, event: &StorefrontEvent, now: Timestamp) -> &'s mut OpenCart {
     let cart_id = event.cart_id.as_deref().filter(|id| id.len() <= MAX_NAME_BYTES).map(str::to_owned);
     if state.cart.as_ref().is_some_and(|cart| !is_meant(cart, event)) {

@@ -5,7 +5,7 @@ use schemas::{EventKind, Product, StorefrontEvent};
 
 use crate::state::{Did, Seen, SegmentationState, Tally};
 use crate::taste::Liking;
-use crate::{cart, orders, taste, traits, windows};
+use crate::{cart, identified, orders, taste, traits, windows};
 
 /// What the links and the picture of a message tell; `machine` says whether a program did it.
 const ENGAGEMENTS: [&str; 2] = ["Email Opened", "Email Link Clicked"];
@@ -18,7 +18,9 @@ pub(crate) fn refusal(event: &StorefrontEvent) -> Option<&'static str> {
     match event.kind {
         EventKind::Alias => Some("alias"),
         EventKind::Group => Some("group"),
+        EventKind::Moved => Some("moved"),
         EventKind::Other => Some("unknown_kind"),
+        EventKind::Identified => None,
         EventKind::Track | EventKind::Identify | EventKind::Page | EventKind::Screen => {
             is_of_a_machine(event).then_some("machine")
         }
@@ -27,6 +29,15 @@ pub(crate) fn refusal(event: &StorefrontEvent) -> Option<&'static str> {
 
 /// Takes an event into the profile that says something of her.
 pub(crate) fn learn(state: &mut SegmentationState, event: &StorefrontEvent, now: Timestamp) {
+    if event.kind == EventKind::Identified {
+        identified::take_over(state, event, now);
+    } else {
+        learn_one(state, event, now, now);
+    }
+}
+
+/// The same of what she did herself; a cart is touched at a moment of its own, where it is told later.
+pub(crate) fn learn_one(state: &mut SegmentationState, event: &StorefrontEvent, now: Timestamp, touched: Timestamp) {
     let at = Timestamp::from_millis(event.event_time);
     // Whom a server tells of without a device is the shop's customer: by its id, or by the hash of her address.
     state.known |= event.user_id.is_some() || event.anonymous_id.is_none();
@@ -45,7 +56,7 @@ pub(crate) fn learn(state: &mut SegmentationState, event: &StorefrontEvent, now:
             }
         }
         EventKind::Page | EventKind::Screen => count(state, Did::PageViews, at, now),
-        _ => did(state, event, at, now),
+        _ => did(state, event, now, touched),
     }
     // What a shop tells of those whom it knows is nothing that they did.
     let by_the_shop = event.kind == EventKind::Identify || OF_THE_SHOP.contains(&event.name.as_str());
@@ -54,7 +65,8 @@ pub(crate) fn learn(state: &mut SegmentationState, event: &StorefrontEvent, now:
     }
 }
 
-fn did(state: &mut SegmentationState, event: &StorefrontEvent, at: Timestamp, now: Timestamp) {
+fn did(state: &mut SegmentationState, event: &StorefrontEvent, now: Timestamp, touched: Timestamp) {
+    let at = Timestamp::from_millis(event.event_time);
     match event.name.as_str() {
         "Product Viewed" => {
             count(state, Did::ProductViews, at, now);
@@ -63,13 +75,13 @@ fn did(state: &mut SegmentationState, event: &StorefrontEvent, at: Timestamp, no
         "Product Added" => {
             count(state, Did::CartAdditions, at, now);
             like(state, Liking::Added, event, at);
-            cart::add(state, event, now);
+            cart::add(state, event, touched);
         }
-        "Product Removed" => cart::remove(state, event, now),
-        "Cart Viewed" => cart::replace(state, event, now),
+        "Product Removed" => cart::remove(state, event, touched),
+        "Cart Viewed" => cart::replace(state, event, touched),
         "Checkout Started" => {
             count(state, Did::Checkouts, at, now);
-            cart::replace(state, event, now);
+            cart::replace(state, event, touched);
         }
         // Browser and server both tell of it: it counts once, and closes no cart that was opened since.
         "Order Completed" if !orders::is_counted(state, event) => {

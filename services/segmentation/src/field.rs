@@ -10,6 +10,7 @@ use definitions::Thresholds;
 use domain::Timestamp;
 use serde_json::Map;
 
+use crate::quintiles::Boundaries;
 use crate::score;
 use crate::state::{Bucket, Did, Money, SegmentationState, Spending, Tally};
 use crate::windows::{self, WINDOW_DAYS};
@@ -31,6 +32,9 @@ pub(crate) enum Field {
     AverageOrderMinor,
     Currency,
     CouponPercent,
+    RecencyQuintile,
+    FrequencyQuintile,
+    MonetaryQuintile,
     LeadScore,
     FavouriteCategories,
     FavouriteBrands,
@@ -87,6 +91,9 @@ impl Field {
             "average_order_minor" => Self::AverageOrderMinor,
             "currency" => Self::Currency,
             "coupon_percent" => Self::CouponPercent,
+            "rfm.recency" => Self::RecencyQuintile,
+            "rfm.frequency" => Self::FrequencyQuintile,
+            "rfm.monetary" => Self::MonetaryQuintile,
             "lead_score" => Self::LeadScore,
             "favourite_categories" => Self::FavouriteCategories,
             "favourite_brands" => Self::FavouriteBrands,
@@ -111,6 +118,11 @@ impl Field {
                 }
             }
         })
+    }
+
+    /// Whether it hangs on the boundaries that were learnt from all customers.
+    pub(crate) const fn is_quintile(&self) -> bool {
+        matches!(self, Self::RecencyQuintile | Self::FrequencyQuintile | Self::MonetaryQuintile)
     }
 
     /// Whether it may hold personal data, and so is in no record that is kept for long.
@@ -166,12 +178,19 @@ pub(crate) struct Profile<'s> {
     pub(crate) state: &'s SegmentationState,
     pub(crate) now: Timestamp,
     currency: Option<usize>,
+    boundaries: Option<&'s Boundaries>,
     traits: OnceCell<Map<String, serde_json::Value>>,
 }
 
 impl<'s> Profile<'s> {
+    /// She has no quintiles unless it is said by which boundaries.
     pub(crate) fn new(state: &'s SegmentationState, now: Timestamp) -> Self {
-        Self { state, now, currency: state.main_currency(), traits: OnceCell::new() }
+        Self { state, now, currency: state.main_currency(), boundaries: None, traits: OnceCell::new() }
+    }
+
+    /// With quintiles by these boundaries, where some are published.
+    pub(crate) fn by(self, boundaries: Option<&'s Boundaries>) -> Self {
+        Self { boundaries, ..self }
     }
 
     /// A field of hers.
@@ -191,6 +210,12 @@ impl<'s> Profile<'s> {
             Field::CouponPercent => {
                 let with: i64 = state.currencies.iter().map(|spending| spending.coupon_orders).sum();
                 Value::Int(100 * with / self.orders().max(1))
+            }
+            Field::RecencyQuintile => int(self.boundaries.zip(self.recency_days()).map(|(by, days)| by.recency(days))),
+            Field::FrequencyQuintile => int(self.boundaries.zip(spending).map(|(by, _)| by.frequency(self.orders()))),
+            Field::MonetaryQuintile => {
+                let own = self.boundaries.zip(spending);
+                int(own.and_then(|(by, spending)| by.monetary(&spending.currency, spending.monetary_minor())))
             }
             Field::LeadScore => Value::Int(score::of(self)),
             Field::FavouriteCategories => favourites(&state.categories),
@@ -216,7 +241,13 @@ impl<'s> Profile<'s> {
         }
     }
 
-    fn orders(&self) -> i64 {
+    /// Whole days since her last order.
+    pub(crate) fn recency_days(&self) -> Option<i64> {
+        let (since, unit) = self.clock(&Field::RecencyDays)?;
+        Some(self.now.millis_since(since).max(0) / unit)
+    }
+
+    pub(crate) fn orders(&self) -> i64 {
         self.state.currencies.iter().map(|spending| spending.orders).sum()
     }
 
@@ -264,8 +295,24 @@ impl<'s> Profile<'s> {
             };
             return Some(Timestamp::from_millis(since.as_millis().saturating_add(next.saturating_mul(unit))));
         }
-        let Field::Counted(Some(days), counter) = field else { return None };
-        self.window_falls(*days, *counter, thresholds)
+        match field {
+            Field::RecencyQuintile => self.recency_quintile_falls(thresholds),
+            Field::Counted(Some(days), counter) => self.window_falls(*days, *counter, thresholds),
+            _ => None,
+        }
+    }
+
+    /// Days go by, and one boundary after the other is behind her.
+    fn recency_quintile_falls(&self, thresholds: &Thresholds) -> Option<Timestamp> {
+        let (boundaries, (since, unit)) = (self.boundaries?, self.clock(&Field::RecencyDays)?);
+        let days = self.recency_days()?;
+        let is = boundaries.recency(days);
+        let falls = |then: i64| match thresholds {
+            Thresholds::At(numbers) => numbers.range(then + 1..=is).next().is_some(),
+            Thresholds::Anywhere => true,
+        };
+        let next = boundaries.recency_falls(days).find(|days| falls(boundaries.recency(*days)))?;
+        Some(Timestamp::from_millis(since.as_millis().saturating_add(next.saturating_mul(unit))))
     }
 
     /// The buckets leave a window in their order, and what they hold goes with them.

@@ -1,7 +1,7 @@
 //! What comes in: storefront events.
 
 use domain::Timestamp;
-use schemas::{Schemas, StorefrontEvent};
+use schemas::{EventKind, Schemas, StorefrontEvent};
 use stream::{Decoded, Poison, RecordRef};
 
 /// A record that concerns a customer.
@@ -9,6 +9,8 @@ use stream::{Decoded, Poison, RecordRef};
 pub enum Input {
     /// She did something, or something became known about her.
     Event(Box<StorefrontEvent>),
+    /// Whom this id stood for is recognised: what was known of her is somebody else's now.
+    Moved(Box<StorefrontEvent>),
     /// She is forgotten: a record without a value.
     Erased,
 }
@@ -20,5 +22,8 @@ pub(crate) fn decode(schemas: &Schemas, record: &RecordRef<'_>) -> Result<Decode
     };
     let event: StorefrontEvent =
         schemas.decode(value).map_err(|error| Poison { reason: "malformed", detail: error.to_string() })?;
-    Ok(Decoded { key, at: Timestamp::from_millis(event.event_time), input: Input::Event(Box::new(event)) })
+    let at = Timestamp::from_millis(event.event_time);
+    let (kind, event) = (event.kind, Box::new(event));
+    let input = if kind == EventKind::Moved { Input::Moved(event) } else { Input::Event(event) };
+    Ok(Decoded { key, at, input })
 }

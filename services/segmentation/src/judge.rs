@@ -33,7 +33,7 @@ pub(crate) enum Occasion<'e> {
     Event(&'e StorefrontEvent),
     /// Time alone.
     Time,
-    /// Definitions have changed.
+    /// Definitions have changed, or the boundaries of quintiles.
     Definition,
 }
 
@@ -46,7 +46,7 @@ pub(crate) fn judge(
     context: &Context<'_>,
     effects: &mut Effects,
 ) {
-    let profile = Profile::new(state, now);
+    let profile = Profile::new(state, now).by(policy.boundaries());
     let fingerprint = view::fingerprint(policy, &profile);
     let due = state.judge_at.is_some_and(|at| at <= now);
     let judged = due || fingerprint != state.judged_on || matches!(occasion, Occasion::Definition);
@@ -60,6 +60,7 @@ pub(crate) fn judge(
         state.memberships = memberships;
         state.judged_on = fingerprint;
     }
+    state.quintiles_seen = policy.quintiles_offset();
     let stays = state.memberships.iter().filter_map(|membership| {
         let minimum_stay = policy.minimum_stay(&membership.segment)?;
         Some(membership.since + minimum_stay).filter(|until| *until > now)
@@ -69,7 +70,7 @@ pub(crate) fn judge(
 
 /// Leaves all segments, since she is forgotten.
 pub(crate) fn leave_all(policy: &Policy, state: &SegmentationState, context: &Context<'_>, effects: &mut Effects) {
-    let profile = Profile::new(state, context.now);
+    let profile = Profile::new(state, context.now).by(policy.boundaries());
     let mut pen = Pen { policy, profile: &profile, occasion: Occasion::Time, context, effects };
     for membership in &state.memberships {
         pen.leave(membership, pen.segment(membership), ChangeCause::Forgotten);
@@ -107,7 +108,7 @@ impl<'a> Pen<'a> {
         for membership in before {
             if !wanted.iter().any(|segment| segment.name == membership.segment) {
                 let segment = self.segment(membership);
-                let cause = if segment.is_some() { self.cause() } else { ChangeCause::Removed };
+                let cause = if segment.is_some() { self.cause(&membership.segment) } else { ChangeCause::Removed };
                 self.leave(membership, segment, cause);
             }
         }
@@ -133,7 +134,7 @@ impl<'a> Pen<'a> {
             segment_version: segment.version,
             group: segment.group.as_deref().map(str::to_owned),
             change: Change::Entered,
-            cause: self.cause(),
+            cause: self.cause(&segment.name),
             detail_json: Some(self.detail(segment)),
             ..SegmentChange::default()
         };
@@ -167,7 +168,8 @@ impl<'a> Pen<'a> {
             at,
             trigger_name: event.map(|event| event.name.clone()).filter(|name| !name.is_empty()),
             trigger_message_id: event.map(|event| event.message_id.clone()),
-            historical: event.is_some_and(|event| event.historical) || matches!(self.occasion, Occasion::Definition),
+            historical: event.is_some_and(|event| event.historical)
+                || matches!(self.occasion, Occasion::Definition) && !self.is_news(change.cause),
             hops: event.map_or(0, |event| event.hops).saturating_add(1).min(MAX_HOPS),
             ..change
         };
@@ -180,12 +182,21 @@ impl<'a> Pen<'a> {
         view::detail(paths, self.policy, self.profile)
     }
 
-    const fn cause(&self) -> ChangeCause {
+    fn cause(&self, segment: &str) -> ChangeCause {
+        let by_boundaries = || self.profile.state.quintiles_seen != self.policy.quintiles_offset();
         match self.occasion {
             Occasion::Event(_) => ChangeCause::Event,
             Occasion::Time => ChangeCause::Time,
+            Occasion::Definition if by_boundaries() && self.policy.hangs_on_quintiles(segment) => {
+                ChangeCause::Boundaries
+            }
             Occasion::Definition => ChangeCause::Definition,
         }
+    }
+
+    /// The first boundaries take in who is there, as a new definition does. Later ones tell how she stands among others now.
+    fn is_news(&self, cause: ChangeCause) -> bool {
+        cause == ChangeCause::Boundaries && self.profile.state.quintiles_seen.is_some()
     }
 }
 

@@ -12,6 +12,7 @@
 mod cart;
 mod event;
 mod field;
+mod identified;
 mod input;
 mod judge;
 pub mod lookups;
@@ -19,11 +20,13 @@ mod orders;
 mod output;
 mod policy;
 mod preview;
+mod quintiles;
 mod rows;
 mod score;
 mod state;
 mod step;
 mod taste;
+mod told;
 mod topology;
 mod traits;
 mod view;
@@ -31,18 +34,20 @@ mod windows;
 
 use std::convert::Infallible;
 
+use domain::Timestamp;
 use schemas::Schemas;
-use stream::{Cause, Context, Decoded, Disposition, Poison, RecordRef, Service, Topology};
+use stream::{Cause, Context, Decoded, Disposition, Key, Poison, RecordRef, Service, Topology};
 
 pub use input::Input;
 pub use output::Output;
 pub use policy::Policy;
 pub use preview::preview;
+pub use quintiles::{Boundaries, MAX_LEARNT_CURRENCIES, MIN_CUSTOMERS, Standing, learn};
 pub use rows::{CustomerRow, WINDOW_COLUMNS, customer_rows, known_until};
 pub use state::{
     ANONYMOUS_IDLE, Bucket, CART_IDLE, CartLine, Did, Favourite, MAX_CART_LINES, MAX_CURRENCIES, MAX_FAVOURITES,
-    MAX_NAME_BYTES, MAX_ORDERS, MAX_TRAITS_BYTES, Membership, Money, OpenCart, PastOrder, Seen, SegmentationState,
-    Spending, Tally,
+    MAX_IDS, MAX_NAME_BYTES, MAX_ORDERS, MAX_TRAITS_BYTES, Membership, Money, OpenCart, PastOrder, Seen,
+    SegmentationState, Spending, Tally,
 };
 pub use windows::WINDOW_DAYS;
 
@@ -81,5 +86,9 @@ impl Service for Segmentation {
         effects: &mut Effects,
     ) -> Disposition {
         step::step(policy, state, cause, context, effects)
+    }
+
+    fn summary(key: &Key, state: Option<&SegmentationState>, time: Timestamp) -> Option<Output> {
+        Some(told::summary(key, state, time))
     }
 }

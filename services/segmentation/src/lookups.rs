@@ -79,6 +79,8 @@ pub struct CustomerView {
     pub lead_score_factors: [(&'static str, i64); score::FACTORS],
     /// The segments that she is in, by name.
     pub segments: Vec<Membership>,
+    /// The anonymous ids of devices on which she was recognised, the latest last.
+    pub anonymous_ids: Vec<String>,
 }
 
 /// What she did in a span of time: of each counter that conditions read, its name and its count.
@@ -183,6 +185,7 @@ fn view(as_of: Timestamp, state: &SegmentationState, now: Timestamp) -> Customer
         lead_score: number(Field::LeadScore),
         lead_score_factors: score::factors(&profile),
         segments: state.memberships.clone(),
+        anonymous_ids: state.ids.clone(),
     }
 }
 

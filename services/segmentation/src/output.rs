@@ -1,31 +1,47 @@
-//! What goes out: changes of segments.
+//! What goes out: what happens to customers, the changes of their segments, and who they are.
 
-use schemas::{EncodeError, Schemas, SegmentChange};
+use schemas::{CustomerEvent, CustomerProfile, EncodeError, Schemas, SegmentChange};
 use stream::Dataset;
 
 /// A record that segmentation writes.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Output {
-    /// A customer entered or left a segment.
+    /// Something happened to a customer.
+    Event(Box<CustomerEvent>),
+    /// She is forgotten: a record without a value.
+    Forgotten(stream::Key),
+    /// She entered or left a segment.
     Change(Box<SegmentChange>),
+    /// Who she is.
+    Profile(Box<CustomerProfile>),
+    /// Nobody any more.
+    NoProfile(stream::Key),
 }
 
 impl stream::Output for Output {
     fn dataset(&self) -> Dataset {
         match self {
+            Self::Event(_) | Self::Forgotten(_) => "customer.events",
             Self::Change(_) => "customer.segments",
+            Self::Profile(_) | Self::NoProfile(_) => "customer.profiles",
         }
     }
 
     fn key(&self) -> &str {
         match self {
+            Self::Event(event) => &event.customer_id,
+            Self::Forgotten(customer) | Self::NoProfile(customer) => customer,
             Self::Change(change) => &change.customer_id,
+            Self::Profile(profile) => &profile.customer_id,
         }
     }
 
     fn encode(&self, schemas: &Schemas, buffer: &mut Vec<u8>) -> Result<bool, EncodeError> {
         match self {
+            Self::Event(event) => schemas.encode(self.dataset(), &**event, buffer)?,
             Self::Change(change) => schemas.encode(self.dataset(), &**change, buffer)?,
+            Self::Profile(profile) => schemas.encode(self.dataset(), &**profile, buffer)?,
+            Self::Forgotten(_) | Self::NoProfile(_) => return Ok(false),
         }
         Ok(true)
     }

@@ -1,11 +1,11 @@
-//! What is in force: the segments.
+//! What is in force: the segments, and the boundaries of quintiles.
 //!
 //! Wanted properties:
 //! - of each segment the highest version rules;
 //! - a record that can't be read leaves the policy as it was;
 //! - it knows which fields of the customer the conditions read, so that only these are looked at.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use definitions::{Definition, Kind, Segment, Thresholds, parse_document, parse_record_key};
@@ -14,7 +14,8 @@ use schemas::{DefinitionStatus, Schemas};
 use stream::{Poison, RecordRef};
 
 use crate::field::Field;
-use crate::score;
+use crate::quintiles::Boundaries;
+use crate::{score, topology};
 
 /// What is in force.
 #[derive(Debug, Default)]
@@ -30,6 +31,10 @@ pub struct Policy {
     reads: Vec<Read>,
     /// What time alone changes, and where it matters.
     ageing: Vec<(Field, Thresholds)>,
+    /// What was learnt from all customers, and the offset of its record.
+    quintiles: Option<(Boundaries, i64)>,
+    /// The segments of those groups of which any reads quintiles.
+    on_quintiles: BTreeSet<Arc<str>>,
 }
 
 /// A field that conditions read.
@@ -41,9 +46,32 @@ pub(crate) struct Read {
 }
 
 impl Policy {
-    /// Applies a record of the definitions topic. Returns whether segments have changed.
+    /// Applies a record of a table. Returns whether segments or boundaries have changed.
     pub(crate) fn apply(&mut self, schemas: &Schemas, record: &RecordRef<'_>) -> Result<bool, Poison> {
-        let poison = |reason, detail: String| Poison { reason, detail };
+        if topology::TOPOLOGY.tables.get(record.input) == Some(&topology::QUINTILES) {
+            self.apply_quintiles(schemas, record).map(|()| true)
+        } else {
+            self.apply_definition(schemas, record)
+        }
+    }
+
+    fn apply_quintiles(&mut self, schemas: &Schemas, record: &RecordRef<'_>) -> Result<(), Poison> {
+        let Some(value) = record.value else {
+            self.quintiles = None;
+            return Ok(());
+        };
+        let learnt: schemas::Quintiles =
+            schemas.decode(value).map_err(|error| poison("malformed", error.to_string()))?;
+        self.learn(Boundaries::of(&learnt).map_err(|detail| poison("invalid_quintiles", detail))?, record.offset);
+        Ok(())
+    }
+
+    /// Puts boundaries in force, which lie at this offset of their topic.
+    pub fn learn(&mut self, boundaries: Boundaries, offset: i64) {
+        self.quintiles = Some((boundaries, offset));
+    }
+
+    fn apply_definition(&mut self, schemas: &Schemas, record: &RecordRef<'_>) -> Result<bool, Poison> {
         let key = record
             .key
             .and_then(|key| std::str::from_utf8(key).ok())
@@ -107,6 +135,8 @@ impl Policy {
             }
         }
         self.groups = groups.into_values().collect();
+        let on_quintiles = self.groups.iter().filter(|group| group.iter().any(|segment| reads_quintiles(segment)));
+        self.on_quintiles = on_quintiles.flatten().map(|segment| Arc::clone(&segment.name)).collect();
         let all = self.groups.iter().flatten().filter(|segment| segment.minimum_stay > HumanDuration::ZERO);
         self.minimum_stays = all.map(|segment| (Arc::clone(&segment.name), segment.minimum_stay)).collect();
         for group in &mut self.groups {
@@ -125,9 +155,24 @@ impl Policy {
         self.ageing = ageing.into_iter().collect();
     }
 
-    /// When segments were last applied: who was there then is judged as of that moment.
-    pub(crate) const fn applied_at(&self) -> Option<Timestamp> {
-        self.applied_at
+    /// When segments were last applied, or boundaries learnt: who was there then is judged as of that moment.
+    pub(crate) fn applied_at(&self) -> Option<Timestamp> {
+        self.applied_at.max(self.boundaries().map(Boundaries::learnt_at))
+    }
+
+    /// What tells quintiles apart, once it was learnt.
+    pub(crate) fn boundaries(&self) -> Option<&Boundaries> {
+        self.quintiles.as_ref().map(|(boundaries, _)| boundaries)
+    }
+
+    /// Names the boundaries.
+    pub(crate) fn quintiles_offset(&self) -> Option<i64> {
+        self.quintiles.as_ref().map(|(_, offset)| *offset)
+    }
+
+    /// Whether new boundaries may bring somebody in or out: the segment reads quintiles, or another of its group does.
+    pub(crate) fn hangs_on_quintiles(&self, segment: &str) -> bool {
+        self.on_quintiles.contains(segment)
     }
 
     /// How long whoever has entered a segment stays at least, where that is not nought.
@@ -154,6 +199,16 @@ impl Policy {
     pub fn segments(&self) -> impl Iterator<Item = (&str, i32)> {
         self.groups.iter().flatten().map(|segment| (&*segment.name, segment.version))
     }
+}
+
+fn reads_quintiles(segment: &Segment) -> bool {
+    let conditions = std::iter::once(&segment.enter).chain(&segment.leave);
+    let mut paths = conditions.flat_map(|condition| condition.reads().customer.keys());
+    paths.any(|path| Field::parse(path).is_some_and(|field| field.is_quintile()))
+}
+
+const fn poison(reason: &'static str, detail: String) -> Poison {
+    Poison { reason, detail }
 }
 
 fn merge(thresholds: &mut Thresholds, more: &Thresholds) {

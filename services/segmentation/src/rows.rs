@@ -2,6 +2,8 @@
 
 use domain::Timestamp;
 
+use crate::field::{Field, Profile, Value};
+use crate::quintiles::Boundaries;
 use crate::state::{Bucket, Did, Money, SegmentationState};
 use crate::windows::{self, WINDOW_DAYS};
 
@@ -41,16 +43,32 @@ pub struct CustomerRow {
     pub monetary_minor: i64,
     /// What each of [`WINDOW_COLUMNS`] says.
     pub windows: [i64; 15],
+    /// Her quintiles by recency, frequency and monetary value, where boundaries are published; the last in the row of the
+    /// currency that she ordered in most often.
+    pub quintiles: [Option<i64>; 3],
     /// The segments that she is in, by name.
     pub segments: Vec<String>,
 }
 
 /// A customer's rows at a moment: one for each currency in which she has ordered; none for one who never has. The moment must
 /// not lie before what the state has seen ([`known_until`]).
-pub fn customer_rows(customer_id: &str, state: &SegmentationState, at: Timestamp) -> Vec<CustomerRow> {
+pub fn customer_rows(
+    customer_id: &str,
+    state: &SegmentationState,
+    at: Timestamp,
+    boundaries: Option<&Boundaries>,
+) -> Vec<CustomerRow> {
     let Some(ordered) = state.seen(Did::Orders) else { return Vec::new() };
     let recency_days = at.millis_since(ordered.last_at).max(0) / DAY_MS;
     let segments: Vec<String> = state.memberships.iter().map(|membership| membership.segment.to_string()).collect();
+    let profile = Profile::new(state, at).by(boundaries);
+    let quintile = |field: Field| match profile.value(&field) {
+        Value::Int(quintile) => Some(quintile),
+        _ => None,
+    };
+    let [recency, frequency, monetary] =
+        [Field::RecencyQuintile, Field::FrequencyQuintile, Field::MonetaryQuintile].map(quintile);
+    let main = state.main_currency();
     let spent = state.currencies.iter().enumerate().filter(|(_, spending)| spending.orders > 0);
     spent
         .map(|(place, spending)| CustomerRow {
@@ -60,6 +78,7 @@ pub fn customer_rows(customer_id: &str, state: &SegmentationState, at: Timestamp
             currency: spending.currency.clone(),
             monetary_minor: spending.monetary_minor(),
             windows: counters(&state.buckets, place, at),
+            quintiles: [recency, frequency, monetary.filter(|_| Some(place) == main)],
             segments: segments.clone(),
         })
         .collect()

@@ -27,6 +27,8 @@ pub const MAX_FAVOURITES: usize = 16;
 pub const MAX_NAME_BYTES: usize = 100;
 /// At most so many bytes of traits.
 pub const MAX_TRAITS_BYTES: usize = 4_096;
+/// At most so many ids of devices on which she was recognised.
+pub const MAX_IDS: usize = 16;
 /// A cart that nobody touches for so long is no longer open.
 pub const CART_IDLE: HumanDuration = HumanDuration::from_hours(30 * 24);
 /// The state of a visitor whom the shop does not know ends after so long.
@@ -70,6 +72,9 @@ pub struct SegmentationState {
     pub judged_on: i64,
     pub policy_seen: Option<Timestamp>,
     pub judge_at: Option<Timestamp>,
+    pub quintiles_seen: Option<i64>,
+    #[serde(default)]
+    pub ids: Vec<String>,
 }
 
 /// First and last time of a kind of event.

@@ -2,14 +2,16 @@
 
 use std::convert::Infallible;
 
+use domain::Timestamp;
 use schemas::StorefrontEvent;
 use stream::{Cause, Context, Disposition};
 
 use crate::input::Input;
 use crate::judge::{Occasion, judge, leave_all};
+use crate::output::Output;
 use crate::policy::Policy;
 use crate::state::SegmentationState;
-use crate::{Effects, event};
+use crate::{Effects, event, told};
 
 pub(crate) fn step(
     policy: &Policy,
@@ -19,25 +21,40 @@ pub(crate) fn step(
     effects: &mut Effects,
 ) -> Disposition {
     match cause {
-        Cause::Record(Input::Event(event)) => receive(policy, state, &event, context, effects),
+        Cause::Record(Input::Event(event)) => receive(policy, state, event, context, effects),
+        // Whatever is known of her here, others may know more.
+        Cause::Record(Input::Erased) => {
+            forget(policy, state, context, effects);
+            effects.emit(Output::Forgotten(context.key.clone()));
+            Disposition::Emitted
+        }
+        Cause::Record(Input::Moved(event)) => {
+            let changes = effects.outputs.len();
+            forget(policy, state, context, effects);
+            told::event(state, event, changes, context, effects);
+            Disposition::Emitted
+        }
         // Of whom nothing is known nothing is to be judged or forgotten.
         _ if *state == SegmentationState::default() => Disposition::Ignored("nothing_known"),
-        Cause::Record(Input::Erased) => forget(policy, state, context, effects),
         Cause::Timer if state.ends_at().is_some_and(|end| end <= context.now) => {
-            forget(policy, state, context, effects)
+            let left = effects.outputs.len();
+            forget(policy, state, context, effects);
+            told::changes(&SegmentationState::default(), left, context.now, context, effects);
+            Disposition::Emitted
         }
         Cause::Timer => {
-            hear_of_definitions(policy, state, context, effects);
+            hear_of_definitions(policy, state, context.now, context, effects);
             state.close_idle_cart(context.now);
+            let changes = effects.outputs.len();
             judge(policy, state, Occasion::Time, context.now, context, effects);
+            told::changes(state, changes, context.now, context, effects);
             Disposition::Emitted
         }
         Cause::PolicyChanged => {
             // Of somebody silent, her own time stands still. What new definitions make of her, they make of her as of when
             // they were applied: what time did to her before is no news then. But never of more than is known by now.
             let applied_at = policy.applied_at().map_or(context.now, |applied_at| applied_at.min(context.watermark));
-            judge(policy, state, Occasion::Definition, applied_at.max(context.now), context, effects);
-            state.policy_seen = Some(context.revision);
+            judge_by_definitions(policy, state, applied_at.max(context.now), context, effects);
             Disposition::Emitted
         }
         Cause::Completed(_, never) => match never {},
@@ -48,30 +65,50 @@ pub(crate) fn step(
 fn receive(
     policy: &Policy,
     state: &mut SegmentationState,
-    event: &StorefrontEvent,
+    event: Box<StorefrontEvent>,
     context: &Context<'_>,
     effects: &mut Effects,
 ) -> Disposition {
-    if let Some(reason) = event::refusal(event) {
+    if let Some(reason) = event::refusal(&event) {
+        told::event(state, event, effects.outputs.len(), context, effects);
         return Disposition::Ignored(reason);
     }
-    hear_of_definitions(policy, state, context, effects);
-    event::learn(state, event, context.now);
-    judge(policy, state, Occasion::Event(event), context.now, context, effects);
+    hear_of_definitions(policy, state, context.now, context, effects);
+    event::learn(state, &event, context.now);
+    let changes = effects.outputs.len();
+    judge(policy, state, Occasion::Event(&event), context.now, context, effects);
     state.policy_seen = Some(context.revision);
+    told::event(state, event, changes, context, effects);
     Disposition::Emitted
 }
 
 /// What new definitions make of her is not put down to what she does, or time, before she is told of them.
-fn hear_of_definitions(policy: &Policy, state: &mut SegmentationState, context: &Context<'_>, effects: &mut Effects) {
+fn hear_of_definitions(
+    policy: &Policy,
+    state: &mut SegmentationState,
+    now: Timestamp,
+    context: &Context<'_>,
+    effects: &mut Effects,
+) {
     if state.policy_seen.is_some_and(|seen| seen != context.revision) {
-        judge(policy, state, Occasion::Definition, context.now, context, effects);
-        state.policy_seen = Some(context.revision);
+        judge_by_definitions(policy, state, now, context, effects);
     }
 }
 
-fn forget(policy: &Policy, state: &mut SegmentationState, context: &Context<'_>, effects: &mut Effects) -> Disposition {
+fn judge_by_definitions(
+    policy: &Policy,
+    state: &mut SegmentationState,
+    now: Timestamp,
+    context: &Context<'_>,
+    effects: &mut Effects,
+) {
+    let changes = effects.outputs.len();
+    judge(policy, state, Occasion::Definition, now, context, effects);
+    state.policy_seen = Some(context.revision);
+    told::changes(state, changes, now, context, effects);
+}
+
+fn forget(policy: &Policy, state: &mut SegmentationState, context: &Context<'_>, effects: &mut Effects) {
     leave_all(policy, state, context, effects);
     *state = SegmentationState::default();
-    Disposition::Emitted
 }

@@ -1,13 +1,16 @@
 //! What segmentation reads, writes and keeps.
 
-use stream::{Clock, Input, Topology};
+use stream::{Clock, Dataset, Input, Topology};
 
-/// The topology. Nobody downstream waits for its watermark yet, so it writes no marks.
+/// What is learnt from all customers.
+pub(crate) const QUINTILES: Dataset = "customer.quintiles";
+
+/// The topology.
 pub(crate) static TOPOLOGY: Topology = Topology {
     service: "segmentation",
     inputs: &[Input { dataset: "storefront.events", clock: Clock::Marks("ingestion.marks") }],
-    tables: &["platform.definitions"],
-    outputs: &["customer.segments"],
+    tables: &["platform.definitions", QUINTILES],
+    outputs: &["customer.events", "customer.segments", "customer.profiles"],
     changelog: "segmentation.changelog",
-    marks: None,
+    marks: Some("segmentation.marks"),
 };

@@ -2,6 +2,7 @@
 //!
 //! Wanted properties:
 //! - each customer with an order has a row for each currency, and nobody else has one;
+//! - quintiles are by the boundaries that are published, segments as she was judged;
 //! - what was committed before the reading began is in it, and nothing later;
 //! - as of T means by what happened before T: where something later was counted of anybody, that can't be told, and is an error;
 //!   where time has gone past T for anybody, or has not come to it, the table says so;
@@ -13,7 +14,7 @@ use std::io::{BufWriter, Write};
 use std::path::Path;
 use std::time::Duration;
 
-use anyhow::{Context, bail, ensure};
+use anyhow::{Context, anyhow, bail, ensure};
 use domain::Timestamp;
 use jiff::civil::Time;
 use jiff::tz::TimeZone;
@@ -23,6 +24,7 @@ use segmentation::{CustomerRow, SegmentationState, WINDOW_COLUMNS, customer_rows
 
 use crate::headers::HeaderBook;
 use crate::hosting::Installation;
+use crate::quintiles::Published;
 use crate::replay::time_of;
 use crate::{whole_file, written};
 
@@ -38,27 +40,28 @@ pub struct Customers {
 }
 
 /// What the last record of a customer says.
-struct Known {
+pub(crate) struct Known<T> {
     /// Her own time: later than what she did where her timers have fired.
     time: Timestamp,
     /// When she last did something.
     until: Timestamp,
-    rows: Vec<CustomerRow>,
+    /// What was made of her state.
+    pub(crate) made: T,
 }
 
 impl Customers {
     /// Reads them by what happened before `at`; with none, by all that was counted, as of now, and in a replay as of the time
     /// that it stands at.
     pub fn read(installation: &Installation, at: Option<Timestamp>, timeout: Duration) -> anyhow::Result<Self> {
-        let now = || Timestamp::from_millis(jiff::Timestamp::now().as_millisecond());
         let as_of = match at {
             Some(at) => at,
-            None if installation.replay => Changelog::read(installation, timeout, |_, _, _| ())?.time(),
-            None => now(),
+            None => Changelog::present(installation, timeout)?,
         };
-        let changelog = Changelog::of_rows(installation, as_of, timeout)?;
+        let published = Published::read(installation, timeout)?.map(|published| published.boundaries);
+        let rows = |customer: &str, state: &_| customer_rows(customer, state, as_of, published.as_ref());
+        let changelog = Changelog::known(installation, timeout, &|| true, rows)?;
         let doubt = if at.is_some() { changelog.check(as_of)? } else { None };
-        Ok(Self { rows: changelog.customers.into_values().flat_map(|known| known.rows).collect(), doubt })
+        Ok(Self { rows: changelog.customers.into_values().flat_map(|known| known.made).collect(), doubt })
     }
 
     /// How many rows there are.
@@ -74,14 +77,16 @@ impl Customers {
     /// Writes them as CSV, by customer id, under the names of the columns.
     pub fn write(&self, to: impl Write) -> anyhow::Result<()> {
         let mut csv = csv::Writer::from_writer(BufWriter::new(to));
-        csv.write_record(COLUMNS.into_iter().chain(WINDOW_COLUMNS))?;
+        csv.write_record(COLUMNS.into_iter().chain(QUINTILE_COLUMNS).chain(WINDOW_COLUMNS))?;
         for row in &self.rows {
             let numbers = [row.recency_days, row.frequency, row.monetary_minor].map(|number| number.to_string());
             let [recency, frequency, monetary] = numbers.each_ref().map(String::as_str);
             let segments = row.segments.join(";");
+            let quintiles = row.quintiles.map(|quintile| quintile.map_or_else(String::new, |is| is.to_string()));
             let counters = row.windows.map(|count| count.to_string());
             let fields = [&row.customer_id, recency, frequency, monetary, &row.currency, &segments];
-            csv.write_record(fields.into_iter().chain(counters.iter().map(String::as_str)))?;
+            let more = quintiles.iter().chain(&counters).map(String::as_str);
+            csv.write_record(fields.into_iter().chain(more))?;
         }
         Ok(csv.flush()?)
     }
@@ -100,9 +105,15 @@ impl Customers {
 }
 
 const COLUMNS: [&str; 6] = ["customer_id", "recency_days", "frequency", "monetary_minor", "currency", "segments"];
+const QUINTILE_COLUMNS: [&str; 3] = ["recency_quintile", "frequency_quintile", "monetary_quintile"];
 
-/// The name of a replay's table as of a time: with its date, and where it is not midnight UTC, with the time of day.
+/// The name of a replay's table as of a time.
 pub(crate) fn file_name(at: Timestamp) -> String {
+    dated("customers", at, "csv")
+}
+
+/// The name of a file about a time: with its date, and where it is not midnight UTC, with the time of day.
+pub(crate) fn dated(what: &str, at: Timestamp, extension: &str) -> String {
     let shown = jiff::Timestamp::from_millisecond(at.as_millis()).map_or_else(
         |_| at.as_millis().to_string(),
         |instant| {
@@ -116,7 +127,7 @@ pub(crate) fn file_name(at: Timestamp) -> String {
             at.strftime(format).to_string()
         },
     );
-    format!("customers-{shown}.csv")
+    format!("{what}-{shown}.{extension}")
 }
 
 /// Segmentation's changelog: of each customer, what somebody makes of her last state.
@@ -127,10 +138,12 @@ pub(crate) struct Changelog<T> {
 }
 
 impl<T> Changelog<T> {
-    /// Reads it to its end. What is made of a state is told the customer, her own time and the state.
+    /// Reads it to its end, or gives up once it is told not to `go_on`. What is made of a state is told the customer, her own
+    /// time and the state.
     pub(crate) fn read(
         installation: &Installation,
         timeout: Duration,
+        go_on: &dyn Fn() -> bool,
         mut make: impl FnMut(&str, Timestamp, &SegmentationState) -> T,
     ) -> anyhow::Result<Self> {
         let cluster = &installation.cluster;
@@ -138,6 +151,10 @@ impl<T> Changelog<T> {
         let mut changelog = Self { headers, partitions: cluster.partitions, customers: BTreeMap::new() };
         let mut failure = None;
         kafka::read_topic(cluster, &cluster.topic(CHANGELOG), timeout, |record| {
+            if !go_on() {
+                failure = Some(anyhow!("the reading was given up"));
+                return false;
+            }
             let noted = changelog.note(installation, &record, &mut make);
             let place = || format!("{}[{}]@{}", record.topic, record.partition, record.offset);
             failure = noted.with_context(place).err();
@@ -174,19 +191,33 @@ impl<T> Changelog<T> {
     }
 }
 
-impl Changelog<Known> {
-    /// By rows as of a time.
-    fn of_rows(installation: &Installation, at: Timestamp, timeout: Duration) -> anyhow::Result<Self> {
-        Self::read(installation, timeout, |customer, time, state| Known {
+impl Changelog<()> {
+    /// The time as of which all that was counted is asked for: now, and in a replay the time that it stands at.
+    pub(crate) fn present(installation: &Installation, timeout: Duration) -> anyhow::Result<Timestamp> {
+        if installation.replay {
+            return Ok(Self::read(installation, timeout, &|| true, |_, _, _| ())?.time());
+        }
+        Ok(Timestamp::from_millis(jiff::Timestamp::now().as_millisecond()))
+    }
+}
+
+impl<T> Changelog<Known<T>> {
+    /// What is made of a state is told the customer and the state.
+    pub(crate) fn known(
+        installation: &Installation,
+        timeout: Duration,
+        go_on: &dyn Fn() -> bool,
+        mut make: impl FnMut(&str, &SegmentationState) -> T,
+    ) -> anyhow::Result<Self> {
+        Self::read(installation, timeout, go_on, |customer, time, state| Known {
             time,
             until: known_until(state).unwrap_or(Timestamp::MIN),
-            rows: customer_rows(customer, state, at),
+            made: make(customer, state),
         })
     }
 
-    /// Refuses a time that something later was counted after; tells where timers have fired that were due later, or where some
-    /// that were due before may not have fired.
-    fn check(&self, at: Timestamp) -> anyhow::Result<Option<String>> {
+    /// Refuses a time that something later was counted after.
+    pub(crate) fn refuse_what_came_later(&self, at: Timestamp) -> anyhow::Result<()> {
         let shown = written::time(at);
         if let Some((customer, known)) = self.customers.iter().find(|(_, known)| known.until >= at) {
             bail!(
@@ -195,14 +226,29 @@ impl Changelog<Known> {
                 written::time(known.until),
             );
         }
-        let later = self.customers.values().filter(|known| known.time > at && !known.rows.is_empty()).count();
-        if later > 0 {
-            return Ok(Some(format!("of {later} customers the segments are those of a time after {shown}")));
-        }
-        let time = self.time();
+        Ok(())
+    }
+
+    /// Says so where not all that comes before a time has come.
+    pub(crate) fn behind(&self, at: Timestamp) -> Option<String> {
+        let (time, shown) = (self.time(), written::time(at));
         let behind =
             || format!("segmentation has come to {} only, so what comes until {shown} is missing", written::time(time));
-        Ok((time < at).then(behind))
+        (time < at).then(behind)
+    }
+}
+
+impl Changelog<Known<Vec<CustomerRow>>> {
+    /// Refuses a time that something later was counted after; tells where timers have fired that were due later, or where some
+    /// that were due before may not have fired.
+    fn check(&self, at: Timestamp) -> anyhow::Result<Option<String>> {
+        self.refuse_what_came_later(at)?;
+        let later = self.customers.values().filter(|known| known.time > at && !known.made.is_empty()).count();
+        if later > 0 {
+            let shown = written::time(at);
+            return Ok(Some(format!("of {later} customers the segments are those of a time after {shown}")));
+        }
+        Ok(self.behind(at))
     }
 }
 

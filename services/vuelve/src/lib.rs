@@ -11,6 +11,7 @@ pub mod hosting;
 pub mod import;
 pub mod letters;
 pub mod preview;
+pub mod quintiles;
 pub mod replay;
 pub mod services;
 pub mod terminal;

@@ -18,6 +18,7 @@ use xxhash_rust::xxh3::xxh3_64;
 use crate::customers::Changelog;
 use crate::definition_topic::InForce;
 use crate::hosting::Installation;
+use crate::quintiles::Published;
 
 /// What would become of a segment.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -51,8 +52,11 @@ pub fn sizes(
     for segment in definitions.segments() {
         policy.insert(segment.clone());
     }
+    if let Some(Published { boundaries, offset }) = Published::read(installation, timeout)? {
+        policy.learn(boundaries, offset);
+    }
     let present = Timestamp::from_millis(jiff::Timestamp::now().as_millisecond());
-    let known = Changelog::read(installation, timeout, |_, time, state| (time, state.clone()))?;
+    let known = Changelog::read(installation, timeout, &|| true, |_, time, state| (time, state.clone()))?;
     // A replay stands at a time of its own.
     let present = if installation.replay { known.time() } else { present };
     let names = policy.segments().map(|(name, _)| name.to_owned());

@@ -112,7 +112,7 @@ pub(crate) fn drain<'a>(
     let installation = installation(parts, prefix)?;
     let partitions = parts.clients().partitions();
     let topic = installation.topic(EVENTS);
-    write_events(&parts.clients().producer(None)?, &installation, events.before.iter())?;
+    write_events(&parts.clients().producer(None)?, &installation, EVENTS, events.before.iter())?;
     let progress = parts.clients().progress(&installation.group("profile"), &topic)?;
     let start = |name: &str| {
         let settings = [store_setting(state), &format!("kafka.workers={workers}")];
@@ -131,7 +131,7 @@ pub(crate) fn drain<'a>(
     running.counts_from_now();
     let producer = parts.clients().producer(Some("bench-events"))?;
     producer.begin_transaction()?;
-    write_events(&producer, &installation, events.measured.for_the_door().iter())?;
+    write_events(&producer, &installation, EVENTS, events.measured.for_the_door().iter())?;
     let written = parts.clients().ends(&topic)?;
     producer.commit_transaction(Timeout::Never)?;
     let (from, to) = (total(&ends), total(&written));

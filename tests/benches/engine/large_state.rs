@@ -25,7 +25,7 @@ pub(crate) fn large_state<'a>(
     let running = Running::start(parts, &installation, Measured::Profile, &[store_setting(state)], "filling")?;
     running.wait_until_it_owns(parts.clients().partitions(), 1)?;
     let events: Vec<Event> = (1..=customers).map(first_of).collect();
-    write_events(&parts.clients().producer(None)?, &installation, events.iter())?;
+    write_events(&parts.clients().producer(None)?, &installation, EVENTS, events.iter())?;
     let topic = installation.topic(EVENTS);
     let ends = parts.clients().ends(&topic)?;
     ensure!(total(&ends) == u64::from(customers), "{} events were written, not {customers}", total(&ends));

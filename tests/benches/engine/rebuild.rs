@@ -19,7 +19,7 @@ use crate::report::{Figure, Report, figure};
 use crate::shared::event::Event;
 use crate::shared::installation::{Installation, Parts, store_setting};
 use crate::shared::options::Options;
-use crate::shared::storefront::write_events;
+use crate::shared::storefront::{EVENTS, write_events};
 use crate::shared::usage::Usage;
 
 /// Of so many customers it is looked at whether their first event is known after a rebuild.
@@ -154,7 +154,7 @@ impl Rebuilt {
 fn ensure_is_known(parts: &Parts, installation: &Installation<'_>, skip: u32) -> anyhow::Result<()> {
     let follower = Follower::new(parts, installation)?;
     let events: Vec<Event> = (skip + 1..=skip + LOOKED_AT).map(second_of).collect();
-    write_events(&parts.clients().producer(None)?, installation, events.iter())?;
+    write_events(&parts.clients().producer(None)?, installation, EVENTS, events.iter())?;
     let wanted = OnceLock::from(LOOKED_AT as usize);
     let seen = follower.follow(&wanted, &AtomicBool::new(false), |_| {})?;
     ensure!(seen.iter().all(|one| one.events == 2), "no score: a customer is not known any more");

@@ -35,9 +35,9 @@ const READY: Duration = Duration::from_mins(1);
 /// How long what is under way may take once nothing new comes.
 const PATIENCE: Duration = Duration::from_mins(3);
 const POLL: Duration = Duration::from_millis(5);
-const SERVICES: [&str; 4] = ["door", "resolver", "journeys", "messaging"];
-/// The resolver's and the journeys' commits on the way to a request.
-const COMMITS_MS: f64 = 100.0 + 100.0;
+const SERVICES: [&str; 5] = ["door", "resolver", "segmentation", "journeys", "messaging"];
+/// The commits of the resolver, of segmentation and of journeys on the way to a request.
+const COMMITS_MS: f64 = 100.0 + 100.0 + 100.0;
 /// Messaging's two more to an outcome: the request with its claim, and the completion.
 const COMMITS_TO_OUTCOME_MS: f64 = COMMITS_MS + 100.0 + 100.0;
 const GOAL_BEYOND_COMMITS_MS: f64 = 50.0;
@@ -132,7 +132,13 @@ fn one(parts: &Parts, options: &Options, per_second: u32, batch: u32, prefix: &s
         figure("samples", requested.count() as f64, 0),
         figure("last outcome, s after the last call was due", elapsed - f64::from(seconds), 1),
     ];
-    let names = ["CPU s of the door", "CPU s of the resolver", "CPU s of journeys", "CPU s of messaging"];
+    let names = [
+        "CPU s of the door",
+        "CPU s of the resolver",
+        "CPU s of segmentation",
+        "CPU s of journeys",
+        "CPU s of messaging",
+    ];
     figures.extend(
         names.into_iter().zip(before.iter().zip(&after)).map(|(name, (before, after))| figure(name, after - before, 1)),
     );
@@ -179,8 +185,12 @@ fn start(parts: &Parts, installation: &Installation<'_>, mail: &SmtpSink) -> any
     let services: Vec<Process> =
         SERVICES.into_iter().map(|service| installation.run(service, &settings)).collect::<anyhow::Result<_>>()?;
     parts.wait_for_door(&services[0])?;
-    let groups =
-        [("ingestion", "storefront.received"), ("journeys", "storefront.events"), ("messaging", "messaging.requests")];
+    let groups = [
+        ("ingestion", "storefront.received"),
+        ("segmentation", "storefront.events"),
+        ("journeys", "customer.events"),
+        ("messaging", "messaging.requests"),
+    ];
     for (service, (group, dataset)) in services[1..].iter().zip(groups) {
         let progress = parts.clients().progress(&installation.group(group), &installation.topic(dataset))?;
         service.wait_ready(READY, "own its partitions", || progress.is_known().unwrap_or_default())?;

@@ -14,7 +14,7 @@ use crate::expected::{Tally, compare, decision_name, request_name};
 use crate::shared::installation::{Installation, Parts, stop, store_setting};
 use crate::shared::kafka_clients::Progress;
 use crate::shared::sample::{Sample, Stopwatch};
-use crate::shared::storefront::{EVENTS, write_events};
+use crate::shared::storefront::{TOLD, write_events};
 use crate::shared::workload::Workload;
 
 /// Between two looks at how far the worker has come: a small part of what a run takes.
@@ -34,7 +34,7 @@ pub(crate) fn journeys(
     let store = if state == State::Memory { "memory" } else { "redis" };
     let installation = parts.installation(&format!("{store}{round}"))?;
     installation.command(&["apply", "presets/basic"])?;
-    let events = write_events(&parts.clients().producer(None)?, &installation, workload.for_journeys())?;
+    let events = write_events(&parts.clients().producer(None)?, &installation, TOLD, workload.for_journeys())?;
     let process = installation.run("journeys", &[store_setting(state)])?;
     let sample = drain(parts, &installation, &process, events)?;
     stop(&process)?;
@@ -44,7 +44,7 @@ pub(crate) fn journeys(
 }
 
 fn drain(parts: &Parts, installation: &Installation<'_>, process: &Process, events: u64) -> anyhow::Result<Sample> {
-    let progress = parts.clients().progress(&installation.group("journeys"), &installation.topic(EVENTS))?;
+    let progress = parts.clients().progress(&installation.group("journeys"), &installation.topic(TOLD))?;
     let first = wait_for_more(&progress, process, 0)?;
     let pid = process.pid().context("the journeys worker has ended")?;
     let stopwatch = Stopwatch::start(pid, parts.broker_pid()?)?;

@@ -14,9 +14,10 @@ use ingestion::{EARLIEST, Resolver, ResolverState, partition_of};
 use journeys::JourneysState;
 use messaging::MessagingState;
 use schemas::{
-    ChangelogHeader, ChangelogRecord, Decision, JourneyDecision, MessageOutcome, MessageRequest, Outcome,
-    RequestAction, StateContract, StorefrontEvent, topic_name,
+    Change, ChangelogHeader, ChangelogRecord, CustomerEvent, Decision, JourneyDecision, MessageOutcome, MessageRequest,
+    Outcome, RequestAction, SegmentChange, StateContract, StorefrontEvent, topic_name,
 };
+use segmentation::SegmentationState;
 use stream::{Due, Service, Topology};
 
 use crate::SCHEMAS;
@@ -112,9 +113,10 @@ type FoldOf = fn(&World, &str, i32, i64) -> Fold;
 /// Its last header alone.
 type HeaderOf = fn(&World, &str, i32) -> Option<ChangelogHeader>;
 
-fn services() -> [(&'static Topology, FoldOf, HeaderOf); 3] {
+fn services() -> [(&'static Topology, FoldOf, HeaderOf); 4] {
     [
         (Resolver::topology(), fold::<ResolverState>, header::<ResolverState>),
+        (segmentation::Segmentation::topology(), fold::<SegmentationState>, header::<SegmentationState>),
         (journeys::Journeys::topology(), fold::<JourneysState>, header::<JourneysState>),
         (messaging::Messaging::topology(), fold::<MessagingState>, header::<MessagingState>),
     ]
@@ -211,6 +213,15 @@ fn events(world: &World) -> Vec<(i32, StorefrontEvent)> {
     decoded(world, "storefront.events", |value| SCHEMAS.decode(value).ok())
 }
 
+/// What journeys are told of customers.
+fn told(world: &World) -> Vec<(i32, CustomerEvent)> {
+    decoded(world, "customer.events", |value| SCHEMAS.decode(value).ok())
+}
+
+fn segment_changes(world: &World) -> Vec<(i32, SegmentChange)> {
+    decoded(world, "customer.segments", |value| SCHEMAS.decode(value).ok())
+}
+
 fn decisions(world: &World) -> Vec<(i32, JourneyDecision)> {
     decoded(world, "journeys.decisions", |value| SCHEMAS.decode(value).ok())
 }
@@ -236,6 +247,7 @@ pub fn check(world: &World, workload: &Workload) -> Vec<Breach> {
     let outcomes = outcomes(world);
     every_input_is_read(world, &mut breaches);
     events_are_what_was_sent(world, workload, &mut breaches);
+    what_is_told_is_what_happened(world, &mut breaches);
     requests_are_exact(workload, &requests, &mut breaches);
     outputs_keep_their_order(&requests, &mut breaches);
     decisions_are_taken_once(&decisions(world), &mut breaches);
@@ -248,6 +260,53 @@ pub fn check(world: &World, workload: &Workload) -> Vec<Breach> {
         breaches.push(Breach::new("nothing_is_a_dead_letter", format!("{letters} are")));
     }
     breaches
+}
+
+/// Each storefront event is told once, in the order in which it lies there; the changes that are told are those of the segments,
+/// who enters has not been there, who leaves has, and who she is told to be agrees with them.
+fn what_is_told_is_what_happened(world: &World, breaches: &mut Vec<Breach>) {
+    let mut happened: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for (_, event) in events(world) {
+        happened.entry(event.customer_id.unwrap_or_default()).or_default().push(event.message_id);
+    }
+    let mut heard: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    let mut members: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    let mut changes: BTreeMap<String, Vec<(String, Change)>> = BTreeMap::new();
+    for (_, record) in told(world) {
+        let customer = record.customer_id;
+        heard.entry(customer.clone()).or_default().extend(record.event.map(|event| event.message_id));
+        let now = members.entry(customer.clone()).or_default();
+        for change in record.changes {
+            let is_new = match change.change {
+                Change::Entered => now.insert(change.segment.clone()),
+                Change::Left | Change::Other => now.remove(&change.segment),
+            };
+            if !is_new {
+                let detail = format!("{customer}: {:?} {} at {}", change.change, change.segment, record.at);
+                breaches.push(Breach::new("a_segment_is_entered_and_left_in_turn", detail));
+            }
+            changes.entry(customer.clone()).or_default().push((change.segment, change.change));
+        }
+        if !now.iter().eq(&record.customer.segments) {
+            let detail = format!("{customer} is in {now:?}, and told to be in {:?}", record.customer.segments);
+            breaches.push(Breach::new("who_she_is_told_to_be_is_who_she_is", detail));
+        }
+    }
+    heard.retain(|_, messages| !messages.is_empty());
+    for (customer, messages) in &happened {
+        if heard.get(customer) != Some(messages) {
+            let detail = format!("{customer} did {messages:?}, and told is {:?}", heard.get(customer));
+            breaches.push(Breach::new("what_happens_is_told_once_in_order", detail));
+        }
+    }
+    let mut written: BTreeMap<String, Vec<(String, Change)>> = BTreeMap::new();
+    for (_, change) in segment_changes(world) {
+        written.entry(change.customer_id).or_default().push((change.segment, change.change));
+    }
+    if changes != written {
+        let detail = format!("told are {changes:?}, and written {written:?}");
+        breaches.push(Breach::new("changes_are_told_as_they_are_written", detail));
+    }
 }
 
 fn requests_are_exact(workload: &Workload, requests: &[(i32, MessageRequest)], breaches: &mut Vec<Breach>) {

@@ -1,4 +1,4 @@
-//! What is in force in a run: a cart recovery with three reminders, as the basic preset has it.
+//! What is in force in a run: a cart recovery with three reminders and the segments, as the basic preset has them.
 
 use std::sync::LazyLock;
 
@@ -9,6 +9,7 @@ use crate::SCHEMAS;
 use crate::world::World;
 
 const JOURNEY: &str = include_str!("../../../presets/basic/cart-recovery.yaml");
+const SEGMENTS: &str = include_str!("../../../presets/basic/segments.yaml");
 const MESSAGING: &str = include_str!("../../../presets/basic/messaging.yaml");
 
 /// Key and value of each record.
@@ -21,6 +22,7 @@ static RECORDS: LazyLock<Vec<(String, Vec<u8>)>> = LazyLock::new(|| {
     };
     let mut files: Vec<SourceFile> = (1..=3).map(template).collect();
     files.push(SourceFile { path: "cart-recovery.yaml".to_owned(), text: JOURNEY.to_owned() });
+    files.push(SourceFile { path: "segments.yaml".to_owned(), text: SEGMENTS.to_owned() });
     files.push(SourceFile { path: "messaging.yaml".to_owned(), text: MESSAGING.to_owned() });
     let folder = Folder { name: "simulation".to_owned(), files };
     let documents = load(&folder, &|_| None).map(|loaded| loaded.documents).unwrap_or_default();

@@ -191,7 +191,7 @@ pub struct Plan {
 const BACK_SOON: Micros = 100 * MS;
 
 /// The services, in the order of their numbers in a fault.
-pub const SERVICES: [&str; 3] = ["ingestion", "journeys", "messaging"];
+pub const SERVICES: [&str; 4] = ["ingestion", "segmentation", "journeys", "messaging"];
 
 impl Plan {
     /// Draws one for so many processes; faults come within `lasts`.

@@ -18,6 +18,7 @@ use journeys::Journeys;
 use kafka::{Cluster, NoShell, WorkerOptions, WorkerReport, run_worker_on};
 use links::Secret;
 use messaging::Messaging;
+use segmentation::Segmentation;
 use stream::{Counts, HaltReason, Partition, WorkerSettings};
 
 use crate::broken::Broken;
@@ -45,7 +46,8 @@ const TOMBSTONES_KEPT: Duration = Duration::from_secs(4);
 const VIEW_GOES_ON: Duration = Duration::from_secs(2);
 const STACK_BYTES: usize = 1 << 20;
 const INGESTION: usize = 0;
-const JOURNEYS: usize = 1;
+const SEGMENTATION: usize = 1;
+const JOURNEYS: usize = 2;
 
 /// How a run is made.
 #[derive(Clone, Debug, Default)]
@@ -169,6 +171,10 @@ fn start(
                 let shell = &mut NoShell;
                 run_worker_on::<_, Resolver>(&clients, &options, &SCHEMAS, resolver, store, shell, report, stopped)
             }
+            SEGMENTATION => {
+                let (policy, shell) = (segmentation::Policy::default(), &mut NoShell);
+                run_worker_on::<_, Segmentation>(&clients, &options, &SCHEMAS, policy, store, shell, report, stopped)
+            }
             JOURNEYS => {
                 let (policy, shell) = (journeys::Policy::new(journeys::Settings::default()), &mut NoShell);
                 run_worker_on::<_, Journeys>(&clients, &options, &SCHEMAS, policy, store, shell, report, stopped)
@@ -191,7 +197,7 @@ pub fn run(seed: u64, options: &Options) -> Outcome {
     let mut chance = Chance::new(seed);
     let workload = Workload::draw(&mut chance.fork());
     let mut drawn = chance.fork();
-    let workers = [(1, 3), (1, 4), (1, 3)].map(|(least, below)| drawn.between(least, below) as usize);
+    let workers = [(1, 3), (1, 3), (1, 4), (1, 3)].map(|(least, below)| drawn.between(least, below) as usize);
     let shop_ends = PACE * workload.steps.len() as Micros;
     let plan = Plan::draw(&mut drawn, workers.iter().sum(), shop_ends);
     let shared = Shared::new(World::new(seed, &plan, options.broken, options.traced));
@@ -238,7 +244,7 @@ fn resolver_of(workload: &Workload, broken: Option<Broken>) -> ResolverPolicy {
     let forgets = broken == Some(Broken::ForgetsMessages);
     let window = if forgets { HumanDuration::ZERO } else { workload.window };
     let remembered_ids = if forgets { 1 } else { ResolverPolicy::default().remembered_ids };
-    ResolverPolicy { window, remembered_ids, partitions: PARTITIONS }
+    ResolverPolicy { window, remembered_ids, partitions: PARTITIONS, ..ResolverPolicy::default() }
 }
 
 struct Simulation {

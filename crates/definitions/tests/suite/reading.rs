@@ -56,7 +56,7 @@ fn a_journey_says_what_it_says() {
     let journey = journey(&definitions);
     assert_eq!((&*journey.name, journey.version), ("cart-recovery", 3));
     assert_eq!(
-        journey.triggers.iter().map(|event| &**event).collect::<Vec<_>>(),
+        journey.triggers.iter().map(|trigger| &*trigger.event).collect::<Vec<_>>(),
         ["Product Added", "Checkout Started"]
     );
     assert_eq!(journey.correlate, Some(Field::CartId));

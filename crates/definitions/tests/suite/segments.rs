@@ -263,12 +263,19 @@ fn the_document_on_segments_lists_the_fields_that_there_are() {
 }
 
 #[test]
-fn the_examples_in_the_document_on_segments_are_segments() {
+fn the_examples_in_the_document_on_segments_are_segments_and_journeys() {
     let document = fs::read_to_string(workspace().join("docs/segments.md")).unwrap();
     let examples: Vec<&str> = document.split("```yaml\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
-    assert!(!examples.is_empty());
-    for example in examples {
+    let (journeys, segments): (Vec<&str>, Vec<&str>) =
+        examples.into_iter().partition(|example| example.starts_with("journey: "));
+    assert!(!journeys.is_empty() && !segments.is_empty());
+    for example in segments {
         assert!(loaded(&one_file(example)).segments().count() > 0);
+    }
+    // What a journey names is not in its example.
+    for example in journeys {
+        let name = example.lines().next().and_then(|line| line.strip_prefix("journey: ")).unwrap();
+        parse_document(Kind::Journey, name, example).unwrap();
     }
 }
 
@@ -276,12 +283,12 @@ fn the_examples_in_the_document_on_segments_are_segments() {
 fn wanted_by_the_preset(customer: &Value) -> Vec<String> {
     let definitions = loaded(&read(&workspace().join("presets/basic")));
     let wanted = definitions.segments().filter(|segment| holds(&segment.enter, customer) == Ok(true));
-    let mut wanted: Vec<_> =
-        wanted.map(|segment| (segment.group.is_none(), -segment.priority, segment.name.to_string())).collect();
+    let mut wanted: Vec<_> = wanted
+        .map(|segment| (segment.group.is_none(), segment.group.clone(), -segment.priority, segment.name.to_string()))
+        .collect();
     wanted.sort();
-    // Of the group, the highest priority alone.
-    let in_group = wanted.iter().filter(|(alone, ..)| !alone).count();
-    wanted.drain(1.min(in_group)..in_group);
+    // Of a group, the highest priority alone.
+    wanted.dedup_by(|later, first| later.1.is_some() && later.1 == first.1);
     wanted.into_iter().map(|(.., name)| name).collect()
 }
 
@@ -318,6 +325,29 @@ fn the_basic_preset_knows_typical_customers() {
     who["last_30d"]["email_clicks"] = 2.into();
     who["cart"] = json!({ "open": true, "value_minor": 5_000, "items": 1, "idle_hours": 30 });
     assert_eq!(wanted_by_the_preset(&who), ["loyal", "cart-abandoner", "discount-lover", "engaged-reader"]);
+}
+
+#[test]
+fn the_basic_preset_groups_customers_by_their_quintiles() {
+    let ranked = |recency: i64, frequency: i64, monetary: i64| {
+        let mut who = customer(900, 5, 12, Some(20));
+        who["rfm"] = json!({ "recency": recency, "frequency": frequency, "monetary": monetary });
+        // Without the lifecycle.
+        wanted_by_the_preset(&who).into_iter().filter(|segment| segment != "vip").collect::<Vec<_>>().join(" ")
+    };
+    for (rfm, segment) in [
+        ([5, 5, 5], "champions"),
+        ([4, 4, 4], "champions"),
+        ([4, 4, 3], ""),
+        ([2, 4, 4], "cannot-lose"),
+        ([1, 4, 3], ""),
+        ([5, 1, 5], "promising"),
+        ([4, 2, 1], "promising"),
+        ([2, 2, 5], "hibernating"),
+        ([3, 3, 3], ""),
+    ] {
+        assert_eq!(ranked(rfm[0], rfm[1], rfm[2]), segment, "{rfm:?}");
+    }
 }
 
 #[test]

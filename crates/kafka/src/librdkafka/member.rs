@@ -1,9 +1,9 @@
 //! A member of a group: its rebalances are taken out of the client's callback.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext, ConsumerGroupMetadata};
@@ -23,6 +23,7 @@ pub struct GroupMember {
     client: BaseConsumer<Context>,
     group_id: String,
     slot_id: String,
+    has_left: AtomicBool,
 }
 
 impl std::fmt::Debug for GroupMember {
@@ -43,9 +44,15 @@ impl GroupMember {
             primary: primary.to_owned(),
             told: Mutex::default(),
             closing: AtomicBool::new(false),
+            answered: AtomicU64::new(0),
         };
         let client = create_with(config, context, "the group's consumer")?;
-        Ok(Self { client, group_id: group_id.to_owned(), slot_id: slot_id.to_owned() })
+        Ok(Self {
+            client,
+            group_id: group_id.to_owned(),
+            slot_id: slot_id.to_owned(),
+            has_left: AtomicBool::new(false),
+        })
     }
 }
 
@@ -103,9 +110,39 @@ impl Member for GroupMember {
     }
 
     fn leave(&self) {
-        self.client.unsubscribe();
+        // A client that is told twice says that it is broken.
+        if !self.has_left.swap(true, Ordering::SeqCst) {
+            self.client.unsubscribe();
+        }
     }
 }
+
+impl Drop for GroupMember {
+    /// All that the group still asks is answered before the client is closed: while it closes, an answer may come to a group
+    /// that has just ended, which drops it without a word, and whoever waits for it waits for ever (librdkafka 2.12, issue
+    /// 4884). A client without a subscription is asked nothing more.
+    fn drop(&mut self) {
+        self.answer_alone();
+        self.leave();
+        let context = self.client.context();
+        let (began, mut asked_at) = (Instant::now(), Instant::now());
+        let mut answered = context.answered.load(Ordering::SeqCst);
+        while asked_at.elapsed() < QUIET && began.elapsed() < CLOSING {
+            if let Some(Err(error)) = self.client.poll(QUIET / 10) {
+                tracing::debug!(%error, "closing the group's client");
+            }
+            let before = std::mem::replace(&mut answered, context.answered.load(Ordering::SeqCst));
+            if before != answered {
+                asked_at = Instant::now();
+            }
+        }
+    }
+}
+
+/// Who is asked nothing for so long after the last answer is asked nothing more: the client itself asks, and at once.
+const QUIET: Duration = Duration::from_millis(50);
+/// Nobody waits longer than this for it.
+const CLOSING: Duration = Duration::from_secs(5);
 
 /// Answers a rebalance: the group's client reads nothing, before and after.
 fn answer(client: &BaseConsumer<Context>, assigned: bool) -> KafkaResult<()> {
@@ -119,6 +156,8 @@ struct Context {
     primary: String,
     told: Mutex<Told>,
     closing: AtomicBool,
+    /// How many rebalances were answered since it is closing.
+    answered: AtomicU64,
 }
 
 #[derive(Default)]
@@ -162,6 +201,7 @@ impl ConsumerContext for Context {
             if let Err(error) = answer(consumer, assigned) {
                 tracing::debug!(%error, "answering the group while closing");
             }
+            self.answered.fetch_add(1, Ordering::SeqCst);
             return;
         }
         let elements = list.elements();

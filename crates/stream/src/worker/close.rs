@@ -8,7 +8,7 @@ use super::clock::input_time;
 use super::collect::Failed;
 use super::partition::{Entry, Part};
 use super::{Cycle, Worker};
-use crate::service::{Key, Label, MAX_LABEL_BYTES, MAX_LABELS, Service, State};
+use crate::service::{Emitted, Key, Label, MAX_LABEL_BYTES, MAX_LABELS, Output as _, Service, State};
 use crate::settings::TimeMode;
 use crate::store::{Labels, StateChange, StateChanges};
 use crate::topology::{Clock, Topology};
@@ -33,6 +33,7 @@ impl<S: Service> Worker<S> {
             let Some(part) = self.parts.get_mut(&partition) else { continue };
             let mut changes = Vec::new();
             if header.is_some() {
+                summarise(part, &mut commit.outputs);
                 changes = changes_of(part, self.topology, &self.schemas, &mut self.encoded)?;
                 part.header_at_ms = self.now_ms;
                 part.touched = false;
@@ -122,6 +123,27 @@ fn watermarks<S: Service>(part: &Part<S>, topology: &Topology) -> Vec<UpstreamWa
         time: written_time(input_time(&part.progress, index, *input)),
     };
     clocked.map(watermark).collect()
+}
+
+/// Tells of each state that the batch changed or ended, behind all that came of the records.
+fn summarise<S: Service>(part: &Part<S>, outputs: &mut Vec<Emitted<S::Output>>) {
+    let first = outputs.len();
+    for (key, slot) in part.slots.iter().filter(|(_, slot)| slot.dirty) {
+        let state = Some(&slot.entry.state).filter(|state| **state != S::State::default());
+        // Of one that came and went within the batch nobody has heard.
+        if state.is_none() && slot.stored_bytes.is_none() {
+            continue;
+        }
+        let output = S::summary(key, state, slot.entry.time);
+        outputs.extend(output.map(|output| Emitted {
+            output,
+            trace: None,
+            by_timer: false,
+            partition: part.partition,
+        }));
+    }
+    // The same batch gives the same records in the same order, whatever the map's order.
+    outputs[first..].sort_by(|a, b| a.output.key().cmp(b.output.key()));
 }
 
 /// The batch's state changes on a partition, encoded; notes in each slot how large it is in the store.

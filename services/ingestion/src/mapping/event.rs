@@ -78,8 +78,10 @@ pub fn map(call: &Call<'_>, index: usize, envelope: &Envelope<'_>) -> Result<Sto
     }
     let mut item = Object::read(json).ok_or(Refusal::NotAnObject)?;
     let kind = kind(&item, &call.shared)?;
-    let ids = Ids::take(&mut item, envelope.address_secret);
-    ids.check(kind)?;
+    let mut ids = Ids::take(&mut item, envelope.address_secret);
+    let is_an_order =
+        kind == EventKind::Track && item.text("event").is_some_and(|name| names::is_an_order(names::canonical(&name)));
+    ids.check(kind, is_an_order)?;
     let times = Times::take(&mut item);
     let sent_at = times.sent_at.or(call.shared.sent_at);
     let message_id = message_id(&mut item, json, times.original.is_some(), index, envelope);
@@ -111,6 +113,9 @@ pub fn map(call: &Call<'_>, index: usize, envelope: &Envelope<'_>) -> Result<Sto
         if contact.email.is_none() {
             contact.email = parts.properties.take(&["email"], person::email);
         }
+    }
+    if is_an_order {
+        ids.belong_to(contact.email.as_deref(), envelope.address_secret)?;
     }
     ids.fill(&mut event, &mut contact);
     event.contact = (contact != Contact::default()).then_some(contact);
@@ -186,6 +191,7 @@ struct Ids {
     anonymous_id: Option<String>,
     previous_id: Option<String>,
     group_id: Option<String>,
+    address_id: Option<String>,
     email: Option<String>,
     phone: Option<String>,
 }
@@ -223,13 +229,14 @@ impl Ids {
         Some(hashed)
     }
 
-    fn check(&self, kind: EventKind) -> Result<(), Refusal> {
+    fn check(&self, kind: EventKind, is_an_order: bool) -> Result<(), Refusal> {
         if kind == EventKind::Alias
             && (self.user_id.is_none() || (self.previous_id.is_none() && self.anonymous_id.is_none()))
         {
             return Err(Refusal::AliasOfNobody);
         }
-        if self.user_id.is_none() && self.anonymous_id.is_none() {
+        // Whose an order is, its address may say.
+        if !is_an_order && self.is_nobody() {
             return Err(Refusal::NoId);
         }
         let ids = [
@@ -242,7 +249,26 @@ impl Ids {
         too_long.map_or(Ok(()), |(field, _)| Err(Refusal::IdTooLong { field }))
     }
 
+    const fn is_nobody(&self) -> bool {
+        self.user_id.is_none() && self.anonymous_id.is_none()
+    }
+
+    /// An order that names an address and no user id is the customer's under the address's hash; with an anonymous id, only
+    /// unless somebody else is known to use the device, which the resolver knows.
+    fn belong_to(&mut self, address: Option<&str>, secret: &Secret) -> Result<(), Refusal> {
+        if self.user_id.is_none() {
+            let id = address.map(|address| id_of_address(address, secret));
+            if self.anonymous_id.is_some() {
+                self.address_id = id;
+            } else {
+                self.user_id = id;
+            }
+        }
+        if self.is_nobody() { Err(Refusal::NoId) } else { Ok(()) }
+    }
+
     fn fill(self, event: &mut StorefrontEvent, contact: &mut Contact) {
+        event.address_id = self.address_id;
         event.user_id = self.user_id;
         event.anonymous_id = self.anonymous_id;
         event.previous_id = self.previous_id;

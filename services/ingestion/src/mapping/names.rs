@@ -67,6 +67,11 @@ pub(crate) fn is_about_a_product(canonical: &str) -> bool {
     )
 }
 
+/// Whether an event tells of an order: that it was placed, or what became of it.
+pub(crate) fn is_an_order(canonical: &str) -> bool {
+    matches!(canonical, "Order Completed" | "Order Updated" | "Order Cancelled" | "Order Refunded")
+}
+
 /// Whether an event is about an order or a checkout.
 pub(crate) fn is_about_an_order(canonical: &str) -> bool {
     canonical.starts_with("Order ") || canonical.starts_with("Checkout ") || canonical == "Payment Info Entered"

@@ -5,6 +5,7 @@
 mod description;
 mod door;
 mod errors;
+mod identity;
 mod mapping;
 mod mapping_properties;
 mod message_links;

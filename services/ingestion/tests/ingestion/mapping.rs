@@ -299,6 +299,36 @@ fn an_order_of_a_guest_says_how_to_reach_her() {
 }
 
 #[test]
+fn an_order_without_a_user_id_names_the_customer_of_its_address() {
+    let order = |event: &str, more: &Value| {
+        let mut body = json!({ "event": event, "properties": { "order_id": "o1", "email": "Eva@example.com" } });
+        body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        map_text(CallKind::Single(EventKind::Track), &body.to_string())
+    };
+    let hash = single(EventKind::Track, &json!({ "event": "X", "userId": "eva@example.com" })).user_id;
+    // On a device whose it is the resolver says; by itself it is hers.
+    let on_a_device = order("Completed Order", &json!({ "anonymousId": "a1" })).unwrap();
+    assert_eq!((&on_a_device.user_id, &on_a_device.address_id), (&None, &hash));
+    let alone = order("Order Refunded", &json!({ "anonymousId": "undefined" })).unwrap();
+    assert_eq!((&alone.user_id, &alone.anonymous_id, &alone.address_id), (&hash, &None, &None));
+    let of_a_user = order("Order Completed", &json!({ "userId": "u1", "anonymousId": "a1" })).unwrap();
+    assert_eq!((of_a_user.user_id.as_deref(), &of_a_user.address_id), (Some("u1"), &None));
+    // What is typed into a checkout, or asked for by a newsletter's form, is no order.
+    let checkout = order("Checkout Started", &json!({ "anonymousId": "a1" })).unwrap();
+    assert_eq!((checkout.address_id, checkout.contact.is_some()), (None, true));
+    assert_eq!(order("Checkout Started", &json!({})), Err(Refusal::NoId));
+    assert_eq!(order("Order Completed", &json!({ "properties": { "order_id": "o1" } })), Err(Refusal::NoId));
+}
+
+#[test]
+fn nobody_outside_says_that_somebody_was_recognised() {
+    for kind in ["identified", "moved", "Identified"] {
+        let body = json!({ "batch": [{ "type": kind, "userId": "u1", "anonymousId": "a1" }] });
+        assert_eq!(map_text(CallKind::Batch, &body.to_string()), Err(Refusal::NoKind));
+    }
+}
+
+#[test]
 fn an_id_that_is_an_address_is_replaced_by_its_hash() {
     let event = |id: &str| single(EventKind::Track, &json!({ "event": "X", "userId": id }));
     let (typed, other) = (event("Ana@Example.com"), event("ana@example.com"));

@@ -24,6 +24,16 @@ fn a_message_is_known_for_the_whole_window_and_at_most_an_hour_longer() {
 }
 
 #[test]
+fn a_repeat_changes_nothing_also_where_an_hour_has_had_its_time() {
+    let mut state = ResolverState::default();
+    state.see("old", hours(0), DAY, 10);
+    state.see("new", hours(20), DAY, 10);
+    let before = state.clone();
+    assert_eq!(state.see("new", hours(30), DAY, 10), Seen::Again);
+    assert_eq!(state, before);
+}
+
+#[test]
 fn the_eldest_are_forgotten_first_and_counted_beyond_the_cap() {
     let mut state = ResolverState::default();
     for n in 0..7 {

@@ -312,7 +312,10 @@ async fn a_webhook_that_is_replayed_goes_through_once() {
         shopify(&door, "orders/create", id, order.clone()).await.is_accepted();
     }
     let events = resolved(&door);
-    assert_eq!(events.iter().map(|event| event.kind).collect::<Vec<_>>(), [EventKind::Track, EventKind::Alias]);
+    assert_eq!(
+        events.iter().map(|event| event.kind).collect::<Vec<_>>(),
+        [EventKind::Identified, EventKind::Track, EventKind::Alias]
+    );
     assert!(events.iter().all(|event| event.customer_id.as_deref() == Some("115310627314723954")));
 }
 
@@ -325,7 +328,8 @@ async fn an_order_that_changes_its_status_is_completed_once_and_each_other_chang
         order["status"] = status.into();
         woocommerce(&door, "order.updated", &format!("d{delivery}"), &order).await.is_accepted();
     }
-    let names: Vec<_> = resolved(&door).into_iter().map(|event| event.name).collect();
+    let told = resolved(&door).into_iter().filter(|event| event.kind == EventKind::Track);
+    let names: Vec<_> = told.map(|event| event.name).collect();
     assert_eq!(names, ["Checkout Started", "Order Completed", "Order Updated", "Order Refunded"]);
 }
 

@@ -3,7 +3,7 @@
 use journeys::Settings;
 use schemas::{Contact, Decision, EventKind, StorefrontEvent};
 
-use crate::support::{ANA, DAY, HOUR, World, story, track};
+use crate::support::{ANA, DAY, EVENTS, HOUR, World, story, track};
 
 const CART: &str = "
 journey: cart
@@ -20,7 +20,7 @@ fn a_trigger_while_the_run_is_active_opens_no_second_one() {
     world.track("Product Added", 600);
     world.advance(DAY);
     assert_eq!(world.written.messages(), [("first", HOUR)]);
-    assert_eq!(world.driver.counts()[&("storefront.events", "emitted", "")], 2, "the second one changes the cart");
+    assert_eq!(world.driver.counts()[&(EVENTS, "emitted", "")], 2, "the second one changes the cart");
 }
 
 #[test]
@@ -160,7 +160,7 @@ fn a_page_named_like_an_event_is_none() {
     let mut world = World::new(CART);
     world.event(&StorefrontEvent { kind: EventKind::Page, ..track(ANA, "Product Added", 0) });
     assert!(world.written.decisions.is_empty());
-    assert_eq!(world.driver.counts()[&("storefront.events", "ignored", "no_journey")], 1);
+    assert_eq!(world.driver.counts()[&(EVENTS, "ignored", "no_journey")], 1);
 }
 
 #[test]
@@ -169,8 +169,8 @@ fn an_alias_and_a_group_are_ignored_by_name() {
     for kind in [EventKind::Alias, EventKind::Group] {
         world.event(&StorefrontEvent { kind, ..track(ANA, "", 0) });
     }
-    assert_eq!(world.driver.counts()[&("storefront.events", "ignored", "alias")], 1);
-    assert_eq!(world.driver.counts()[&("storefront.events", "ignored", "group")], 1);
+    assert_eq!(world.driver.counts()[&(EVENTS, "ignored", "alias")], 1);
+    assert_eq!(world.driver.counts()[&(EVENTS, "ignored", "group")], 1);
 }
 
 #[test]
@@ -232,18 +232,32 @@ fn an_anonymous_customer_is_forgotten_after_three_months_and_a_known_one_is_not(
 }
 
 #[test]
-fn a_record_without_a_value_forgets_the_customer() {
+fn who_is_forgotten_is_asked_for_nothing_more_and_messaging_hears_of_it() {
     let mut world = World::new(CART);
     world.track("Product Added", 0);
-    world.driver.input_traced("storefront.events", ANA, None, crate::support::at(60), None);
+    world.advance(2 * HOUR);
+    world.track("Product Added", 3 * HOUR);
+    world.driver.input_traced(EVENTS, ANA, None, crate::support::at(3 * HOUR + 60), None);
+    world.advance(DAY);
     assert!(world.driver.state(ANA).is_none());
+    assert_eq!(world.written.messages(), [("first", HOUR)], "the second run came to nothing");
+    assert_eq!(story(&world.written.decisions).last().unwrap(), "Exited 1 (erased)@10800");
+    assert_eq!(world.written.forgotten, [ANA]);
+}
+
+#[test]
+fn messaging_hears_also_of_who_is_forgotten_and_was_not_known_here() {
+    let mut world = World::new(CART);
+    world.driver.input_traced(EVENTS, ANA, None, crate::support::at(60), None);
+    world.advance(DAY);
+    assert_eq!((world.written.forgotten, world.written.decisions.len()), (vec![ANA.to_owned()], 0));
 }
 
 #[test]
 fn what_can_not_be_read_goes_to_the_dead_letters_with_its_reason() {
     let mut world = World::new(CART);
-    world.driver.input("storefront.events", ANA, b"\x00\x00\x00", crate::support::at(0));
-    world.driver.input("storefront.events", "", b"", crate::support::at(0));
+    world.driver.input(EVENTS, ANA, b"\x00\x00\x00", crate::support::at(0));
+    world.driver.input(EVENTS, "", b"", crate::support::at(0));
     let reasons: Vec<_> = world.driver.dead_letters().iter().map(|letter| letter.poison.reason).collect();
     assert_eq!(reasons, ["malformed", "no_key"]);
 }

@@ -4,7 +4,7 @@ use domain::Timestamp;
 use schemas::{Arm, Contact, Decision, EventKind, Outcome, Product, RequestAction, StorefrontEvent};
 use serde_json::Value;
 
-use crate::support::{ANA, DAY, HOUR, World, encode, product, track};
+use crate::support::{ANA, DAY, EVENTS, HOUR, World, product, told, track};
 
 const CART: &str = "
 journey: cart
@@ -176,8 +176,8 @@ fn the_outcome_of_a_run_that_is_over_is_recorded_all_the_same() {
 fn the_trace_of_the_trigger_leads_to_what_a_timer_asks_for_a_day_later() {
     let trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
     let mut world = World::new(CART);
-    let value = encode("storefront.events", &addition("p1", 100, 0));
-    world.driver.input_traced("storefront.events", ANA, Some(&value), Timestamp::from_millis(0), Some(trace));
+    let value = told(&addition("p1", 100, 0));
+    world.driver.input_traced(EVENTS, ANA, Some(&value), Timestamp::from_millis(0), Some(trace));
     world.restart();
     world.driver.advance_to(Timestamp::from_seconds(DAY));
     let outputs = world.driver.traced_outputs();
@@ -185,7 +185,7 @@ fn the_trace_of_the_trigger_leads_to_what_a_timer_asks_for_a_day_later() {
     assert!(outputs.iter().all(|emitted| emitted.trace.as_deref() == Some(trace)));
     let requests = outputs.iter().filter_map(|emitted| match &emitted.output {
         journeys::Output::Request(request) => request.traceparent.as_deref().filter(|_| emitted.by_timer),
-        journeys::Output::Decision(_) => None,
+        journeys::Output::Decision(_) | journeys::Output::Forgotten(_) => None,
     });
     assert_eq!(requests.collect::<Vec<_>>(), [trace, trace]);
 }

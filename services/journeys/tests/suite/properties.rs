@@ -10,7 +10,7 @@ use schemas::{
     Arm, Decision, JourneyDecision, MessageOutcome, MessageRequest, Outcome, RequestAction, StorefrontEvent,
 };
 
-use crate::support::{ANA, DAY, HOUR, World, Written, driver, encode, feed, track};
+use crate::support::{ANA, DAY, EVENTS, HOUR, World, Written, driver, encode, feed, told, track};
 
 const CART: &str = "
 journey: cart
@@ -236,8 +236,8 @@ proptest! {
                 _ => {}
             }
             if *chance >= 6 {
-                let value = encode("storefront.events", event);
-                world.driver.append("storefront.events", ANA, Some(&value), crate::support::at(0), None);
+                let value = told(event);
+                world.driver.append(EVENTS, ANA, Some(&value), crate::support::at(0), None);
             } else {
                 world.event(event);
             }

@@ -12,7 +12,7 @@ use domain::HumanDuration;
 use flate2::read::GzDecoder;
 use schemas::{Decision, RequestAction};
 
-use crate::support::{Written, at, driver, encode, product, read_folder, records, replay, track, workspace};
+use crate::support::{EVENTS, Written, at, driver, product, read_folder, records, replay, told, track, workspace};
 
 const JOURNEY: &str = "cart-recovery";
 const HOUR: i64 = 3_600;
@@ -129,12 +129,12 @@ fn the_reminders_of_a_real_clickstream_are_those_of_a_batch_computation() {
         let mut event = track(&click.customer, click.event, click.seconds);
         event.message_id = index.to_string();
         event.product = Some(product(&click.product));
-        let value = encode("storefront.events", &event);
+        let value = told(&event);
         // Thousands share a batch: it makes no difference to the result.
         if index % 5_000 == 4_999 {
-            driver.input("storefront.events", &click.customer, &value, at(click.seconds));
+            driver.input(EVENTS, &click.customer, &value, at(click.seconds));
         } else {
-            driver.append("storefront.events", &click.customer, Some(&value), at(click.seconds), None);
+            driver.append(EVENTS, &click.customer, Some(&value), at(click.seconds), None);
         }
         end = end.max(click.seconds);
     }

@@ -8,12 +8,14 @@ use definitions::{Folder, SourceFile, load};
 use domain::Timestamp;
 use journeys::{Journeys, JourneysState, Output, Policy, Settings};
 use schemas::{
-    Contract, Decision, Definition, DefinitionStatus, EventKind, JourneyDecision, MessageOutcome, MessageRequest,
-    Outcome, Product, RequestAction, Schemas, StorefrontEvent,
+    Contract, CustomerEvent, CustomerView, Decision, Definition, DefinitionStatus, EventKind, JourneyDecision,
+    MessageOutcome, MessageRequest, Outcome, Product, RequestAction, Schemas, StorefrontEvent, Transition,
 };
 use stream::{RecordRef, Service, TestDriver, TimeMode, WorkerSettings};
 
 pub(crate) const SHOP: &str = "demo";
+/// What journeys read.
+pub(crate) const EVENTS: &str = "customer.events";
 
 static SCHEMAS: LazyLock<Schemas> = LazyLock::new(Schemas::offline);
 
@@ -255,6 +257,7 @@ impl World {
         let new = Written::of(&mut self.driver);
         self.written.requests.extend(new.requests);
         self.written.decisions.extend(new.decisions);
+        self.written.forgotten.extend(new.forgotten);
     }
 }
 
@@ -270,7 +273,27 @@ pub(crate) fn story(decisions: &[JourneyDecision]) -> Vec<String> {
 
 pub(crate) fn feed(driver: &mut TestDriver<Journeys>, customer: &str, event: &StorefrontEvent) {
     let stored_at = Timestamp::from_millis(event.received_at);
-    driver.input("storefront.events", customer, &encode("storefront.events", event), stored_at);
+    driver.input(EVENTS, customer, &told(event), stored_at);
+}
+
+/// A storefront event of a customer of whom nothing is known, as segmentation tells of it.
+pub(crate) fn told(event: &StorefrontEvent) -> Vec<u8> {
+    told_of(event, CustomerView::default(), &[])
+}
+
+/// The same of one who is somebody, with what changed by it.
+pub(crate) fn told_of(event: &StorefrontEvent, customer: CustomerView, changes: &[Transition]) -> Vec<u8> {
+    let record = CustomerEvent {
+        customer_id: event.customer_id.clone().unwrap_or_default(),
+        at: event.event_time,
+        shop: event.shop.clone(),
+        historical: event.historical,
+        hops: event.hops,
+        event: Some(Box::new(event.clone())),
+        changes: changes.to_vec(),
+        customer,
+    };
+    encode(EVENTS, &record)
 }
 
 pub(crate) fn state(driver: &TestDriver<Journeys>, customer: &str) -> JourneysState {
@@ -282,6 +305,8 @@ pub(crate) fn state(driver: &TestDriver<Journeys>, customer: &str) -> JourneysSt
 pub(crate) struct Written {
     pub(crate) requests: Vec<MessageRequest>,
     pub(crate) decisions: Vec<JourneyDecision>,
+    /// Of whom messaging is told that they are forgotten.
+    pub(crate) forgotten: Vec<String>,
 }
 
 impl Written {
@@ -291,6 +316,7 @@ impl Written {
             match output {
                 Output::Request(request) => written.requests.push(*request),
                 Output::Decision(decision) => written.decisions.push(*decision),
+                Output::Forgotten(customer) => written.forgotten.push(customer.to_string()),
             }
         }
         written

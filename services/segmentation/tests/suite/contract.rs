@@ -3,7 +3,7 @@
 use schemas::conformance::check_state;
 use schemas::{ChangelogRecord, MAX_VALUE_BYTES, Schemas};
 use segmentation::{
-    Bucket, CartLine, Favourite, MAX_CART_LINES, MAX_CURRENCIES, MAX_FAVOURITES, MAX_NAME_BYTES, MAX_ORDERS,
+    Bucket, CartLine, Favourite, MAX_CART_LINES, MAX_CURRENCIES, MAX_FAVOURITES, MAX_IDS, MAX_NAME_BYTES, MAX_ORDERS,
     MAX_TRAITS_BYTES, Membership, Money, OpenCart, PastOrder, SegmentationState, Spending, Tally,
 };
 
@@ -54,6 +54,8 @@ fn the_largest_state_is_far_below_the_size_of_a_record() {
         memberships: (0..200)
             .map(|_| Membership { segment: "x".repeat(64).into(), version: i32::MAX, since: at(0) })
             .collect(),
+        // As long as an id may be.
+        ids: vec!["x".repeat(255); MAX_IDS],
         ..SegmentationState::default()
     };
     let record = ChangelogRecord { header: None, time: Some(at(0).as_millis()), state: Some(state) };

@@ -2,8 +2,11 @@
 #![allow(clippy::unwrap_used, reason = "a test may fail by it")]
 
 mod contract;
+mod identity;
 mod judging;
 mod lookups;
 mod profile;
 mod properties;
+mod quintiles;
 mod support;
+mod told;

@@ -10,7 +10,7 @@ fn an_order_that_the_browser_and_the_server_both_tell_of_counts_once() {
     let mut shop = Shop::with(&[]);
     shop.tell(order("o1", 1_000, 0));
     shop.tell(order("o1", 1_000, 60));
-    let rows = customer_rows(ANA, &shop.state(), at(HOUR));
+    let rows = customer_rows(ANA, &shop.state(), at(HOUR), None);
     assert_eq!((rows[0].frequency, rows[0].monetary_minor), (1, 1_000));
 }
 
@@ -31,7 +31,7 @@ fn two_shops_may_number_their_orders_alike() {
     let mut shop = Shop::with(&[]);
     shop.tell(order("1001", 1_000, 0));
     shop.tell_in("other-shop", order("1001", 500, 1));
-    assert_eq!(customer_rows(ANA, &shop.state(), at(HOUR))[0].frequency, 2);
+    assert_eq!(customer_rows(ANA, &shop.state(), at(HOUR), None)[0].frequency, 2);
 }
 
 /// What a shop platform tells of a cart: all of it, and the last line besides; no product where it was emptied.
@@ -93,7 +93,7 @@ fn refunds_and_cancellations_are_taken_off_and_never_more_than_the_order_came_to
     shop.tell(StorefrontEvent { name: "Order Cancelled".to_owned(), ..order("o2", 0, 4) });
     // Of an order that nobody remembers, what is said counts.
     shop.tell(refund("long ago", 250, 5));
-    let rows = customer_rows(ANA, &shop.state(), at(HOUR));
+    let rows = customer_rows(ANA, &shop.state(), at(HOUR), None);
     assert_eq!((rows[0].frequency, rows[0].monetary_minor), (2, -250));
     assert_eq!(shop.state().seen(Did::Refunds).unwrap().last_at, at(5));
 }
@@ -102,12 +102,12 @@ fn refunds_and_cancellations_are_taken_off_and_never_more_than_the_order_came_to
 fn currencies_are_kept_apart_and_a_customer_without_an_order_has_no_row() {
     let mut shop = Shop::with(&[]);
     shop.tell(refund("o0", 100, 0));
-    assert_eq!(customer_rows(ANA, &shop.state(), at(HOUR)), []);
+    assert_eq!(customer_rows(ANA, &shop.state(), at(HOUR), None), []);
     let mut dollars = order("o1", 700, 0);
     dollars.order.as_mut().unwrap().currency = Some("USD".to_owned());
     shop.tell(dollars);
     shop.tell(order("o2", 300, DAY));
-    let rows = customer_rows(ANA, &shop.state(), at(3 * DAY));
+    let rows = customer_rows(ANA, &shop.state(), at(3 * DAY), None);
     let seen: Vec<_> =
         rows.iter().map(|row| (&*row.currency, row.recency_days, row.frequency, row.monetary_minor)).collect();
     assert_eq!(seen, [("EUR", 2, 1, 200), ("USD", 2, 1, 700)]);

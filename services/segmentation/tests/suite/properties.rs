@@ -4,7 +4,7 @@
 use proptest::prelude::*;
 use segmentation::{WINDOW_COLUMNS, WINDOW_DAYS, customer_rows};
 
-use crate::support::{ANA, DAY, HOUR, Shop, at, order, refund};
+use crate::support::{ANA, DAY, HOUR, Shop, at, order, quintiles, refund};
 
 /// An order or a refund, when it happened, and whether it is told late.
 #[derive(Clone, Debug)]
@@ -52,7 +52,7 @@ proptest! {
         let mut shop = Shop::with(&[]);
         tell(&mut shop, &deeds);
         let now = deeds.iter().map(|deed| deed.seconds).max().unwrap() + ask_after;
-        let rows = customer_rows(ANA, &shop.state(), at(now));
+        let rows = customer_rows(ANA, &shop.state(), at(now), None);
         let orders: Vec<&Deed> = deeds.iter().filter(|deed| !deed.refund).collect();
         prop_assert_eq!(rows.len(), usize::from(!orders.is_empty()));
         let Some(row) = rows.first() else { return Ok(()) };
@@ -122,5 +122,62 @@ proptest! {
         });
         let plain = |changes: &[String]| changes.iter().map(|change| change.replace(" by event", "").replace(" by time", "")).collect::<Vec<_>>();
         prop_assert_eq!(plain(&changes), plain(&expected));
+    }
+
+    #[test]
+    fn the_quintile_of_recency_changes_at_the_moments_at_which_a_plain_computation_says_so(
+        deeds in deeds(),
+        bounds in prop::collection::vec(prop::collection::vec(0..200_i64, 4), 2),
+        learnt in 1..600 * DAY,
+        quintile in 1..=5_i64,
+        comparison in 0..3_usize,
+    ) {
+        let deeds: Vec<Deed> = deeds.into_iter().filter(|deed| !deed.refund && deed.seconds != learnt).collect();
+        let sorted = |bounds: &Vec<i64>| {
+            let mut bounds: [i64; 4] = bounds.as_slice().try_into().unwrap();
+            bounds.sort_unstable();
+            bounds
+        };
+        let (before, after) = (sorted(&bounds[0]), sorted(&bounds[1]));
+        let condition = [">=", "<=", "=="][comparison];
+        let ranked = format!("segment: ranked\nversion: 1\nenter: customer.rfm.recency {condition} {quintile}\n");
+        // One that wants to know it whatever it is.
+        let watched = "segment: watched\nversion: 1\nenter: customer.rfm.recency % 2 == 0\n";
+        let mut shop = Shop::with(&[&ranked, watched]);
+        shop.learn(&quintiles(0, before));
+        let (earlier, later) = deeds.iter().cloned().partition::<Vec<_>, _>(|deed| deed.seconds < learnt);
+        tell(&mut shop, &earlier.into_iter().map(|deed| Deed { late: false, ..deed }).collect::<Vec<_>>());
+        shop.driver.advance_to(at(learnt));
+        shop.learn(&quintiles(learnt, after));
+        for (number, deed) in later.iter().enumerate() {
+            shop.tell(order(&format!("later {number}"), deed.minor, deed.seconds));
+        }
+        shop.driver.advance_to(at(1_000 * DAY));
+        // The same by looking at every day of every order, and at every order.
+        let days = |deed: &Deed| (0..=201).map(|days| deed.seconds + days * DAY).collect::<Vec<_>>();
+        let mut moments: Vec<i64> = deeds.iter().flat_map(days).chain([learnt]).collect();
+        moments.sort_unstable();
+        moments.dedup();
+        let (mut expected, mut was) = (Vec::new(), [false; 2]);
+        for now in moments {
+            let last = deeds.iter().filter(|deed| deed.seconds <= now).map(|deed| deed.seconds).max();
+            let bounds = if now < learnt { before } else { after };
+            let days = last.map(|last| (now - last) / DAY);
+            let recency = days.map(|days| 5 - bounds.iter().filter(|bound| **bound < days).count() as i64);
+            let holds = |recency: i64| [recency >= quintile, recency <= quintile, recency == quintile][comparison];
+            let is = [recency.is_some_and(holds), recency.is_some_and(|recency| recency % 2 == 0)];
+            for wanted in [false, true] {
+                for ((name, is), was) in ["ranked", "watched"].into_iter().zip(is).zip(&mut was) {
+                    if is != *was && is == wanted {
+                        expected.push(format!("{}{name} at {now}", if is { '+' } else { '-' }));
+                        *was = is;
+                    }
+                }
+            }
+        }
+        let plain = |change: String| {
+            ["event", "time", "boundaries"].iter().fold(change, |change, cause| change.replace(&format!(" by {cause}"), ""))
+        };
+        prop_assert_eq!(shop.changes().into_iter().map(plain).collect::<Vec<_>>(), expected);
     }
 }

@@ -2,7 +2,10 @@
 
 use definitions::{Definition, Kind, Segment, digest, parse_document, record_key};
 use domain::Timestamp;
-use schemas::{Change, ChangeCause, DefinitionStatus, EventKind, Order, Product, SegmentChange, StorefrontEvent};
+use schemas::{
+    Change, ChangeCause, CurrencyQuintiles, DefinitionStatus, EventKind, Order, Product, Quintiles, SegmentChange,
+    StorefrontEvent,
+};
 use segmentation::{Output, Policy, Segmentation, SegmentationState};
 use stream::TestDriver;
 use stream::test_driver::encode;
@@ -78,6 +81,11 @@ impl Shop {
         self.driver.table(0, &key, Some(&encode("platform.definitions", &record))).unwrap();
     }
 
+    /// Publishes boundaries of quintiles.
+    pub(crate) fn learn(&mut self, learnt: &Quintiles) {
+        self.driver.table(1, "quintiles", Some(&encode("customer.quintiles", learnt))).unwrap();
+    }
+
     /// Tells an event; the message id and the rest are filled in.
     pub(crate) fn tell(&mut self, event: StorefrontEvent) {
         self.tell_of(ANA, event);
@@ -115,6 +123,7 @@ impl Shop {
                 ChangeCause::Definition => "definition",
                 ChangeCause::Removed => "removed",
                 ChangeCause::Forgotten => "forgotten",
+                ChangeCause::Boundaries => "boundaries",
                 ChangeCause::Other => "other",
             };
             format!("{sign}{} by {cause} at {}", change.segment, change.at / 1000 - START)
@@ -123,7 +132,11 @@ impl Shop {
     }
 
     pub(crate) fn records(&mut self) -> Vec<SegmentChange> {
-        self.driver.outputs().into_iter().map(|Output::Change(change)| *change).collect()
+        let change = |output| match output {
+            Output::Change(change) => Some(*change),
+            _ => None,
+        };
+        self.driver.outputs().into_iter().filter_map(change).collect()
     }
 
     pub(crate) fn state(&self) -> SegmentationState {
@@ -174,5 +187,17 @@ pub(crate) fn product(id: &str, category: &str, price_minor: i64) -> Product {
         category: Some(category.to_owned()),
         price_minor: Some(price_minor),
         ..Product::default()
+    }
+}
+
+/// Boundaries that were learnt at so many seconds after the start: of recency these, of the others any.
+pub(crate) fn quintiles(seconds: i64, recency_days: [i64; 4]) -> Quintiles {
+    let of_euros = CurrencyQuintiles { currency: "EUR".to_owned(), customers: 5, bounds: vec![1, 2, 3, 4] };
+    Quintiles {
+        learnt_at: at(seconds).as_millis(),
+        customers: 5,
+        recency_days: recency_days.into(),
+        frequency: vec![1, 2, 3, 4],
+        monetary: vec![of_euros],
     }
 }

@@ -7,6 +7,7 @@
 
 mod channels;
 mod door;
+mod learning;
 mod lookups;
 mod needs;
 mod report;

@@ -1,5 +1,7 @@
 //! What workers report, as readiness and metrics.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use kafka::WorkerReport;
@@ -75,11 +77,24 @@ impl Metrics {
 pub(super) struct Report {
     condition: Condition,
     metrics: Metrics,
+    /// Whether the worker has partition 0: what is to be done once in an installation is done beside it.
+    has_first: Arc<AtomicBool>,
 }
 
 impl Report {
     pub(super) fn new(condition: Condition) -> Self {
-        Self { condition, metrics: Metrics::new() }
+        Self { condition, metrics: Metrics::new(), has_first: Arc::default() }
+    }
+
+    /// Whether the worker has partition 0, from now on.
+    pub(super) fn has_first(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.has_first)
+    }
+
+    fn note(&self, partition: Partition, is_here: bool) {
+        if partition == 0 {
+            self.has_first.store(is_here, Ordering::Relaxed);
+        }
     }
 }
 
@@ -124,9 +139,11 @@ impl WorkerReport for Report {
         tracing::info!(service, partition, records, seconds = took.as_secs_f64(), "taken over");
         self.metrics.takeover_seconds.record(took.as_secs_f64(), &[KeyValue::new(SERVICE, service)]);
         self.metrics.halted.record(0, &of_partition(service, partition));
+        self.note(partition, true);
     }
 
     fn given_up(&self, service: &'static str, partition: Partition) {
+        self.note(partition, false);
         self.metrics.halted.record(0, &of_partition(service, partition));
     }
 

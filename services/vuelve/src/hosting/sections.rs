@@ -39,6 +39,14 @@ pub(super) struct JourneysOptions {
     pub holdout_seed: String,
 }
 
+/// `[segmentation]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct SegmentationOptions {
+    /// How often the boundaries of quintiles are learnt anew; nought for never.
+    pub(super) quintiles_every: HumanDuration,
+}
+
 /// `[ingestion]`
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -61,6 +69,7 @@ pub fn layout() -> Layout {
         .defaults(include_str!("default.toml"))
         .section::<IngestionOptions>("ingestion")
         .section::<JourneysOptions>("journeys")
+        .section::<SegmentationOptions>("segmentation")
         .section::<LinkOptions>("links")
         .section::<MessagingOptions>("messaging")
         .check(check_time_zones)

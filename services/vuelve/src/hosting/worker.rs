@@ -1,4 +1,5 @@
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use domain::HumanDuration;
@@ -12,8 +13,9 @@ use segmentation::Segmentation;
 use store::{Lookups, Memory, Redis, RedisOptions};
 use stream::{Service, State as _, StateStore, TimeMode, WorkerSettings};
 
+use super::learning::Learning;
 use super::report::Report;
-use super::sections::IngestionOptions;
+use super::sections::{IngestionOptions, SegmentationOptions};
 use super::shell::{Channel, SideEffects};
 use super::{Installation, Sections};
 
@@ -29,14 +31,18 @@ pub async fn add_resolver(host: &mut Host, config: &Config, installation: &Insta
     add_workers::<Resolver, _>(host, config, installation, || Ok((policy.clone(), NoShell))).await.map(drop)
 }
 
-/// Adds the worker of segmentation; returns what its lookups read from.
+/// Adds the worker of segmentation, and what learns quintiles from time to time; returns what its lookups read from.
 pub async fn add_segmentation(
     host: &mut Host,
     config: &Config,
     installation: &Installation,
 ) -> anyhow::Result<Arc<dyn Lookups>> {
     let with = || Ok((segmentation::Policy::default(), NoShell));
-    add_workers::<Segmentation, _>(host, config, installation, with).await
+    let Workers { lookups, owners } = add_workers::<Segmentation, _>(host, config, installation, with).await?;
+    let every = config.get::<SegmentationOptions>().quintiles_every;
+    let timeout = config.get::<KafkaOptions>().request_timeout.as_std();
+    Learning { installation: installation.clone(), owners, every, timeout }.add(host);
+    Ok(lookups)
 }
 
 /// Adds the worker of journeys; returns what its lookups read from.
@@ -46,7 +52,7 @@ pub async fn add_journeys(
     installation: &Installation,
 ) -> anyhow::Result<Arc<dyn Lookups>> {
     let with = || Ok((journeys::Policy::new(Sections::journeys(config, installation.replay)?), NoShell));
-    add_workers::<Journeys, _>(host, config, installation, with).await
+    Ok(add_workers::<Journeys, _>(host, config, installation, with).await?.lookups)
 }
 
 /// Adds messaging's worker, which sends by `channel`.
@@ -62,7 +68,15 @@ pub async fn add_messaging(
         let policy = messaging::Policy::new(settings.clone(), Sections::address_secret(config)?);
         Ok((policy, SideEffects::new(Arc::clone(&channel), usize::from(workers))))
     };
-    add_workers::<Messaging, _>(host, config, installation, with).await
+    Ok(add_workers::<Messaging, _>(host, config, installation, with).await?.lookups)
+}
+
+/// A service's workers.
+struct Workers {
+    /// What their lookups read from.
+    lookups: Arc<dyn Lookups>,
+    /// Of each of them, whether it has partition 0.
+    owners: Vec<Arc<AtomicBool>>,
 }
 
 /// The service's workers, each on a thread of its own and under a slot of its own, with handles of the store that the
@@ -72,9 +86,10 @@ async fn add_workers<S: Service, H: Shell<S> + 'static>(
     config: &Config,
     installation: &Installation,
     with: impl Fn() -> anyhow::Result<(S::Policy, H)>,
-) -> anyhow::Result<Arc<dyn Lookups>> {
+) -> anyhow::Result<Workers> {
     let service = S::topology().service;
     let store = Store::open(config, service, S::State::INDEX).await?;
+    let mut owners = Vec::new();
     for number in 0..config.get::<KafkaOptions>().workers {
         let (name, slot) = match number {
             // The first has the process's slot: so that more of them can be asked for, and fewer again.
@@ -82,6 +97,7 @@ async fn add_workers<S: Service, H: Shell<S> + 'static>(
             _ => (format!("{service} worker {number}"), format!("{}.{number}", installation.slot)),
         };
         let report = Report::new(host.readiness().condition(&name));
+        owners.push(report.has_first());
         let options = worker_options(config, installation, slot);
         let schemas = installation.schemas.clone();
         let (policy, mut shell) = with()?;
@@ -91,7 +107,7 @@ async fn add_workers<S: Service, H: Shell<S> + 'static>(
             Ok(())
         });
     }
-    Ok(store.lookups())
+    Ok(Workers { lookups: store.lookups(), owners })
 }
 
 /// The store of a service.

@@ -5,6 +5,7 @@ use std::time::Instant;
 use anyhow::bail;
 use domain::Timestamp;
 use indicatif::{ProgressBar, ProgressFinish, ProgressStyle};
+use schemas::Quintiles;
 use tokio::runtime::Handle;
 
 use super::Replay;
@@ -14,7 +15,7 @@ use super::send::{self, Sender};
 use super::source::{Extent, Source};
 use crate::customers::Customers;
 use crate::hosting::Installation;
-use crate::written;
+use crate::{quintiles, written};
 
 /// A replay that has begun. All that it does blocks.
 #[derive(Debug)]
@@ -49,16 +50,29 @@ impl Course {
         })
     }
 
-    /// Sends what happened before `at`, moves time there, and asks who the customers are then.
-    pub(super) fn table(mut self, at: Timestamp) -> anyhow::Result<(Self, Customers)> {
+    /// Sends what happened before `at`, moves time there, publishes the quintiles, and asks who the customers are then.
+    pub(super) fn table(mut self, at: Timestamp) -> anyhow::Result<(Self, Quintiles, Customers)> {
         self.send(Some(at))?;
         self.move_to(at)?;
+        let learnt = self.learn_quintiles(at)?;
         self.bar.set_message("asking who the customers are");
         let customers = Customers::read(&self.installation, Some(at), self.replay.timeout)?;
         if let Some(doubt) = &customers.doubt {
             bail!("the table as of {} would not be exact: {doubt}", written::time(at));
         }
-        Ok((self, customers))
+        Ok((self, learnt, customers))
+    }
+
+    /// By what happened before `at`: every customer is judged by them when this returns. Too few customers have none.
+    fn learn_quintiles(&self, at: Timestamp) -> anyhow::Result<Quintiles> {
+        self.bar.set_message("learning quintiles");
+        let (place, timeout) = (&self.installation, self.replay.timeout);
+        let learnt = quintiles::learn(place, Some(at), timeout, &|| true)?;
+        if quintiles::is_enough(&learnt) {
+            let offset = self.tokio.block_on(quintiles::publish(place, &learnt, timeout))?;
+            quintiles::wait_until_all_are_judged(place, offset, timeout)?;
+        }
+        Ok(learnt)
     }
 
     /// Sends the rest, moves time to its end, and collects the result.

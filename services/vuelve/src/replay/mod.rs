@@ -5,7 +5,8 @@
 //! - the result depends on the file and the definitions only, not on how fast or on how many partitions it ran;
 //! - each event keeps its own date, or is refused with its line;
 //! - what is wrong is told before anything is sent, and where there is a summary, the whole result is there;
-//! - a table of the customers as of T holds what happened before T and nothing else, and is there only with the whole result.
+//! - a table of the customers as of T holds what happened before T and nothing else, and is there only with the whole result;
+//!   the boundaries of its quintiles are those of all customers as of T, and stand beside it.
 
 mod course;
 mod invoices;
@@ -16,6 +17,7 @@ mod report;
 mod send;
 mod source;
 
+use std::io::Write as _;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -32,7 +34,7 @@ pub use source::Format;
 use source::{Extent, Source};
 
 use crate::hosting::Installation;
-use crate::{customers, definition_topic, folders, written};
+use crate::{customers, definition_topic, folders, quintiles, written};
 
 /// What to replay.
 #[derive(Clone, Debug)]
@@ -95,9 +97,9 @@ impl Replay {
         Source::open(&self.file, self.format, self.synthetic_addresses)
     }
 
-    /// The names of the tables.
+    /// The names of the tables, and of the boundaries beside them.
     fn tables(&self) -> Vec<String> {
-        self.as_of.iter().map(|at| customers::file_name(*at)).collect()
+        self.as_of.iter().flat_map(|at| [customers::file_name(*at), quintiles::file_name(*at)]).collect()
     }
 
     /// Something happened before a time as of which there is to be a table.
@@ -142,14 +144,16 @@ impl Prepared {
         let (place, sender) = (installation.clone(), Sender::new(door, write_key));
         let (out, as_of, tokio) = (replay.out.clone(), replay.as_of.clone(), tokio::runtime::Handle::current());
         let mut course = tokio::task::spawn_blocking(move || Course::begin(replay, &place, sender, tokio)).await??;
-        let mut tables = Vec::with_capacity(as_of.len());
+        let mut tables = Vec::with_capacity(2 * as_of.len());
         for at in as_of {
-            let table;
-            (course, table) = tokio::task::spawn_blocking(move || course.table(at)).await??;
-            tables.push((customers::file_name(at), report::draft(&out)?));
-            if let Some((name, draft)) = tables.last_mut() {
-                table.write(draft).with_context(|| name.clone())?;
-            }
+            let (learnt, table);
+            (course, learnt, table) = tokio::task::spawn_blocking(move || course.table(at)).await??;
+            let (name, mut draft) = (quintiles::file_name(at), report::draft(&out)?);
+            draft.write_all(quintiles::json(&learnt)?.as_bytes()).with_context(|| name.clone())?;
+            tables.push((name, draft));
+            let (name, mut draft) = (customers::file_name(at), report::draft(&out)?);
+            table.write(&mut draft).with_context(|| name.clone())?;
+            tables.push((name, draft));
         }
         let report = tokio::task::spawn_blocking(move || course.finish(began)).await??;
         // Not on another thread: that would go on writing when this is dropped.

@@ -1,5 +1,6 @@
 //! `vuelve replay`, as far as it has to do with the person who calls it; what it computes is tested in `tests/`.
 
+use std::fmt::Write as _;
 use std::fs;
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
@@ -39,7 +40,11 @@ impl Replay {
     }
 
     fn command(&self) -> Command {
-        let mut command = command(&["replay", "--definitions", "presets/basic", "--format", self.format, "--file"]);
+        self.command_with("presets/basic")
+    }
+
+    fn command_with(&self, definitions: &str) -> Command {
+        let mut command = command(&["replay", "--definitions", definitions, "--format", self.format, "--file"]);
         command.arg(&self.file).arg("--out").arg(&self.out).env("TMPDIR", self.temporary());
         command
     }
@@ -144,8 +149,21 @@ fn who_the_customers_are_is_told_as_of_times_in_whatever_order_they_are_given() 
     let times = ["--as-of", "2011-06-09T12:30Z", "--as-of", "2011-06-09T00:00Z"];
     let output = replay.command().args(times).output().unwrap();
     assert!(output.status.success(), "{}", err(&output));
-    let names = ["customers-2011-06-09.csv", "customers-2011-06-09T123000Z.csv", "messages.csv", "summary.json"];
+    let names = [
+        "customers-2011-06-09.csv",
+        "customers-2011-06-09T123000Z.csv",
+        "messages.csv",
+        "quintiles-2011-06-09.json",
+        "quintiles-2011-06-09T123000Z.json",
+        "summary.json",
+    ];
     assert_eq!(files(&replay.out), names);
+    // Two customers are too few for fifths.
+    let learnt: serde_json::Value = serde_json::from_slice(&fs::read(replay.out.join(names[4])).unwrap()).unwrap();
+    let expected = serde_json::json!({
+        "learnt_at": "2011-06-09T12:30:00Z", "customers": 2, "recency_days": [], "frequency": [], "monetary": [],
+    });
+    assert_eq!(learnt, expected);
     let told = names[..2].iter().map(|name| {
         let text = fs::read_to_string(replay.out.join(name)).unwrap();
         let first_fields = |line: &str| line.split(',').take(5).collect::<Vec<_>>().join(" ");
@@ -155,6 +173,43 @@ fn who_the_customers_are_is_told_as_of_times_in_whatever_order_they_are_given() 
     let expected =
         [[head, "17850 1 1 250 GBP", "17851 0 1 300 GBP"], [head, "17850 0 2 1150 GBP", "17851 0 1 300 GBP"]];
     assert_eq!(told.collect::<Vec<_>>(), expected);
+}
+
+#[test]
+fn segments_open_journeys_and_end_them_at_their_moments() {
+    // A first order; one customer at risk who comes back and one who does not; one who becomes a VIP.
+    let once = |customer, day: &str, price| format!("{day},{price},{customer}");
+    let mut orders = vec![
+        once(17850, "2011-01-03 10:00:00", 10),
+        once(17851, "2011-01-01 09:00:00", 10),
+        once(17851, "2011-01-10 09:30:00", 10),
+        once(17852, "2011-01-01 09:00:00", 10),
+        once(17852, "2011-01-10 09:30:00", 10),
+        once(17852, "2011-04-12 09:00:00", 10),
+    ];
+    orders.extend((1..=10).map(|day| once(17853, &format!("2011-02-{day:02} 16:00:00"), 150)));
+    orders.sort();
+    let mut invoices = "InvoiceNo,StockCode,Description,Quantity,InvoiceDate,UnitPrice,CustomerID,Country\n".to_owned();
+    for (number, order) in orders.iter().enumerate() {
+        writeln!(invoices, "{number},P1,PLATE,1,{order},Spain").unwrap();
+    }
+    let replay = Replay::of("online-retail", &invoices);
+    let mut command = replay.command_with("examples/lifecycle");
+    let output = command.args(["--synthetic-addresses", "--until", "2011-08-01T00:00:00Z"]).output().unwrap();
+    assert!(output.status.success(), "{}", err(&output));
+    let messages = fs::read_to_string(replay.out.join("messages.csv")).unwrap();
+    let told: Vec<&str> = messages.lines().filter(|row| row.contains(",sent,") || row.contains(",exited,")).collect();
+    let expected = [
+        "17850,welcome,2.then.1,welcome,email,2011-01-04T10:00:00Z,sent,",
+        "17851,welcome,2.then.1,welcome,email,2011-01-02T09:00:00Z,sent,",
+        "17851,win-back,first,win-back,email,2011-04-10T09:30:00Z,sent,",
+        "17852,welcome,2.then.1,welcome,email,2011-01-02T09:00:00Z,sent,",
+        "17852,win-back,2,,,2011-04-12T09:00:00Z,exited,Segment Left",
+        "17852,win-back,first,win-back,email,2011-04-10T09:30:00Z,sent,",
+        "17853,vip-thanks,3,vip-thanks,email,2011-02-11T10:00:00Z,sent,",
+        "17853,welcome,2.then.1,welcome,email,2011-02-02T16:00:00Z,sent,",
+    ];
+    assert_eq!(told, expected);
 }
 
 #[test]

@@ -227,6 +227,22 @@ fn a_context_that_is_too_large_is_not_rendered() {
 }
 
 #[test]
+fn who_is_forgotten_is_sent_nothing_more_and_nothing_personal_of_her_is_kept() {
+    let mut bench = Bench::new();
+    bench.send(&request("m-1", 0));
+    bench.send(&request("m-2", 0));
+    let claimed = bench.claim_one();
+    bench.driver.input_traced("messaging.requests", CUSTOMER, None, at(1), None);
+    assert_eq!(bench.outcomes(), ended_because("m-2", Outcome::Cancelled, "erased"), "the other one is on its way");
+    bench.complete(&claimed, at(2), Attempt::NotConnected("refused".to_owned()));
+    assert_eq!(bench.outcomes(), ended_because("m-1", Outcome::Cancelled, "erased"), "and is not tried again");
+    let state = bench.driver.state(CUSTOMER).unwrap();
+    assert_eq!((state.messages.len(), state.finals.len()), (0, 2));
+    bench.driver.input_traced("messaging.requests", "nobody", None, at(3), None);
+    assert_eq!(bench.driver.counts()[&("messaging.requests", "ignored", "nothing_waits")], 1);
+}
+
+#[test]
 fn the_outcome_is_in_the_trace_of_the_request_however_long_it_took() {
     let trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
     let mut bench = Bench::new();
@@ -249,7 +265,7 @@ fn records_that_say_nothing_usable_are_dead_letters() {
     let endless = encode("messaging.requests", &request(&"m".repeat(256), 0));
     bench.driver.input("messaging.requests", CUSTOMER, &endless, at(0));
     bench.driver.input("messaging.requests", CUSTOMER, b"not framed", at(0));
-    bench.driver.input_traced("messaging.requests", CUSTOMER, None, at(0), None);
+    bench.driver.input_traced("messaging.commands", CUSTOMER, None, at(0), None);
     let reasons: Vec<&str> = bench.driver.dead_letters().iter().map(|letter| letter.poison.reason).collect();
     assert_eq!(reasons, ["key_mismatch", "no_key", "message_id_too_long", "malformed", "no_value"]);
     assert_eq!(bench.outcomes(), []);

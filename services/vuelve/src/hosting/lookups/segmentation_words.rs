@@ -40,6 +40,7 @@ pub(super) fn customer(customer_id: String, view: CustomerView) -> contract::Cus
             factors: view.lead_score_factors.into_iter().map(factor).collect(),
         }),
         segments: view.segments.iter().map(membership).collect(),
+        anonymous_ids: view.anonymous_ids,
     }
 }
 

@@ -12,7 +12,9 @@ pub(crate) fn count(
     event: &StorefrontEvent,
     context: &Context<'_>,
 ) -> Disposition {
-    if matches!(event.kind, EventKind::Alias | EventKind::Group) {
+    // Where it keeps something of visitors, it takes over what concerns it of `identified`, and ends it on `moved`.
+    let of_her_ids = matches!(event.kind, EventKind::Alias | EventKind::Identified | EventKind::Moved);
+    if of_her_ids || event.kind == EventKind::Group {
         return Disposition::Ignored("nothing_done");
     }
     state.events = state.events.saturating_add(1);

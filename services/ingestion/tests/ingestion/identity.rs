@@ -1,0 +1,527 @@
+//! Whose an event is, and who is recognised on which device.
+
+use std::collections::BTreeMap;
+
+use domain::{HumanDuration, Timestamp};
+use ingestion::{MOST_HISTORY_BYTES, RECEIVED, Resolved, Resolver, ResolverPolicy, ResolverState};
+use proptest::prelude::*;
+use schemas::{EventKind, MAX_VALUE_BYTES, Order, Product, Schemas, StorefrontEvent};
+use stream::TestDriver;
+use stream::test_driver::encode;
+
+const T0: i64 = 1_772_366_400;
+const DAY: i64 = 24 * 3_600;
+
+fn at(seconds: i64) -> Timestamp {
+    Timestamp::from_seconds(T0 + seconds)
+}
+
+/// A shop's devices, as the resolver hears of them.
+struct Shop {
+    driver: TestDriver<Resolver>,
+    now: i64,
+    sent: usize,
+}
+
+impl Shop {
+    fn new() -> Self {
+        Self::with(ResolverPolicy::default())
+    }
+
+    fn with(policy: ResolverPolicy) -> Self {
+        Self { driver: TestDriver::new(policy), now: 0, sent: 0 }
+    }
+
+    /// Tells an event, a second after the one before; who and when is filled in.
+    fn tell(&mut self, device: Option<&str>, user: Option<&str>, event: StorefrontEvent) {
+        self.now += 1;
+        self.sent += 1;
+        let event = StorefrontEvent {
+            message_id: format!("m{}", self.sent),
+            shop: "demo".to_owned(),
+            anonymous_id: device.map(str::to_owned),
+            user_id: user.map(str::to_owned),
+            event_time: at(self.now).as_millis(),
+            received_at: at(self.now).as_millis(),
+            ..event
+        };
+        let key = ingestion::ids::received_key(&event).unwrap().to_owned();
+        self.driver.input(RECEIVED, &key, &encode(RECEIVED, &event), at(self.now));
+    }
+
+    fn events(&mut self) -> Vec<StorefrontEvent> {
+        let event = |output| match output {
+            Resolved::Event(event) => *event,
+            Resolved::Forward { .. } => panic!("nothing is forwarded here"),
+        };
+        self.driver.outputs().into_iter().map(event).collect()
+    }
+
+    /// What came out since the last call, a line each: whose, what, and the message ids of the history.
+    fn told(&mut self) -> Vec<String> {
+        let line = |event: &StorefrontEvent| {
+            let whose = event.customer_id.as_deref().unwrap();
+            let user = event.user_id.as_deref().unwrap_or("nobody");
+            let history: Vec<_> = event.history.iter().map(|past| past.message_id.as_str()).collect();
+            match event.kind {
+                EventKind::Identified => format!("{whose}: identified [{}]", history.join(" ")),
+                EventKind::Moved => format!("{whose}: moved to {user}"),
+                _ => format!("{whose}: {}", event.message_id),
+            }
+        };
+        self.events().iter().map(line).collect()
+    }
+
+    fn state(&self, device: &str) -> ResolverState {
+        self.driver.state(device).unwrap_or_default()
+    }
+}
+
+fn track(name: &str) -> StorefrontEvent {
+    StorefrontEvent { kind: EventKind::Track, name: name.to_owned(), ..StorefrontEvent::default() }
+}
+
+fn viewed() -> StorefrontEvent {
+    track("Product Viewed")
+}
+
+#[test]
+fn the_first_event_with_both_ids_hands_the_history_over_before_itself_and_ends_the_old_id() {
+    let mut shop = Shop::new();
+    shop.tell(Some("d1"), None, viewed());
+    shop.tell(Some("d1"), None, track("Product Added"));
+    shop.tell(Some("d1"), Some("ana"), viewed());
+    assert_eq!(shop.told(), ["d1: m1", "d1: m2", "d1: moved to ana", "ana: identified [m1 m2]", "ana: m3"]);
+    // From then on the device is hers, and nothing is kept of what she does.
+    shop.tell(Some("d1"), None, viewed());
+    shop.tell(Some("d1"), Some("ana"), viewed());
+    assert_eq!(shop.told(), ["ana: m4", "ana: m5"]);
+    assert_eq!(shop.state("d1").history, []);
+}
+
+#[test]
+fn a_device_that_is_known_from_the_first_has_nothing_to_move() {
+    let mut shop = Shop::new();
+    shop.tell(Some("d1"), Some("ana"), viewed());
+    shop.tell(Some("d2"), Some("ana"), viewed());
+    assert_eq!(shop.told(), ["ana: identified []", "ana: m1", "ana: identified []", "ana: m2"]);
+}
+
+#[test]
+fn the_records_say_who_and_when_and_have_the_same_ids_again() {
+    let run = |abort: bool| {
+        let mut shop = Shop::new();
+        shop.tell(Some("d1"), None, viewed());
+        if abort {
+            shop.driver.restart(ResolverPolicy::default());
+            shop.driver.abort_next_commit();
+        }
+        shop.tell(Some("d1"), Some("ana"), StorefrontEvent { historical: true, hops: 2, ..viewed() });
+        shop.events()
+    };
+    let events = run(false);
+    let [_, moved, identified, told] = &events[..] else { panic!("{events:?}") };
+    for record in [moved, identified] {
+        assert_eq!((record.user_id.as_deref(), record.anonymous_id.as_deref()), (Some("ana"), Some("d1")));
+        assert_eq!((record.event_time, record.received_at), (told.event_time, told.received_at));
+        assert_eq!((record.shop.as_str(), record.hops, record.historical, &*record.name), ("demo", 3, true, ""));
+    }
+    assert!(identified.message_id.starts_with("identified-") && moved.message_id.starts_with("moved-"));
+    assert_eq!(run(true), events);
+}
+
+#[test]
+fn a_second_person_on_the_device_takes_nothing_along() {
+    let mut shop = Shop::new();
+    shop.tell(Some("d1"), None, viewed());
+    shop.tell(Some("d1"), Some("ana"), viewed());
+    shop.tell(Some("d1"), None, viewed());
+    shop.told();
+    shop.tell(Some("d1"), Some("luis"), viewed());
+    shop.tell(Some("d1"), None, viewed());
+    assert_eq!(shop.told(), ["luis: identified []", "luis: m4", "luis: m5"]);
+    // The first one is back: that is known already.
+    shop.tell(Some("d1"), Some("ana"), viewed());
+    shop.tell(Some("d1"), None, viewed());
+    assert_eq!(shop.told(), ["ana: m6", "ana: m7"]);
+}
+
+#[test]
+fn a_device_of_more_than_three_customers_is_nobodys_and_keeps_no_history() {
+    let mut shop = Shop::new();
+    for user in ["u1", "u2", "u3"] {
+        shop.tell(Some("kiosk"), Some(user), viewed());
+    }
+    shop.told();
+    shop.tell(Some("kiosk"), Some("u4"), viewed());
+    shop.tell(Some("kiosk"), None, viewed());
+    shop.tell(Some("kiosk"), Some("u1"), viewed());
+    shop.tell(Some("kiosk"), Some("u5"), viewed());
+    shop.tell(Some("kiosk"), None, viewed());
+    assert_eq!(shop.told(), ["u4: m4", "kiosk: m5", "u1: m6", "u5: m7", "kiosk: m8"]);
+    let state = shop.state("kiosk");
+    assert!(state.is_shared() && state.linked_to.is_none() && state.history.is_empty());
+    assert_eq!(state.customers.0.len(), 4, "however many come, no more are counted");
+    // An order's address still says whose the order is, but not whose the kiosk is.
+    shop.tell(
+        Some("kiosk"),
+        None,
+        StorefrontEvent { address_id: Some("address-1".to_owned()), ..track("Order Completed") },
+    );
+    shop.tell(Some("kiosk"), None, viewed());
+    assert_eq!(shop.told(), ["address-1: m9", "kiosk: m10"]);
+}
+
+#[test]
+fn what_integrations_send_for_nobody_links_nobody() {
+    let mut shop = Shop::new();
+    shop.tell(Some("undefined"), Some("ana"), viewed());
+    shop.tell(Some("d1"), Some("null"), viewed());
+    shop.tell(Some("d1"), Some("d1"), viewed());
+    assert_eq!(shop.told(), ["ana: m1", "d1: m2", "d1: m3"]);
+    // One id for both said nothing, so that she is recognised all the same, and an alias says something else.
+    shop.tell(
+        None,
+        Some("bea"),
+        StorefrontEvent { previous_id: Some("d1".to_owned()), kind: EventKind::Alias, ..track("") },
+    );
+    shop.tell(Some("d1"), Some("ana"), viewed());
+    assert_eq!(shop.told(), ["bea: m4", "d1: moved to ana", "ana: identified [m2 m3]", "ana: m5"]);
+}
+
+#[test]
+fn an_order_with_an_address_is_the_customers_under_its_hash_unless_the_device_is_somebodys() {
+    let order = || StorefrontEvent { address_id: Some("address-1".to_owned()), ..track("Order Completed") };
+    let mut shop = Shop::new();
+    shop.tell(Some("d1"), None, track("Product Added"));
+    shop.tell(Some("d1"), None, order());
+    let events = shop.events();
+    assert_eq!(events.last().unwrap().user_id.as_deref(), Some("address-1"), "as a shop platform tells of a guest");
+    shop.tell(Some("d1"), None, viewed());
+    shop.tell(Some("d2"), Some("ana"), viewed());
+    shop.tell(Some("d2"), None, order());
+    assert_eq!(shop.told(), ["address-1: m3", "ana: identified []", "ana: m4", "ana: m5"]);
+    let kinds: Vec<_> = events.iter().map(|event| (event.customer_id.as_deref().unwrap(), event.kind)).collect();
+    let expected = [
+        ("d1", EventKind::Track),
+        ("d1", EventKind::Moved),
+        ("address-1", EventKind::Identified),
+        ("address-1", EventKind::Track),
+    ];
+    assert_eq!(kinds, expected);
+}
+
+#[test]
+fn a_message_to_a_visitor_is_opened_by_who_she_turned_out_to_be() {
+    let mut shop = Shop::new();
+    shop.tell(Some("d1"), None, viewed());
+    shop.tell(None, Some("d1"), track("Email Opened"));
+    shop.tell(Some("d1"), Some("ana"), viewed());
+    shop.told();
+    shop.tell(None, Some("d1"), track("Email Link Clicked"));
+    assert_eq!(shop.told(), ["ana: m4"]);
+}
+
+#[test]
+fn a_landing_page_that_knows_the_customer_of_a_clicked_link_links_her_device() {
+    let mut shop = Shop::new();
+    shop.tell(Some("phone"), None, StorefrontEvent { kind: EventKind::Page, ..track("Home") });
+    shop.tell(Some("phone"), Some("ana"), StorefrontEvent { kind: EventKind::Page, ..track("Offers") });
+    assert_eq!(shop.told(), ["phone: m1", "phone: moved to ana", "ana: identified [m1]", "ana: m2"]);
+}
+
+#[test]
+fn only_the_resolver_says_that_somebody_was_recognised() {
+    let mut shop = Shop::new();
+    for kind in [EventKind::Identified, EventKind::Moved] {
+        shop.tell(Some("d1"), Some("ana"), StorefrontEvent { kind, ..track("") });
+    }
+    let reasons: Vec<_> = shop.driver.dead_letters().iter().map(|letter| letter.poison.reason).collect();
+    assert_eq!(reasons, ["reserved_kind", "reserved_kind"]);
+    // Nor does anybody else give an event a history.
+    let history = vec![schemas::PastEvent { shop: "x".to_owned(), ..schemas::PastEvent::default() }];
+    shop.tell(Some("d1"), Some("ana"), StorefrontEvent { history, ..viewed() });
+    assert!(shop.events().iter().all(|event| event.history.is_empty()));
+}
+
+#[test]
+fn a_repeat_links_nobody_and_a_restart_forgets_nothing() {
+    let mut shop = Shop::new();
+    shop.tell(Some("d1"), None, viewed());
+    shop.driver.restart(ResolverPolicy::default());
+    shop.sent -= 1;
+    shop.tell(Some("d1"), Some("ana"), viewed());
+    assert_eq!(shop.told(), ["d1: m1"], "the same message id");
+    shop.tell(Some("d1"), Some("ana"), viewed());
+    shop.driver.restart(ResolverPolicy::default());
+    shop.tell(Some("d1"), None, viewed());
+    assert_eq!(shop.told(), ["d1: moved to ana", "ana: identified [m1]", "ana: m2", "ana: m3"]);
+}
+
+#[test]
+fn a_history_has_what_is_counted_and_nothing_personal() {
+    let mut shop = Shop::new();
+    let product = Product { product_id: Some("p1".to_owned()), coupon: Some("TEN".to_owned()), ..Product::default() };
+    let order = Order { order_id: Some("o1".to_owned()), revenue_minor: Some(500), ..Order::default() };
+    let contact = schemas::Contact { email: Some("ana@example.com".to_owned()), ..schemas::Contact::default() };
+    let event = StorefrontEvent {
+        contact: Some(contact),
+        traits_json: Some("ana@".to_owned()),
+        properties_json: Some("ana@".to_owned()),
+        context_json: Some("ana@".to_owned()),
+        consent_marketing: Some(true),
+        cart_id: Some("c1".to_owned()),
+        products: vec![product],
+        order: Some(order),
+        ..track("Order Completed")
+    };
+    shop.tell(Some("d1"), None, event);
+    let opened = StorefrontEvent { properties_json: Some(r#"{"machine":true}"#.to_owned()), ..track("Email Opened") };
+    shop.tell(Some("d1"), None, opened);
+    shop.tell(Some("d1"), None, StorefrontEvent { kind: EventKind::Group, ..track("") });
+    let history = shop.state("d1").history;
+    assert!(!format!("{history:?}").contains("ana@"));
+    let [past] = &history[..] else { panic!("{history:?}") };
+    assert_eq!((past.cart_id.as_deref(), past.consent_marketing, past.products.len()), (Some("c1"), Some(true), 1));
+    let order = past.order.as_ref().unwrap();
+    assert_eq!((order.coupon.as_deref(), order.total_minor), (Some("TEN"), Some(500)));
+}
+
+#[test]
+fn an_order_of_more_products_than_are_kept_comes_to_what_all_of_them_do() {
+    let mut shop = Shop::new();
+    let product = Product { price_minor: Some(10), quantity: Some(2), ..Product::default() };
+    let products = vec![product; 80];
+    shop.tell(Some("d1"), None, StorefrontEvent { products, ..track("Order Completed") });
+    let history = shop.state("d1").history;
+    assert_eq!((history[0].products.len(), history[0].order.as_ref().unwrap().total_minor), (50, Some(1_600)));
+}
+
+#[test]
+fn a_history_ends_by_number_and_by_age_the_eldest_first() {
+    let mut shop = Shop::with(ResolverPolicy { history_events: 3, ..ResolverPolicy::default() });
+    for _ in 0..5 {
+        shop.tell(Some("d1"), None, viewed());
+    }
+    let ids = |state: ResolverState| state.history.into_iter().map(|past| past.message_id).collect::<Vec<_>>();
+    assert_eq!(ids(shop.state("d1")), ["m3", "m4", "m5"]);
+    shop.now = 30 * DAY + 3;
+    shop.tell(Some("d1"), None, viewed());
+    assert_eq!(ids(shop.state("d1")), ["m5", "m6"]);
+    // What is too old when she is recognised is left behind, too.
+    for (seconds, identified) in [(30 * DAY - 1, "ana: identified [m6]"), (30 * DAY, "ana: identified []")] {
+        let mut shop = Shop { driver: TestDriver::new(ResolverPolicy::default()), now: 0, sent: 5 };
+        shop.tell(Some("d1"), None, viewed());
+        shop.now = seconds;
+        shop.tell(Some("d1"), Some("ana"), viewed());
+        assert_eq!(shop.told()[2], identified);
+    }
+}
+
+#[test]
+fn a_silent_visitor_is_forgotten_with_her_history_and_a_silent_device_with_its_link() {
+    let mut shop = Shop::new();
+    shop.tell(Some("d1"), None, viewed());
+    shop.driver.advance_to(at(30 * DAY));
+    assert_eq!((shop.driver.states(), shop.state("d1").history.len()), (1, 1));
+    shop.driver.advance_to(at(30 * DAY + 1));
+    assert_eq!(shop.driver.states(), 0);
+    shop.now = 31 * DAY;
+    shop.tell(Some("d2"), Some("ana"), viewed());
+    shop.driver.advance_to(at(200 * DAY));
+    shop.now = 200 * DAY;
+    shop.tell(Some("d2"), None, viewed());
+    shop.driver.advance_to(at(565 * DAY));
+    assert_eq!(shop.state("d2").linked_to.as_deref(), Some("ana"), "it was heard of meanwhile");
+    shop.driver.advance_to(at(565 * DAY + 1));
+    assert_eq!(shop.driver.states(), 0);
+    shop.told();
+    shop.now = 566 * DAY;
+    shop.tell(Some("d2"), None, viewed());
+    assert_eq!(shop.told(), ["d2: m4"]);
+}
+
+fn any_text() -> impl Strategy<Value = Option<String>> {
+    prop_oneof![
+        1 => Just(None),
+        2 => (0_usize..300).prop_map(|length| Some("x".repeat(length))),
+        1 => Just(Some("ñ".repeat(400))),
+    ]
+}
+
+fn any_product() -> impl Strategy<Value = Product> {
+    (any_text(), any_text(), any_text(), any_text(), any::<Option<i64>>()).prop_map(|(id, name, url, brand, number)| {
+        Product {
+            product_id: id.clone(),
+            sku: id,
+            category: name.clone(),
+            name,
+            brand,
+            url: url.clone(),
+            image_url: url,
+            price_minor: number,
+            quantity: number,
+            ..Product::default()
+        }
+    })
+}
+
+fn any_event() -> impl Strategy<Value = StorefrontEvent> {
+    (any_text(), prop::collection::vec(any_product(), 0..70), any_text(), any::<Option<i64>>()).prop_map(
+        |(name, products, cart_id, total_minor)| {
+            let order = total_minor.map(|total| Order {
+                order_id: cart_id.clone(),
+                total_minor: Some(total),
+                ..Order::default()
+            });
+            StorefrontEvent { products, cart_id, order, ..track(&name.unwrap_or_default()) }
+        },
+    )
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(12))]
+
+    /// Whatever visitors do and whatever the settings say, the state and the record that hands it over stay far below the size
+    /// of a record.
+    #[test]
+    fn a_history_is_bounded_by_bytes(
+        events in prop::collection::vec(any_event(), 1..30),
+        history_bytes in prop_oneof![Just(0), Just(32_768_usize), Just(usize::MAX)],
+    ) {
+        let history_events = 1_000_000;
+        let mut shop = Shop::with(ResolverPolicy { history_bytes, history_events, ..ResolverPolicy::default() });
+        for event in events {
+            shop.tell(Some("d1"), None, event);
+        }
+        let most = history_bytes.min(MOST_HISTORY_BYTES);
+        let size = |history: Vec<schemas::PastEvent>| {
+            let event = StorefrontEvent { history, ..StorefrontEvent::default() };
+            encode("storefront.events", &event).len() - encode("storefront.events", &StorefrontEvent::default()).len()
+        };
+        prop_assert!(size(shop.state("d1").history) <= most + 8, "a block of an array takes its count");
+        shop.tell(Some("d1"), Some("ana"), viewed());
+        let identified = shop.events().into_iter().find(|event| event.kind == EventKind::Identified).unwrap();
+        let mut value = Vec::new();
+        Schemas::offline().encode("storefront.events", &identified, &mut value).unwrap();
+        prop_assert!(value.len() < most + 2_000 && value.len() < MAX_VALUE_BYTES / 2);
+    }
+}
+
+#[test]
+fn an_event_as_large_as_a_record_makes_no_record_larger() {
+    let mut shop = Shop::with(ResolverPolicy { history_bytes: usize::MAX, ..ResolverPolicy::default() });
+    for _ in 0..100 {
+        let products = vec![Product { name: Some("x".repeat(100)), ..Product::default() }; 50];
+        shop.tell(Some("d1"), None, StorefrontEvent { products, ..viewed() });
+    }
+    shop.events();
+    let large = || "x".repeat(450_000);
+    let event = StorefrontEvent {
+        source: large(),
+        traceparent: Some(large()),
+        address_id: Some("a".repeat(255)),
+        ..track("Order Completed")
+    };
+    shop.tell(Some("d1"), None, event);
+    let events = shop.events();
+    assert_eq!(events.len(), 3);
+    for event in events {
+        let mut value = Vec::new();
+        Schemas::offline().encode("storefront.events", &event, &mut value).unwrap();
+        assert!(event.kind == EventKind::Track || value.len() < MAX_VALUE_BYTES / 2, "{}", value.len());
+    }
+}
+
+#[derive(Clone, Debug)]
+enum Happening {
+    /// Somebody does something on a device; with a user id if she is logged in.
+    Does {
+        device: u8,
+        user: Option<u8>,
+    },
+    Restart,
+    Abort,
+}
+
+fn happening() -> impl Strategy<Value = Happening> {
+    prop_oneof![
+        12 => (0_u8..3, prop::option::weighted(0.3, 0_u8..6)).prop_map(|(device, user)| Happening::Does { device, user }),
+        1 => Just(Happening::Restart),
+        1 => Just(Happening::Abort),
+    ]
+}
+
+/// The rules of the module, without bounds, as a plain computation.
+#[derive(Clone, Debug, Default)]
+struct Device {
+    linked_to: Option<String>,
+    customers: Vec<String>,
+    history: Vec<String>,
+    was_anonymous: bool,
+}
+
+impl Device {
+    fn expected(&mut self, device: &str, user: Option<&str>, message: &str) -> Vec<String> {
+        let mut told = Vec::new();
+        let Some(user) = user else {
+            let whose = self.linked_to.clone().unwrap_or_else(|| device.to_owned());
+            if self.linked_to.is_none() && self.customers.len() <= 3 {
+                self.history.push(message.to_owned());
+                self.was_anonymous = true;
+            }
+            return vec![format!("{whose}: {message}")];
+        };
+        if !self.customers.iter().any(|known| known == user) {
+            self.customers.push(user.to_owned());
+            if self.customers.len() <= 3 {
+                if self.was_anonymous {
+                    told.push(format!("{device}: moved to {user}"));
+                }
+                told.push(format!("{user}: identified [{}]", self.history.join(" ")));
+            }
+            self.history.clear();
+            self.was_anonymous = false;
+        }
+        self.linked_to = (self.customers.len() <= 3).then(|| user.to_owned());
+        told.push(format!("{user}: {message}"));
+        told
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn events_go_to_whom_the_rules_say_whoever_restarts(happenings in prop::collection::vec(happening(), 1..60)) {
+        let mut shop = Shop::new();
+        let mut devices: BTreeMap<u8, Device> = BTreeMap::new();
+        let mut expected = Vec::new();
+        for happening in happenings {
+            match happening {
+                Happening::Does { device, user } => {
+                    let (id, user) = (format!("d{device}"), user.map(|user| format!("u{user}")));
+                    shop.tell(Some(&id), user.as_deref(), viewed());
+                    let message = format!("m{}", shop.sent);
+                    expected.extend(devices.entry(device).or_default().expected(&id, user.as_deref(), &message));
+                }
+                Happening::Restart => shop.driver.restart(ResolverPolicy::default()),
+                Happening::Abort => shop.driver.abort_next_commit(),
+            }
+        }
+        prop_assert_eq!(shop.told(), expected);
+    }
+
+    #[test]
+    fn no_state_outlives_its_silence(happenings in prop::collection::vec(happening(), 1..40)) {
+        let mut shop = Shop::new();
+        for happening in happenings {
+            if let Happening::Does { device, user } = happening {
+                let user = user.map(|user| format!("u{user}"));
+                shop.tell(Some(&format!("d{device}")), user.as_deref(), viewed());
+            }
+        }
+        shop.driver.advance_to(at(shop.now) + HumanDuration::from_hours(365 * 24));
+        prop_assert_eq!(shop.driver.states(), 0);
+    }
+}

@@ -1,0 +1,81 @@
+//! Something happened to the customer: an event of the storefront, and what changed by it or by time alone.
+
+use definitions::{SEGMENT_ENTERED, SEGMENT_LEFT};
+use schemas::{Change, ChangeCause, CustomerEvent, EventKind, StorefrontEvent, Transition};
+use stream::{Context, Disposition};
+
+use crate::event::EventView;
+use crate::policy::Policy;
+use crate::state::JourneysState;
+use crate::{Effects, identity, ids, storefront_event};
+
+pub(crate) fn receive(
+    policy: &Policy,
+    state: &mut JourneysState,
+    told: &CustomerEvent,
+    context: &Context<'_>,
+    effects: &mut Effects,
+) -> Disposition {
+    let written = effects.outputs.len();
+    let disposition = match told.event.as_deref() {
+        None => Disposition::Ignored("no_journey"),
+        Some(event) if event.kind == EventKind::Identified => {
+            identity::recognised(policy, state, event, &told.customer, context, effects)
+        }
+        Some(event) if event.kind == EventKind::Moved => identity::moved(policy, state, context, effects),
+        Some(event) => storefront_event::receive(policy, state, event, &told.customer, context, effects),
+    };
+    let mut changed = disposition == Disposition::Emitted;
+    let mut refused = None;
+    for transition in &told.changes {
+        // She did not leave it, she is nobody any more.
+        if transition.cause == ChangeCause::Forgotten {
+            continue;
+        }
+        let Some(event) = as_event(told, transition) else { continue };
+        let view = EventView::of_segment(&event, &transition.segment);
+        let (acted, reason) = storefront_event::act(policy, state, &view, &told.customer, context, effects);
+        changed |= acted;
+        refused = reason.or(refused);
+        if acted {
+            state.known |= told.customer.known;
+            state.touched_at = Some(context.now);
+        }
+    }
+    changed |= remember(policy, state, told);
+    if changed || effects.outputs.len() > written {
+        return Disposition::Emitted;
+    }
+    refused.map_or(disposition, Disposition::Ignored)
+}
+
+/// Who she is is kept while a run may ask for it at a time when nothing happens to her. Returns whether that changed.
+fn remember(policy: &Policy, state: &mut JourneysState, told: &CustomerEvent) -> bool {
+    if !policy.reads_customer(&state.runs) || state.customer.as_deref() == Some(&told.customer) {
+        return false;
+    }
+    state.customer = Some(Box::new(told.customer.clone()));
+    true
+}
+
+/// A segment entered or left, as an event such as the storefront sends them; none where this version does not know the change.
+fn as_event(told: &CustomerEvent, transition: &Transition) -> Option<StorefrontEvent> {
+    let name = match transition.change {
+        Change::Entered => SEGMENT_ENTERED,
+        Change::Left => SEGMENT_LEFT,
+        Change::Other => return None,
+    };
+    let properties = serde_json::json!({ "segment": transition.segment });
+    Some(StorefrontEvent {
+        message_id: ids::transition(&told.customer_id, &transition.segment, name, told.at),
+        kind: EventKind::Track,
+        name: name.to_owned(),
+        shop: told.shop.clone(),
+        event_time: told.at,
+        received_at: told.at,
+        historical: told.historical,
+        hops: told.hops,
+        properties_json: Some(properties.to_string()),
+        ..StorefrontEvent::default()
+    })
+}

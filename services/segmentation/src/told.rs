@@ -1,0 +1,121 @@
+//! What others are told: what happened to the customer, what changed by it, and who she is as of it.
+
+use domain::Timestamp;
+use schemas::{CustomerEvent, CustomerProfile, CustomerView, SegmentChange, StorefrontEvent, Transition};
+use stream::{Context, Key};
+
+use crate::Effects;
+use crate::field::{Field, Profile, Value};
+use crate::output::Output;
+use crate::state::{Did, SegmentationState};
+
+/// Tells of a storefront event; the changes that it brought about lie among the outputs from `changes` on.
+pub(crate) fn event(
+    state: &SegmentationState,
+    event: Box<StorefrontEvent>,
+    changes: usize,
+    context: &Context<'_>,
+    effects: &mut Effects,
+) {
+    let told = CustomerEvent {
+        customer_id: context.key.to_string(),
+        at: context.now.as_millis(),
+        shop: event.shop.clone(),
+        historical: event.historical,
+        hops: event.hops,
+        changes: written(&effects.outputs[changes..]).map(transition).collect(),
+        customer: view(state, context.now),
+        event: Some(event),
+    };
+    effects.emit(Output::Event(Box::new(told)));
+}
+
+/// Tells of changes that came of no event: they lie among the outputs from `changes` on, and there may be none. What is history
+/// and what is news are told apart: a definition and boundaries of quintiles may be new at once.
+pub(crate) fn changes(
+    state: &SegmentationState,
+    changes: usize,
+    now: Timestamp,
+    context: &Context<'_>,
+    effects: &mut Effects,
+) {
+    for historical in [true, false] {
+        let of_kind = || written(&effects.outputs[changes..]).filter(|change| change.historical == historical);
+        let Some(first) = of_kind().next() else { continue };
+        let told = CustomerEvent {
+            customer_id: context.key.to_string(),
+            at: now.as_millis(),
+            shop: first.shop.clone(),
+            historical,
+            hops: first.hops,
+            event: None,
+            changes: of_kind().map(transition).collect(),
+            customer: view(state, now),
+        };
+        effects.emit(Output::Event(Box::new(told)));
+    }
+}
+
+fn written(outputs: &[stream::Emitted<Output>]) -> impl Iterator<Item = &SegmentChange> {
+    outputs.iter().filter_map(|emitted| match &emitted.output {
+        Output::Change(change) => Some(&**change),
+        _ => None,
+    })
+}
+
+fn transition(change: &SegmentChange) -> Transition {
+    Transition {
+        segment: change.segment.clone(),
+        segment_version: change.segment_version,
+        change: change.change,
+        cause: change.cause,
+    }
+}
+
+/// Who she is, for those who want nothing else.
+pub(crate) fn summary(key: &Key, state: Option<&SegmentationState>, now: Timestamp) -> Output {
+    let Some(state) = state else { return Output::NoProfile(Key::clone(key)) };
+    Output::Profile(Box::new(CustomerProfile {
+        customer_id: key.to_string(),
+        as_of: now.as_millis(),
+        shop: state.shop.clone(),
+        customer: view(state, now),
+    }))
+}
+
+/// Who she is at a moment, in short.
+pub(crate) fn view(state: &SegmentationState, now: Timestamp) -> CustomerView {
+    let profile = Profile::new(state, now);
+    let int = |field| match profile.value(&field) {
+        Value::Int(value) => Some(value),
+        _ => None,
+    };
+    let percent = |field| int(field).and_then(|value| i32::try_from(value).ok()).unwrap_or_default();
+    let texts = |field| match profile.value(&field) {
+        Value::Texts(texts) => texts.into_iter().map(str::to_owned).collect(),
+        _ => Vec::new(),
+    };
+    let currency = match profile.value(&Field::Currency) {
+        Value::Text(currency) => Some(currency.to_owned()),
+        _ => None,
+    };
+    let seen = state.seen(Did::Any);
+    CustomerView {
+        known: state.known,
+        segments: state.memberships.iter().map(|membership| membership.segment.to_string()).collect(),
+        consent_marketing: state.consent_marketing,
+        has_email: state.has_email,
+        has_phone: state.has_phone,
+        first_seen_at: seen.map(|seen| seen.first_at.as_millis()),
+        last_seen_at: seen.map(|seen| seen.last_at.as_millis()),
+        last_order_at: state.seen(Did::Orders).map(|seen| seen.last_at.as_millis()),
+        frequency: int(Field::Frequency).unwrap_or_default(),
+        monetary_minor: currency.is_some().then(|| int(Field::MonetaryMinor)).flatten(),
+        average_order_minor: int(Field::AverageOrderMinor),
+        currency,
+        coupon_percent: percent(Field::CouponPercent),
+        lead_score: percent(Field::LeadScore),
+        favourite_categories: texts(Field::FavouriteCategories),
+        favourite_brands: texts(Field::FavouriteBrands),
+    }
+}
