@@ -100,7 +100,7 @@ fn an_erasure_holds_after_a_restart_and_of_who_was_not_known() {
     shop.tell(erased(HOUR));
     let outputs = shop.driver.outputs();
     assert!(outputs.iter().any(|output| matches!(output, Output::Forgotten(_))), "{outputs:?}");
-    shop.restart(&[BUYER]);
+    shop.driver.restart(segmentation::Policy::default());
     shop.tell(order("o1", 1_000, 0));
     assert!(shop.state().is_nobody());
 }
