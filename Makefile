@@ -3,7 +3,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 CARGO ?= cargo
 
-.PHONY: help demo check test format lint tidy fast-tests tests parts bench soak soak-door simulate fuzz
+.PHONY: help demo check test format lint tidy fast-tests tests parts bench soak soak-door soak-segments simulate fuzz
 
 help: ## What can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -56,3 +56,7 @@ soak: parts ## Faults until there were KILLS kills, the others in proportion, an
 soak-door: parts ## 100,000 events while ingestion is killed 30 times and the broker twice; and two minutes at half load on the spool alone
 	$(CARGO) build -p vuelve
 	$(CARGO) test -p vuelve-tests --test door --test spool_soak -- --ignored --nocapture
+
+soak-segments: parts ## Time alone moves 100,000 customers from segment to segment while segmentation is killed
+	$(CARGO) build -p vuelve
+	$(CARGO) test -p vuelve-tests --test segment_soak -- --ignored --nocapture

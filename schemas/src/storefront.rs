@@ -80,6 +80,8 @@ pub enum EventKind {
     Identified,
     /// The resolver's own, under an anonymous id: what is held of it is now a customer's.
     Moved,
+    /// Nothing of what happened to the customer until then is to be known any more.
+    Erased,
     /// A kind that this reader does not know.
     #[default]
     #[serde(other)]

@@ -53,7 +53,12 @@ fn past(event: &StorefrontEvent, fair_bytes: usize) -> Option<PastEvent> {
     let counts = match event.kind {
         EventKind::Track => !is_of_a_machine(event),
         EventKind::Identify | EventKind::Page | EventKind::Screen => true,
-        EventKind::Group | EventKind::Alias | EventKind::Identified | EventKind::Moved | EventKind::Other => false,
+        EventKind::Group
+        | EventKind::Alias
+        | EventKind::Identified
+        | EventKind::Moved
+        | EventKind::Erased
+        | EventKind::Other => false,
     };
     if !counts || event.name.len() > MAX_ID_BYTES || event.shop.len() > MAX_ID_BYTES {
         return None;

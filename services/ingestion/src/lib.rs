@@ -8,11 +8,13 @@
 
 mod history;
 mod identity;
+mod input;
 pub mod ids;
 pub mod mapping;
 mod output;
 mod partitioner;
 mod policy;
+mod privacy;
 mod received;
 pub mod shell;
 pub mod state;
@@ -22,10 +24,11 @@ use std::convert::Infallible;
 
 use schemas::Schemas;
 use stream::{
-    Cause, Clock, Context, Dataset, Decoded, Disposition, Effects, Input, Poison, RecordRef, Service, Topology,
+    Cause, Clock, Context, Dataset, Decoded, Disposition, Effects, Poison, RecordRef, Service, Topology,
 };
 
 pub use history::MOST_HISTORY_BYTES;
+pub use input::Input;
 pub use output::Resolved;
 pub use partitioner::partition_of;
 pub use policy::ResolverPolicy;
@@ -49,7 +52,11 @@ pub struct Resolver;
 
 static TOPOLOGY: Topology = Topology {
     service: "ingestion",
-    inputs: &[Input { dataset: RECEIVED, clock: Clock::Broker }],
+    inputs: &[
+        stream::Input { dataset: RECEIVED, clock: Clock::Broker },
+        // Wishes: they take no part in the watermark.
+        stream::Input { dataset: PRIVACY, clock: Clock::Unclocked },
+    ],
     tables: &[],
     outputs: &[EVENTS, RECEIVED],
     changelog: "ingestion.changelog",
@@ -59,7 +66,7 @@ static TOPOLOGY: Topology = Topology {
 impl Service for Resolver {
     type Policy = ResolverPolicy;
     type State = ResolverState;
-    type Input = Received;
+    type Input = Input;
     type Output = Resolved;
     type Action = Infallible;
     type Completion = Infallible;
@@ -68,8 +75,8 @@ impl Service for Resolver {
         &TOPOLOGY
     }
 
-    fn decode(schemas: &Schemas, record: &RecordRef<'_>) -> Result<Decoded<Received>, Poison> {
-        received::decode(schemas, record)
+    fn decode(schemas: &Schemas, record: &RecordRef<'_>) -> Result<Decoded<Input>, Poison> {
+        input::decode(schemas, record)
     }
 
     fn apply_table(_: &mut ResolverPolicy, _: &Schemas, _: &RecordRef<'_>) -> Result<bool, Poison> {
@@ -79,7 +86,7 @@ impl Service for Resolver {
     fn step(
         policy: &ResolverPolicy,
         state: &mut ResolverState,
-        cause: Cause<Received, Infallible>,
+        cause: Cause<Input, Infallible>,
         context: &Context<'_>,
         effects: &mut Effects<Resolved, Infallible>,
     ) -> Disposition {

@@ -66,10 +66,10 @@ pub(crate) fn decode(schemas: &Schemas, record: &RecordRef<'_>) -> Result<Decode
     // Whoever wrote it, only the resolver says whose it is, and that somebody was recognised.
     event.customer_id = None;
     event.history = Vec::new();
-    if matches!(event.kind, EventKind::Identified | EventKind::Moved) {
+    if matches!(event.kind, EventKind::Identified | EventKind::Moved | EventKind::Erased) {
         return Err(poison(
             "reserved_kind",
-            "only the resolver says `identified` and `moved`; send the event that identifies",
+            "only the resolver says `identified`, `moved` and `erased`; send the event that identifies, or a privacy request",
         ));
     }
     let own_key = ids::received_key(&event).ok_or_else(|| {

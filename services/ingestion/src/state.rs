@@ -96,6 +96,11 @@ impl ResolverState {
         }
     }
 
+    /// Forgets whose it is and what was done, but not which messages came.
+    pub fn forget_whose(&mut self) {
+        *self = Self { seen: std::mem::take(&mut self.seen), forgotten: self.forgotten, ..Self::default() };
+    }
+
     /// How many message ids are held.
     pub fn held(&self) -> usize {
         self.seen.iter().map(|hour| hour.hashes.0.len()).sum()

@@ -4,20 +4,22 @@ use std::convert::Infallible;
 
 use stream::{Cause, Context, Disposition, Effects};
 
+use crate::input::Input;
 use crate::output::Resolved;
 use crate::policy::ResolverPolicy;
-use crate::received::{self, Received};
 use crate::state::ResolverState;
+use crate::{privacy, received};
 
 pub(crate) fn step(
     policy: &ResolverPolicy,
     state: &mut ResolverState,
-    cause: Cause<Received, Infallible>,
+    cause: Cause<Input, Infallible>,
     context: &Context<'_>,
     effects: &mut Effects<Resolved, Infallible>,
 ) -> Disposition {
     match cause {
-        Cause::Record(received) => received::resolve(policy, state, received, context, effects),
+        Cause::Record(Input::Received(received)) => received::resolve(policy, state, received, context, effects),
+        Cause::Record(Input::Privacy(request)) => privacy::receive(state, *request, context, effects),
         Cause::Timer => {
             state.expire(context.now);
             Disposition::Emitted

@@ -28,7 +28,7 @@ pub(crate) fn receive(
     match event.kind {
         EventKind::Alias => return Disposition::Ignored("alias"),
         EventKind::Group => return Disposition::Ignored("group"),
-        EventKind::Identified | EventKind::Moved => return Disposition::Ignored("identity"),
+        EventKind::Identified | EventKind::Moved | EventKind::Erased => return Disposition::Ignored("identity"),
         EventKind::Other => return Disposition::Ignored("unknown_kind"),
         EventKind::Track | EventKind::Identify | EventKind::Page | EventKind::Screen => {}
     }

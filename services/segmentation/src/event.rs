@@ -19,6 +19,7 @@ pub(crate) fn refusal(event: &StorefrontEvent) -> Option<&'static str> {
         EventKind::Alias => Some("alias"),
         EventKind::Group => Some("group"),
         EventKind::Moved => Some("moved"),
+        EventKind::Erased => Some("erased"),
         EventKind::Other => Some("unknown_kind"),
         EventKind::Identified => None,
         EventKind::Track | EventKind::Identify | EventKind::Page | EventKind::Screen => {

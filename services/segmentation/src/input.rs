@@ -11,19 +11,24 @@ pub enum Input {
     Event(Box<StorefrontEvent>),
     /// Whom this id stood for is recognised: what was known of her is somebody else's now.
     Moved(Box<StorefrontEvent>),
-    /// She is forgotten: a record without a value.
-    Erased,
+    /// She is to be forgotten: nothing that happened until then is to be known any more.
+    Erased(Timestamp),
 }
 
 pub(crate) fn decode(schemas: &Schemas, record: &RecordRef<'_>) -> Result<Decoded<Input>, Poison> {
     let key = record.customer()?;
     let Some(value) = record.value else {
-        return Ok(Decoded { key, at: Timestamp::MIN, input: Input::Erased });
+        // One that says nothing else says it of when it was written.
+        return Ok(Decoded { key, at: Timestamp::MIN, input: Input::Erased(record.timestamp) });
     };
     let event: StorefrontEvent =
         schemas.decode(value).map_err(|error| Poison { reason: "malformed", detail: error.to_string() })?;
     let at = Timestamp::from_millis(event.event_time);
     let (kind, event) = (event.kind, Box::new(event));
-    let input = if kind == EventKind::Moved { Input::Moved(event) } else { Input::Event(event) };
+    let input = match kind {
+        EventKind::Moved => Input::Moved(event),
+        EventKind::Erased => Input::Erased(at),
+        _ => Input::Event(event),
+    };
     Ok(Decoded { key, at, input })
 }

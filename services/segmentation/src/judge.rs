@@ -13,15 +13,13 @@ use std::sync::Arc;
 use definitions::{Scope, Segment};
 use domain::Timestamp;
 use schemas::{Change, ChangeCause, SegmentChange, StorefrontEvent};
-use sha2::{Digest, Sha256};
 use stream::Context;
 
-use crate::Effects;
 use crate::field::Profile;
 use crate::output::Output;
 use crate::policy::Policy;
 use crate::state::{Membership, SegmentationState};
-use crate::view;
+use crate::{Effects, ids, view};
 
 /// Derived records carry a hop count of at most so much.
 const MAX_HOPS: i32 = 16;
@@ -209,15 +207,6 @@ fn holds(segment: &Segment, is_member: bool, scope: &Scope) -> bool {
 
 /// The same in a replay and after a restart: of whom, what, when and by what. What a device tells late happens to her at one time.
 fn change_id(customer: &str, change: &SegmentChange, at: i64, message_id: &str) -> String {
-    let mut hasher = Sha256::new();
     let kind = format!("{:?} by {:?} of {}", change.change, change.cause, change.segment_version);
-    for part in [customer, &change.segment, &kind, &at.to_string(), message_id] {
-        hasher.update((part.len() as u64).to_be_bytes());
-        hasher.update(part.as_bytes());
-    }
-    hasher.finalize().iter().take(16).fold(String::with_capacity(32), |mut hex, byte| {
-        // Writing to a String can't fail.
-        let _ = std::fmt::Write::write_fmt(&mut hex, format_args!("{byte:02x}"));
-        hex
-    })
+    ids::hash(&[customer, &change.segment, &kind, &at.to_string(), message_id])
 }

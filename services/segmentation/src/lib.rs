@@ -10,9 +10,11 @@
 //! It has no I/O of its own and no shell.
 
 mod cart;
+mod erased;
 mod event;
 mod field;
 mod identified;
+mod ids;
 mod input;
 mod judge;
 pub mod lookups;

@@ -118,7 +118,7 @@ pub fn read(schemas: &Schemas, value: Option<&[u8]>) -> Result<Option<Customer>,
     let Some(value) = value else { return Ok(None) };
     let record: ChangelogRecord<SegmentationState> = schemas.decode(value)?;
     let as_of = record.time.map_or(Timestamp::MIN, Timestamp::from_millis);
-    Ok(record.state.map(|state| Customer { as_of, state }))
+    Ok(record.state.filter(|state| !state.is_nobody()).map(|state| Customer { as_of, state }))
 }
 
 impl Customer {

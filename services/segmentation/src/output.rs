@@ -1,6 +1,6 @@
 //! What goes out: what happens to customers, the changes of their segments, and who they are.
 
-use schemas::{CustomerEvent, CustomerProfile, EncodeError, Schemas, SegmentChange};
+use schemas::{CustomerEvent, CustomerProfile, EncodeError, PrivacyRequest, Schemas, SegmentChange};
 use stream::Dataset;
 
 /// A record that segmentation writes.
@@ -16,6 +16,8 @@ pub enum Output {
     Profile(Box<CustomerProfile>),
     /// Nobody any more.
     NoProfile(stream::Key),
+    /// A device of hers is to be forgotten, too.
+    Erase(Box<PrivacyRequest>),
 }
 
 impl stream::Output for Output {
@@ -24,6 +26,7 @@ impl stream::Output for Output {
             Self::Event(_) | Self::Forgotten(_) => "customer.events",
             Self::Change(_) => "customer.segments",
             Self::Profile(_) | Self::NoProfile(_) => "customer.profiles",
+            Self::Erase(_) => "privacy.requests",
         }
     }
 
@@ -33,6 +36,7 @@ impl stream::Output for Output {
             Self::Forgotten(customer) | Self::NoProfile(customer) => customer,
             Self::Change(change) => &change.customer_id,
             Self::Profile(profile) => &profile.customer_id,
+            Self::Erase(request) => request.customer_id.as_deref().unwrap_or_default(),
         }
     }
 
@@ -41,6 +45,7 @@ impl stream::Output for Output {
             Self::Event(event) => schemas.encode(self.dataset(), &**event, buffer)?,
             Self::Change(change) => schemas.encode(self.dataset(), &**change, buffer)?,
             Self::Profile(profile) => schemas.encode(self.dataset(), &**profile, buffer)?,
+            Self::Erase(request) => schemas.encode(self.dataset(), &**request, buffer)?,
             Self::Forgotten(_) | Self::NoProfile(_) => return Ok(false),
         }
         Ok(true)

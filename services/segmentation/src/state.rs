@@ -75,6 +75,7 @@ pub struct SegmentationState {
     pub quintiles_seen: Option<i64>,
     #[serde(default)]
     pub ids: Vec<String>,
+    pub erased_at: Option<Timestamp>,
 }
 
 /// First and last time of a kind of event.
@@ -244,6 +245,16 @@ impl SegmentationState {
     /// When she first and last did something of the kind.
     pub fn seen(&self, kind: Did) -> Option<&Seen> {
         self.seen.iter().find(|seen| seen.kind == kind)
+    }
+
+    /// Whether nothing is known of her, but perhaps that she was erased.
+    pub fn is_nobody(&self) -> bool {
+        *self == Self { erased_at: self.erased_at, ..Self::default() }
+    }
+
+    /// Whether what happened then is not to be known any more.
+    pub fn is_erased(&self, event_time: i64) -> bool {
+        self.erased_at.is_some_and(|erased_at| event_time <= erased_at.as_millis())
     }
 
     /// When the whole state ends, because the shop does not know her.

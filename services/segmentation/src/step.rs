@@ -11,7 +11,7 @@ use crate::judge::{Occasion, judge, leave_all};
 use crate::output::Output;
 use crate::policy::Policy;
 use crate::state::SegmentationState;
-use crate::{Effects, event, told};
+use crate::{Effects, erased, event, told};
 
 pub(crate) fn step(
     policy: &Policy,
@@ -22,12 +22,7 @@ pub(crate) fn step(
 ) -> Disposition {
     match cause {
         Cause::Record(Input::Event(event)) => receive(policy, state, event, context, effects),
-        // Whatever is known of her here, others may know more.
-        Cause::Record(Input::Erased) => {
-            forget(policy, state, context, effects);
-            effects.emit(Output::Forgotten(context.key.clone()));
-            Disposition::Emitted
-        }
+        Cause::Record(Input::Erased(at)) => erased::erase(policy, state, at, context, effects),
         Cause::Record(Input::Moved(event)) => {
             let changes = effects.outputs.len();
             forget(policy, state, context, effects);
@@ -35,7 +30,7 @@ pub(crate) fn step(
             Disposition::Emitted
         }
         // Of whom nothing is known nothing is to be judged or forgotten.
-        _ if *state == SegmentationState::default() => Disposition::Ignored("nothing_known"),
+        _ if state.is_nobody() => Disposition::Ignored("nothing_known"),
         Cause::Timer if state.ends_at().is_some_and(|end| end <= context.now) => {
             let left = effects.outputs.len();
             forget(policy, state, context, effects);
@@ -65,10 +60,14 @@ pub(crate) fn step(
 fn receive(
     policy: &Policy,
     state: &mut SegmentationState,
-    event: Box<StorefrontEvent>,
+    mut event: Box<StorefrontEvent>,
     context: &Context<'_>,
     effects: &mut Effects,
 ) -> Disposition {
+    if state.is_erased(event.event_time) {
+        return Disposition::Ignored("erased");
+    }
+    event.history.retain(|past| !state.is_erased(past.event_time));
     if let Some(reason) = event::refusal(&event) {
         told::event(state, event, effects.outputs.len(), context, effects);
         return Disposition::Ignored(reason);
@@ -108,7 +107,7 @@ fn judge_by_definitions(
     told::changes(state, changes, now, context, effects);
 }
 
-fn forget(policy: &Policy, state: &mut SegmentationState, context: &Context<'_>, effects: &mut Effects) {
+pub(crate) fn forget(policy: &Policy, state: &mut SegmentationState, context: &Context<'_>, effects: &mut Effects) {
     leave_all(policy, state, context, effects);
-    *state = SegmentationState::default();
+    *state = SegmentationState { erased_at: state.erased_at, ..SegmentationState::default() };
 }

@@ -74,7 +74,7 @@ fn transition(change: &SegmentChange) -> Transition {
 
 /// Who she is, for those who want nothing else.
 pub(crate) fn summary(key: &Key, state: Option<&SegmentationState>, now: Timestamp) -> Output {
-    let Some(state) = state else { return Output::NoProfile(Key::clone(key)) };
+    let Some(state) = state.filter(|state| !state.is_nobody()) else { return Output::NoProfile(Key::clone(key)) };
     Output::Profile(Box::new(CustomerProfile {
         customer_id: key.to_string(),
         as_of: now.as_millis(),

@@ -10,7 +10,7 @@ pub(crate) static TOPOLOGY: Topology = Topology {
     service: "segmentation",
     inputs: &[Input { dataset: "storefront.events", clock: Clock::Marks("ingestion.marks") }],
     tables: &["platform.definitions", QUINTILES],
-    outputs: &["customer.events", "customer.segments", "customer.profiles"],
+    outputs: &["customer.events", "customer.segments", "customer.profiles", "privacy.requests"],
     changelog: "segmentation.changelog",
     marks: Some("segmentation.marks"),
 };

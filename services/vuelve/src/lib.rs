@@ -5,6 +5,7 @@ pub mod customers;
 pub mod definition_topic;
 pub mod demo;
 pub mod embedded;
+pub mod erasure;
 pub mod folders;
 pub mod headers;
 pub mod hosting;

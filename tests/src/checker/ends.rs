@@ -10,7 +10,7 @@ use crate::installation::{Installation, topic};
 
 /// What each service reads: a header that leaves one out is not taken for one that is done.
 const INPUTS: [(&str, &[&str]); 4] = [
-    ("ingestion", &["storefront.received"]),
+    ("ingestion", &["storefront.received", "privacy.requests"]),
     ("journeys", &["customer.events", "messaging.outcomes"]),
     ("messaging", &["messaging.requests", "messaging.commands"]),
     ("segmentation", &["storefront.events"]),

@@ -180,7 +180,7 @@ fn message_id(item: &mut Object<'_>, json: &str, timed: bool, index: usize, enve
 }
 
 /// The id of somebody of whom only an address is known.
-pub(crate) fn id_of_address(address: &str, secret: &Secret) -> String {
+pub fn id_of_address(address: &str, secret: &Secret) -> String {
     format!("address-{}", AddressHash::of(secret, address))
 }
 

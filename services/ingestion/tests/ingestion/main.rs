@@ -11,6 +11,7 @@ mod mapping_properties;
 mod message_links;
 mod past;
 mod preferences;
+mod privacy;
 mod resolver;
 mod rpc;
 mod sdk_shapes;

@@ -3,6 +3,7 @@
 
 mod applying;
 mod customers;
+mod erasing;
 mod headers;
 mod importing;
 mod letters;

@@ -13,7 +13,7 @@ pub(crate) fn count(
     context: &Context<'_>,
 ) -> Disposition {
     // Where it keeps something of visitors, it takes over what concerns it of `identified`, and ends it on `moved`.
-    let of_her_ids = matches!(event.kind, EventKind::Alias | EventKind::Identified | EventKind::Moved);
+    let of_her_ids = matches!(event.kind, EventKind::Alias | EventKind::Identified | EventKind::Moved | EventKind::Erased);
     if of_her_ids || event.kind == EventKind::Group {
         return Disposition::Ignored("nothing_done");
     }

@@ -1,0 +1,117 @@
+//! Who asks to be erased is told of in the order of her id, and her device forgets whose it is.
+
+use domain::Timestamp;
+use ingestion::{PRIVACY, RECEIVED, Resolved, Resolver, ResolverPolicy};
+use schemas::{EventKind, PrivacyKind, PrivacyRequest, StorefrontEvent};
+use stream::TestDriver;
+use stream::test_driver::encode;
+
+const HOUR_MS: i64 = 3_600_000;
+const T0: i64 = 1_700_000_000_000;
+
+fn driver() -> TestDriver<Resolver> {
+    TestDriver::new(ResolverPolicy::default())
+}
+
+fn at(hours: i64) -> Timestamp {
+    Timestamp::from_millis(T0 + hours * HOUR_MS)
+}
+
+fn viewed(message: &str, user: Option<&str>, hours: i64) -> StorefrontEvent {
+    StorefrontEvent {
+        message_id: message.to_owned(),
+        kind: EventKind::Track,
+        name: "Product Viewed".to_owned(),
+        shop: "shop".to_owned(),
+        source: "test".to_owned(),
+        anonymous_id: Some("device".to_owned()),
+        user_id: user.map(str::to_owned),
+        event_time: at(hours).as_millis(),
+        received_at: at(hours).as_millis(),
+        ..StorefrontEvent::default()
+    }
+}
+
+fn put(driver: &mut TestDriver<Resolver>, event: &StorefrontEvent, hours: i64) {
+    driver.input(RECEIVED, "device", &encode(RECEIVED, event), at(hours));
+}
+
+fn ask(driver: &mut TestDriver<Resolver>, kind: PrivacyKind, of: &str, hours: i64) {
+    let request = PrivacyRequest {
+        request_id: "r1".to_owned(),
+        kind,
+        customer_id: Some(of.to_owned()),
+        shop: "shop".to_owned(),
+        at: at(hours).as_millis(),
+        ..PrivacyRequest::default()
+    };
+    driver.input(PRIVACY, of, &encode(PRIVACY, &request), at(hours));
+}
+
+fn told(driver: &mut TestDriver<Resolver>) -> Vec<(EventKind, String)> {
+    let event = |output| match output {
+        Resolved::Event(event) => Some((event.kind, event.customer_id.unwrap_or_default())),
+        Resolved::Forward { .. } => None,
+    };
+    driver.outputs().into_iter().filter_map(event).collect()
+}
+
+#[test]
+fn an_erasure_is_told_under_the_id_with_its_date_and_never_one_to_come() {
+    let mut driver = driver();
+    ask(&mut driver, PrivacyKind::Erase, "ana", 1);
+    let outputs = driver.outputs();
+    let [Resolved::Event(event)] = &outputs[..] else { panic!("{outputs:?}") };
+    assert_eq!((event.kind, event.customer_id.as_deref()), (EventKind::Erased, Some("ana")));
+    assert_eq!((event.event_time, event.message_id.as_str()), (at(1).as_millis(), "r1"));
+    assert!(driver.state("ana").is_none(), "nothing is kept of who was not known");
+
+    let ahead = PrivacyRequest {
+        kind: PrivacyKind::Erase,
+        request_id: "r2".to_owned(),
+        shop: "shop".to_owned(),
+        at: at(500).as_millis(),
+        ..PrivacyRequest::default()
+    };
+    driver.input(PRIVACY, "ana", &encode(PRIVACY, &ahead), at(2));
+    let outputs = driver.outputs();
+    let [Resolved::Event(event)] = &outputs[..] else { panic!("{outputs:?}") };
+    assert_eq!(event.event_time, at(2).as_millis());
+}
+
+#[test]
+fn a_device_that_is_to_be_forgotten_is_linked_to_nobody_and_knows_no_past_but_takes_no_repeat_for_new() {
+    let mut driver = driver();
+    put(&mut driver, &viewed("m1", Some("ana"), 0), 0);
+    put(&mut driver, &viewed("m2", None, 0), 0);
+    assert_eq!(told(&mut driver).last().unwrap(), &(EventKind::Track, "ana".to_owned()));
+    ask(&mut driver, PrivacyKind::Erase, "device", 1);
+    assert_eq!(told(&mut driver), [(EventKind::Erased, "device".to_owned())]);
+    let state = driver.state("device").unwrap();
+    assert_eq!((state.linked_to, state.history.len(), state.held()), (None, 0, 2));
+    put(&mut driver, &viewed("m2", None, 0), 1);
+    put(&mut driver, &viewed("m3", None, 2), 2);
+    assert_eq!(told(&mut driver), [(EventKind::Track, "device".to_owned())], "what comes now is a stranger's");
+}
+
+#[test]
+fn what_nobody_acts_on_yet_is_counted_by_its_name() {
+    let mut driver = driver();
+    for kind in [PrivacyKind::EraseShop, PrivacyKind::Export] {
+        ask(&mut driver, kind, "ana", 1);
+    }
+    assert_eq!(told(&mut driver), []);
+    for reason in ["erase_shop", "export"] {
+        assert_eq!(driver.counts()[&(PRIVACY, "ignored", reason)], 1);
+    }
+}
+
+#[test]
+fn a_wish_that_can_not_be_read_is_a_dead_letter() {
+    let mut driver = driver();
+    driver.input(PRIVACY, "ana", b"no avro", at(1));
+    driver.input(PRIVACY, "", &encode(PRIVACY, &PrivacyRequest::default()), at(1));
+    driver.input_traced(PRIVACY, "ana", None, at(1), None);
+    let reasons: Vec<_> = driver.dead_letters().iter().map(|letter| letter.poison.reason).collect();
+    assert_eq!(reasons, ["malformed", "no_key", "no_value"]);
+}

@@ -1,0 +1,106 @@
+//! Who is erased is nobody any more, under every id that she had, and nothing that comes late brings her back.
+
+use schemas::{EventKind, PastEvent, PrivacyKind, StorefrontEvent};
+use segmentation::Output;
+
+use crate::support::{ANA, DAY, EVENTS, HOUR, Shop, at, order, track};
+
+const BUYER: &str = "segment: buyer\nversion: 1\nenter: customer.frequency >= 1\n";
+
+fn erased(seconds: i64) -> StorefrontEvent {
+    StorefrontEvent { kind: EventKind::Erased, user_id: None, ..track("", seconds) }
+}
+
+fn recognised_on(device: &str, history: Vec<PastEvent>, seconds: i64) -> StorefrontEvent {
+    let event = track("", seconds);
+    StorefrontEvent { kind: EventKind::Identified, anonymous_id: Some(device.to_owned()), history, ..event }
+}
+
+#[test]
+fn who_is_erased_leaves_everything_and_others_are_told() {
+    let mut shop = Shop::with(&[BUYER]);
+    shop.tell(order("o1", 1_000, 0));
+    shop.driver.outputs();
+    shop.tell(erased(HOUR));
+    let outputs = shop.driver.outputs();
+    let words = outputs.iter().map(|output| match output {
+        Output::Change(change) => format!("{:?} {}", change.change, change.segment),
+        Output::Forgotten(customer) => format!("{customer} is forgotten"),
+        Output::NoProfile(customer) => format!("{customer} has no profile"),
+        other => format!("{other:?}"),
+    });
+    assert_eq!(words.collect::<Vec<_>>(), ["Left buyer", "ana is forgotten", "ana has no profile"]);
+    let state = shop.state();
+    assert!(state.is_nobody() && state.erased_at == Some(at(HOUR)), "{state:?}");
+}
+
+#[test]
+fn nothing_that_happened_before_brings_her_back_and_what_happens_after_begins_anew() {
+    let mut shop = Shop::with(&[BUYER]);
+    shop.tell(order("o1", 1_000, 0));
+    shop.tell(erased(HOUR));
+    shop.driver.outputs();
+    shop.tell(order("o2", 1_000, HOUR - 1));
+    shop.tell(order("o3", 1_000, HOUR));
+    assert_eq!(shop.driver.outputs(), [], "it is not told on, either");
+    assert!(shop.state().is_nobody());
+    assert_eq!(shop.driver.counts()[&(EVENTS, "ignored", "erased")], 2);
+    shop.driver.advance_to(at(400 * DAY));
+    shop.tell(order("o4", 1_000, 401 * DAY));
+    assert_eq!(shop.changes(), [format!("+buyer by event at {}", 401 * DAY)]);
+    assert_eq!(shop.state().erased_at, Some(at(HOUR)), "that stays, for whatever is told later still");
+    shop.tell(order("o5", 1_000, HOUR / 2));
+    assert_eq!(shop.state().currencies[0].orders, 1);
+}
+
+#[test]
+fn each_device_of_hers_is_asked_to_forget_too() {
+    let mut shop = Shop::with(&[BUYER]);
+    shop.tell(recognised_on("phone", Vec::new(), 0));
+    shop.tell(recognised_on("laptop", Vec::new(), HOUR));
+    shop.driver.outputs();
+    shop.tell(erased(DAY));
+    let asked: Vec<_> = shop.driver.outputs().into_iter().filter_map(|output| match output {
+        Output::Erase(request) => Some(*request),
+        _ => None,
+    });
+    let devices: Vec<_> = asked.iter().map(|request| request.customer_id.as_deref().unwrap()).collect();
+    assert_eq!(devices, ["phone", "laptop"]);
+    assert!(asked.iter().all(|request| request.kind == PrivacyKind::Erase && request.at == at(DAY).as_millis()));
+    assert!(asked.iter().all(|request| !request.request_id.contains(ANA)));
+    shop.tell(erased(DAY));
+    assert!(!shop.driver.outputs().iter().any(|output| matches!(output, Output::Erase(_))), "once is enough");
+}
+
+#[test]
+fn a_past_that_is_handed_over_later_is_cut_at_the_erasure() {
+    let mut shop = Shop::with(&[BUYER]);
+    shop.tell(erased(HOUR));
+    let viewed = |id: &str, seconds: i64| PastEvent {
+        message_id: id.to_owned(),
+        kind: EventKind::Track,
+        name: "Product Viewed".to_owned(),
+        shop: "shop".to_owned(),
+        event_time: at(seconds).as_millis(),
+        ..PastEvent::default()
+    };
+    shop.driver.outputs();
+    shop.tell(recognised_on("phone", vec![viewed("p1", 0), viewed("p2", 2 * HOUR)], 3 * HOUR));
+    assert_eq!(shop.state().totals.product_views, 1);
+    let told = shop.driver.outputs().into_iter().find_map(|output| match output {
+        Output::Event(told) => told.event,
+        _ => None,
+    });
+    assert_eq!(told.unwrap().history.len(), 1, "nor do others hear of it");
+}
+
+#[test]
+fn an_erasure_holds_after_a_restart_and_of_who_was_not_known() {
+    let mut shop = Shop::with(&[BUYER]);
+    shop.tell(erased(HOUR));
+    let outputs = shop.driver.outputs();
+    assert!(outputs.iter().any(|output| matches!(output, Output::Forgotten(_))), "{outputs:?}");
+    shop.driver.restart(segmentation::Policy::default());
+    shop.tell(order("o1", 1_000, 0));
+    assert!(shop.state().is_nobody());
+}
