@@ -24,7 +24,8 @@ pub(crate) fn decode(schemas: &Schemas, record: &RecordRef<'_>) -> Result<Decode
         return Ok(Decoded { key, at, input: Input::Received(input) });
     }
     let key = record.customer()?;
-    let value = record.value.ok_or_else(|| Poison { reason: "no_value", detail: "the record has no value".to_owned() })?;
+    let value =
+        record.value.ok_or_else(|| Poison { reason: "no_value", detail: "the record has no value".to_owned() })?;
     let request: PrivacyRequest =
         schemas.decode(value).map_err(|error| Poison { reason: "malformed", detail: error.to_string() })?;
     Ok(Decoded { key, at: Timestamp::from_millis(request.at), input: Input::Privacy(Box::new(request)) })

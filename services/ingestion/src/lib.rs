@@ -8,8 +8,8 @@
 
 mod history;
 mod identity;
-mod input;
 pub mod ids;
+mod input;
 pub mod mapping;
 mod output;
 mod partitioner;
@@ -23,9 +23,7 @@ mod step;
 use std::convert::Infallible;
 
 use schemas::Schemas;
-use stream::{
-    Cause, Clock, Context, Dataset, Decoded, Disposition, Effects, Poison, RecordRef, Service, Topology,
-};
+use stream::{Cause, Clock, Context, Dataset, Decoded, Disposition, Effects, Poison, RecordRef, Service, Topology};
 
 pub use history::MOST_HISTORY_BYTES;
 pub use input::Input;

@@ -8,7 +8,6 @@ use stream::{Cause, Context, Disposition};
 
 use crate::input::Input;
 use crate::judge::{Occasion, judge, leave_all};
-use crate::output::Output;
 use crate::policy::Policy;
 use crate::state::SegmentationState;
 use crate::{Effects, erased, event, told};

@@ -293,7 +293,7 @@ fn counted(view: &CustomerView) -> impl PartialEq + std::fmt::Debug + use<> {
 
 /// Of each currency, what she ordered and got back in each window.
 fn rows(customer: &str, state: &SegmentationState, now: Timestamp) -> BTreeMap<String, [i64; 15]> {
-    let rows = segmentation::customer_rows(customer, state, now).into_iter();
+    let rows = segmentation::customer_rows(customer, state, now, None).into_iter();
     rows.map(|row| (row.currency, row.windows)).collect()
 }
 

@@ -23,7 +23,7 @@ async fn is_known(client: &mut SegmentationServiceClient<Channel>, customer: &st
 }
 
 async fn runs(client: &mut JourneysServiceClient<Channel>, customer: &str) -> usize {
-    let request = GetJourneysRequest { customer_id: customer.to_owned(), ..GetJourneysRequest::default() };
+    let request = GetJourneysRequest { customer_id: customer.to_owned() };
     client.get_journeys(request).await.unwrap().into_inner().runs.len()
 }
 
