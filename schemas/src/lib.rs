@@ -43,7 +43,7 @@ pub use messaging::{
 };
 pub use platform::{DEFINITION, Definition, DefinitionStatus, MARK, Mark, MarkEntry, OutputBound};
 pub use privacy::{PRIVACY_REQUEST, PrivacyKind, PrivacyRequest};
-pub use storefront::{Contact, EventKind, Order, Product, STOREFRONT_EVENT, StorefrontEvent};
+pub use storefront::{Contact, EventKind, LINKS, Order, Product, STOREFRONT_EVENT, StorefrontEvent};
 pub use topics::{
     Cleanup, Partitions, PrefixError, Timestamps, TopicSpec, Visibility, check_prefix, contracts, schema_of,
     topic_name, topics,

@@ -60,6 +60,16 @@ pub struct StorefrontEvent {
     pub history: Vec<PastEvent>,
 }
 
+/// The source of events that the links and the picture of a message tell.
+pub const LINKS: &str = "links";
+
+impl StorefrontEvent {
+    /// Whether it says that a customer of the shop did it. A link of a message only says whom that went to.
+    pub fn names_a_customer(&self) -> bool {
+        self.user_id.is_some() && self.source != LINKS
+    }
+}
+
 /// Which call of the Segment specification an event came as.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

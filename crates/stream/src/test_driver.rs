@@ -206,14 +206,14 @@ impl<S: Service> TestDriver<S> {
     /// The process dies, what was not committed with it; another takes over from the changelog. The policy is the new
     /// process's own: fill its tables before [`TestDriver::input`] goes on.
     pub fn restart(&mut self, policy: S::Policy) {
-        let revision = self.worker.revision();
+        let table_changes = self.worker.table_changes();
         self.worker = Worker::new(self.settings.clone(), self.schemas.clone(), policy);
         self.worker.check_steps();
         self.worker.capacity(self.capacity);
         for (table, offset) in self.table_offsets.iter().enumerate() {
             self.worker.table_read(table, *offset);
         }
-        self.worker.resume_revision(revision);
+        self.worker.resume_table_changes(table_changes);
         self.halted = None;
         self.worker.assigned(PARTITION);
         self.tell_time();

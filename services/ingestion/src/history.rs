@@ -4,7 +4,7 @@
 //! - all that others count of an event is kept, and nothing personal: no address, no traits, no property of the shop's own;
 //! - bounded by number, by age and by bytes, the eldest going first; whatever the settings say, by [`MOST_HISTORY_BYTES`].
 
-use domain::Timestamp;
+use domain::{HumanDuration, Timestamp};
 use schemas::{EventKind, PastEvent, PastOrder, PastProduct, Product, StorefrontEvent};
 
 use crate::ids::MAX_ID_BYTES;
@@ -15,6 +15,8 @@ use crate::state::ResolverState;
 /// No history takes more bytes, as Avro.
 pub const MOST_HISTORY_BYTES: usize = 256 * 1024;
 
+/// For so long services may hold something of a visitor of whom nothing is heard: who is recognised by then was anonymous.
+const ANONYMOUS_AGE: HumanDuration = HumanDuration::from_hours(90 * 24);
 /// At most so many products of an event, as many as a cart has lines.
 const MOST_PRODUCTS: usize = 50;
 /// Longer addresses (bytes) of pages and pictures are left out.
@@ -25,10 +27,10 @@ const FIXED_BYTES: usize = 80;
 impl ResolverState {
     /// Somebody unknown did something.
     pub(crate) fn remember(&mut self, policy: &ResolverPolicy, event: &StorefrontEvent, stored_at: Timestamp) {
-        self.anonymous_until = Some(stored_at + policy.history_age);
+        self.anonymous_until = Some(stored_at + ANONYMOUS_AGE.max(policy.history_age));
         let most_bytes = policy.history_bytes.min(MOST_HISTORY_BYTES);
         self.history.extend(past(event, most_bytes / 4));
-        self.drop_what_is_old(policy, stored_at);
+        self.drop_what_is_old(policy, event.event_time);
         let surplus = self.history.len().saturating_sub(policy.history_events);
         self.history.drain(..surplus);
         let mut bytes: usize = self.history.iter().map(bytes).sum();
@@ -40,9 +42,11 @@ impl ResolverState {
         self.history.drain(..dropped);
     }
 
-    /// Forgets what happened longer ago than a history goes back.
-    pub(crate) fn drop_what_is_old(&mut self, policy: &ResolverPolicy, now: Timestamp) {
-        let eldest = now - policy.history_age;
+    /// Forgets what happened longer ago than a history goes back, from the last thing that she did: by her time and not the
+    /// broker's, which in a replay of recorded events is years later.
+    pub(crate) fn drop_what_is_old(&mut self, policy: &ResolverPolicy, event_time: i64) {
+        let last = self.history.iter().map(|past| past.event_time).chain([event_time]).max().unwrap_or(event_time);
+        let eldest = Timestamp::from_millis(last) - policy.history_age;
         self.history.retain(|past| past.event_time > eldest.as_millis());
     }
 }

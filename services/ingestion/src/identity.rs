@@ -7,14 +7,15 @@
 //!   history goes to the customer in one `identified` record, before that event; what services hold under the anonymous id
 //!   ends by a `moved` record there;
 //! - a second person on the device takes nothing along: what was done on it while it was linked was never hers;
-//! - a device that was linked to more than three customers is shared: it keeps no history and links nobody;
+//! - a device that was linked to more than three customers is shared: it keeps no history and links nobody; nor does an id
+//!   under which somebody is known as a customer, so that no browser takes her over by calling itself so;
 //! - the records and their message ids depend on the device's own events alone, and are far below the size of a record.
 //!
 //! A link is made for each person once. Who logs out and goes on under the same anonymous id is still followed as the one that
 //! she was; SDKs draw a new anonymous id at a logout (`reset`), and that is a device like any other.
 
 use domain::Timestamp;
-use schemas::{EventKind, PastEvent, StorefrontEvent};
+use schemas::{EventKind, LINKS, PastEvent, StorefrontEvent};
 use sha2::{Digest, Sha256};
 
 use crate::ids::{MAX_ID_BYTES, names_somebody};
@@ -41,10 +42,15 @@ pub(crate) fn settle(
     // One id for both, as some integrations send for want of another, says nothing of who she is.
     let user = user.filter(|id| id != key);
     if event.anonymous_id.as_deref() != Some(key) {
-        // No device: the key is the user id. It may be that of a visitor whom a message went to before she was recognised.
-        event.customer_id = state.linked_to.clone().or_else(|| Some(key.to_owned()));
+        // No device: the key is the user id. Only our own links say it of a visitor whom a message went to before she was
+        // recognised; of anybody else it is a customer, who must not be somebody else's device.
+        let of_a_link = event.source == LINKS;
+        state.is_a_user |= !of_a_link;
+        event.customer_id = state.linked_to.clone().filter(|_| of_a_link).or_else(|| Some(key.to_owned()));
         return Vec::new();
     }
+    // Whoever reads the event may believe what it says.
+    event.user_id.clone_from(&user);
     if let Some(user) = user {
         let told = state.link(policy, key, &user, event, stored_at);
         event.customer_id = Some(user);
@@ -62,7 +68,7 @@ pub(crate) fn settle(
         event.customer_id = Some(address);
         return told;
     }
-    if state.is_shared() {
+    if state.is_a_user || state.is_shared() {
         state.linked_until = Some(stored_at + policy.link_age);
     } else {
         state.remember(policy, event, stored_at);
@@ -87,7 +93,7 @@ impl ResolverState {
         stored_at: Timestamp,
     ) -> Vec<StorefrontEvent> {
         self.linked_until = Some(stored_at + policy.link_age);
-        if self.is_shared() || self.linked_to.as_deref() == Some(customer) {
+        if self.is_a_user || self.is_shared() || self.linked_to.as_deref() == Some(customer) {
             return Vec::new();
         }
         let hash = xxhash_rust::xxh3::xxh3_64(customer.as_bytes());
@@ -96,7 +102,7 @@ impl ResolverState {
             self.customers.0.push(hash);
         }
         let was_anonymous = self.anonymous_until.take().is_some();
-        self.drop_what_is_old(policy, stored_at);
+        self.drop_what_is_old(policy, event.event_time);
         let history = std::mem::take(&mut self.history);
         if self.is_shared() {
             self.linked_to = None;

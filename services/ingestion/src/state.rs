@@ -35,6 +35,9 @@ pub struct ResolverState {
     pub linked_until: Option<Timestamp>,
     /// Somebody unknown used the device: when that is forgotten if nothing more is heard.
     pub anonymous_until: Option<Timestamp>,
+    /// It is a customer's id, and no device.
+    #[serde(default)]
+    pub is_a_user: bool,
     /// What she did, in the order in which it was told.
     #[serde(default)]
     pub history: Vec<PastEvent>,

@@ -38,11 +38,20 @@ pub(crate) fn observe(carts: &mut Vec<Cart>, event: &EventView<'_>, now: Timesta
 /// Closes what was bought: the cart that the event names and any without a name, or all if it names none.
 pub(crate) fn close(carts: &mut Vec<Cart>, cart_id: Option<&str>) -> bool {
     let before = carts.len();
-    carts.retain(|cart| match (cart_id, cart.cart_id.as_deref()) {
-        (Some(bought), Some(cart)) => bought != cart,
-        _ => false,
-    });
+    carts.retain(|cart| !is_bought(cart, cart_id));
     carts.len() != before
+}
+
+/// The same of an order of the past: what was touched since was not bought by it.
+pub(crate) fn close_past(carts: &mut Vec<Cart>, cart_id: Option<&str>, at: Timestamp) {
+    carts.retain(|cart| cart.changed_at > at || !is_bought(cart, cart_id));
+}
+
+fn is_bought(cart: &Cart, cart_id: Option<&str>) -> bool {
+    match (cart_id, cart.cart_id.as_deref()) {
+        (Some(bought), Some(cart)) => bought == cart,
+        _ => true,
+    }
 }
 
 /// The cart that an event means, out of the list; a new one if `create`.

@@ -65,16 +65,18 @@ fn as_event(told: &CustomerEvent, transition: &Transition) -> Option<StorefrontE
         Change::Left => SEGMENT_LEFT,
         Change::Other => return None,
     };
+    let message_id = told.event.as_ref().map_or("", |event| &event.message_id);
     let properties = serde_json::json!({ "segment": transition.segment });
     Some(StorefrontEvent {
-        message_id: ids::transition(&told.customer_id, &transition.segment, name, told.at),
+        message_id: ids::transition(&told.customer_id, &transition.segment, name, told.at, message_id),
         kind: EventKind::Track,
         name: name.to_owned(),
         shop: told.shop.clone(),
         event_time: told.at,
-        received_at: told.at,
+        // How late it is is how late that came which brought it about.
+        received_at: told.event.as_ref().map_or(told.at, |event| event.received_at),
         historical: told.historical,
-        hops: told.hops,
+        hops: told.hops.saturating_add(i32::from(told.event.is_some())),
         properties_json: Some(properties.to_string()),
         ..StorefrontEvent::default()
     })

@@ -2,18 +2,21 @@
 //!
 //! Wanted properties:
 //! - what is still open of it may begin a run, at the moment of recognition, so that nothing is sent at that moment;
-//! - what she has bought meanwhile, under whichever id it was told, begins nothing; nor does what is too late;
+//! - what she has bought meanwhile, under whichever id it was told, begins nothing and ends what began before; nor does
+//!   anything begin that is too late;
 //! - under the visitor's id everything ends.
 
 use std::collections::HashSet;
 
 use domain::Timestamp;
-use schemas::{CustomerView, EventKind, StorefrontEvent};
+use schemas::{CustomerView, Decision, EventKind, StorefrontEvent};
 use stream::{Context, Disposition};
 
 use crate::event::EventView;
 use crate::policy::Policy;
-use crate::state::JourneysState;
+use crate::scene::Scene;
+use crate::state::{JourneysState, Run};
+use crate::walk::{Fate, end};
 use crate::{Effects, cart, enter, erased, memory};
 
 /// Under the customer's id: takes over the device's carts and exits, and opens a run for the last trigger of each journey and
@@ -38,8 +41,9 @@ pub(crate) fn recognised(
         }
         memory::note_exits(policy, state, view, context.now);
         if view.is("Order Completed") {
-            cart::close(&mut state.carts, view.event.cart_id.as_deref());
+            cart::close_past(&mut state.carts, view.event.cart_id.as_deref(), view.time());
         }
+        end_what_it_exits(policy, state, view, profile, context, effects);
     }
     state.carts.retain(|cart| cart.closes_at() > context.now);
     state.carts.sort_by_key(|cart| cart.changed_at);
@@ -58,6 +62,46 @@ pub(crate) fn recognised(
     state.known = true;
     state.touched_at = Some(context.now);
     Disposition::Emitted
+}
+
+/// What she did on the device ends those of her runs that it exits, unless they began since.
+fn end_what_it_exits(
+    policy: &Policy,
+    state: &mut JourneysState,
+    view: &EventView<'_>,
+    profile: &CustomerView,
+    context: &Context<'_>,
+    effects: &mut Effects,
+) {
+    let exits = |run: &Run| {
+        let compiled = policy.version(&run.journey, run.version);
+        compiled.is_some_and(|compiled| {
+            let is_exit = compiled.journey.exits.iter().any(|exit| view.matches(exit, run, compiled));
+            is_exit && run.trigger.event_time <= view.time()
+        })
+    };
+    let (ended, kept): (Vec<_>, Vec<_>) = std::mem::take(&mut state.runs).into_iter().partition(exits);
+    state.runs = kept;
+    let mut scene = Scene {
+        policy,
+        customer: context.key,
+        now: context.now,
+        trace: context.trace,
+        contact: state.contact.as_ref(),
+        carts: &state.carts,
+        profile: Some(profile),
+        event: Some(view),
+        effects,
+    };
+    let mut endings = Vec::with_capacity(ended.len());
+    for mut run in ended {
+        if let Fate::Ended(ending) = end(&mut run, Decision::Exited, Some(&view.event.name), &mut scene) {
+            endings.push((run, ending));
+        }
+    }
+    for (run, ending) in endings {
+        memory::note_end(policy, state, run, ending, context.now);
+    }
 }
 
 /// Under the visitor's id: she is somebody else from now on.

@@ -38,8 +38,8 @@ pub(crate) fn decision(parts: &[&str]) -> String {
 }
 
 /// The id that stands for a segment entered or left, where events have their message id.
-pub(crate) fn transition(customer: &str, segment: &str, what: &str, at_millis: i64) -> String {
-    hex(hash("transition", &[customer, segment, what, &at_millis.to_string()]))
+pub(crate) fn transition(customer: &str, segment: &str, what: &str, at_millis: i64, message_id: &str) -> String {
+    hex(hash("transition", &[customer, segment, what, &at_millis.to_string(), message_id]))
 }
 
 /// A key that is too long to keep, by its hash.

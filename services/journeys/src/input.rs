@@ -21,6 +21,9 @@ pub(crate) fn decode(schemas: &Schemas, record: &RecordRef<'_>) -> Result<Decode
     let malformed = |detail: String| Poison { reason: "malformed", detail };
     let key = record.customer()?;
     let Some(value) = record.value else {
+        if record.input != CUSTOMER_EVENTS {
+            return Err(Poison { reason: "no_value", detail: "the record has no value".to_owned() });
+        }
         return Ok(Decoded { key, at: Timestamp::MIN, input: Input::Erased });
     };
     let (at, input) = match record.input {

@@ -52,7 +52,7 @@ pub(crate) fn receive(
         changed |= contact::observe_device(&mut state.contact, event);
     }
     if changed {
-        state.known |= event.user_id.is_some()
+        state.known |= event.names_a_customer()
             || state.contact.as_ref().is_some_and(|contact| contact.email.is_some() || contact.phone.is_some());
         state.touched_at = Some(context.now);
     }

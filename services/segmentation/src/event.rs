@@ -1,7 +1,7 @@
 //! The customer did something, or something became known about her: the profile grows.
 
 use domain::Timestamp;
-use schemas::{EventKind, Product, StorefrontEvent};
+use schemas::{EventKind, LINKS, Product, StorefrontEvent};
 
 use crate::state::{Did, Seen, SegmentationState, Tally};
 use crate::taste::Liking;
@@ -41,7 +41,7 @@ pub(crate) fn learn(state: &mut SegmentationState, event: &StorefrontEvent, now:
 pub(crate) fn learn_one(state: &mut SegmentationState, event: &StorefrontEvent, now: Timestamp, touched: Timestamp) {
     let at = Timestamp::from_millis(event.event_time);
     // Whom a server tells of without a device is the shop's customer: by its id, or by the hash of her address.
-    state.known |= event.user_id.is_some() || event.anonymous_id.is_none();
+    state.known |= event.names_a_customer() || event.anonymous_id.is_none() && event.source != LINKS;
     if state.shop != event.shop {
         state.shop.clone_from(&event.shop);
     }

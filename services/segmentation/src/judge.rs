@@ -59,6 +59,7 @@ pub(crate) fn judge(
         state.judged_on = fingerprint;
     }
     state.quintiles_seen = policy.quintiles_offset();
+    state.segments_seen = Some(policy.segments_offset());
     let stays = state.memberships.iter().filter_map(|membership| {
         let minimum_stay = policy.minimum_stay(&membership.segment)?;
         Some(membership.since + minimum_stay).filter(|until| *until > now)
@@ -181,7 +182,12 @@ impl<'a> Pen<'a> {
     }
 
     fn cause(&self, segment: &str) -> ChangeCause {
-        let by_boundaries = || self.profile.state.quintiles_seen != self.policy.quintiles_offset();
+        // Where segments were applied as well, it may be their doing; and boundaries that are gone say nothing.
+        let state = self.profile.state;
+        let by_boundaries = || {
+            state.segments_seen == Some(self.policy.segments_offset())
+                && self.policy.quintiles_offset().is_some_and(|offset| state.quintiles_seen != Some(offset))
+        };
         match self.occasion {
             Occasion::Event(_) => ChangeCause::Event,
             Occasion::Time => ChangeCause::Time,

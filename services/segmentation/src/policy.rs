@@ -17,12 +17,17 @@ use crate::field::Field;
 use crate::quintiles::Boundaries;
 use crate::{score, topology};
 
+/// At most so many segments are in force.
+const MAX_SEGMENTS: usize = 200;
+
 /// What is in force.
 #[derive(Debug, Default)]
 pub struct Policy {
     versions: BTreeMap<Arc<str>, BTreeMap<i32, Arc<Segment>>>,
     /// When segments were last applied.
     applied_at: Option<Timestamp>,
+    /// Where the last record of a segment lies.
+    segments_offset: i64,
     /// The segments in force. Those of a group stand together, the highest priority first; one without a group is a group.
     groups: Vec<Vec<Arc<Segment>>>,
     /// Of those that have one.
@@ -51,7 +56,11 @@ impl Policy {
         if topology::TOPOLOGY.tables.get(record.input) == Some(&topology::QUINTILES) {
             self.apply_quintiles(schemas, record).map(|()| true)
         } else {
-            self.apply_definition(schemas, record)
+            let changed = self.apply_definition(schemas, record)?;
+            if changed {
+                self.segments_offset = record.offset;
+            }
+            Ok(changed)
         }
     }
 
@@ -91,6 +100,10 @@ impl Policy {
         if definition.status != DefinitionStatus::Active {
             self.remove(name, version, applied_at);
             return Ok(true);
+        }
+        // Each is judged at each event of a customer, and names her in an index: folders may each have few, and all too many.
+        if self.versions.len() >= MAX_SEGMENTS && !self.versions.contains_key(name) {
+            return Err(poison("too_many_segments", format!("{key}: there are {MAX_SEGMENTS} segments in force")));
         }
         let segment = segment(name, version, &definition.body)
             .map_err(|detail| poison("invalid_definition", format!("{key}: {detail}")))?;
@@ -178,6 +191,11 @@ impl Policy {
     /// How long whoever has entered a segment stays at least, where that is not nought.
     pub(crate) fn minimum_stay(&self, segment: &str) -> Option<HumanDuration> {
         self.minimum_stays.get(segment).copied()
+    }
+
+    /// Where the last record of a segment lies.
+    pub(crate) const fn segments_offset(&self) -> i64 {
+        self.segments_offset
     }
 
     /// The segments in force, group by group.

@@ -73,6 +73,7 @@ pub struct SegmentationState {
     pub policy_seen: Option<Timestamp>,
     pub judge_at: Option<Timestamp>,
     pub quintiles_seen: Option<i64>,
+    pub segments_seen: Option<i64>,
     #[serde(default)]
     pub ids: Vec<String>,
     pub erased_at: Option<Timestamp>,

@@ -2,7 +2,7 @@
 
 use std::convert::Infallible;
 
-use domain::Timestamp;
+use domain::{HumanDuration, Timestamp};
 use schemas::StorefrontEvent;
 use stream::{Cause, Context, Disposition};
 
@@ -11,6 +11,8 @@ use crate::judge::{Occasion, judge, leave_all};
 use crate::policy::Policy;
 use crate::state::SegmentationState;
 use crate::{Effects, erased, event, told};
+
+const MILLISECOND: HumanDuration = HumanDuration::from_millis(1);
 
 pub(crate) fn step(
     policy: &Policy,
@@ -22,6 +24,8 @@ pub(crate) fn step(
     match cause {
         Cause::Record(Input::Event(event)) => receive(policy, state, event, context, effects),
         Cause::Record(Input::Erased(at)) => erased::erase(policy, state, at, context, effects),
+        // A customer of the shop is no device, whatever a browser calls itself.
+        Cause::Record(Input::Moved(_)) if state.known => Disposition::Ignored("is_a_customer"),
         Cause::Record(Input::Moved(event)) => {
             let changes = effects.outputs.len();
             forget(policy, state, context, effects);
@@ -37,7 +41,8 @@ pub(crate) fn step(
             Disposition::Emitted
         }
         Cause::Timer => {
-            hear_of_definitions(policy, state, context.now, context, effects);
+            // As of just before: what this very moment does to her is time's doing, and news.
+            hear_of_definitions(policy, state, context.now - MILLISECOND, context, effects);
             state.close_idle_cart(context.now);
             let changes = effects.outputs.len();
             judge(policy, state, Occasion::Time, context.now, context, effects);

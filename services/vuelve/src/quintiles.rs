@@ -118,8 +118,10 @@ pub fn wait_until_all_are_judged(installation: &Installation, offset: i64, timeo
     // A partition that has taken them up tells its customers of them batch by batch.
     let (mut left_before, mut moved) = (usize::MAX, Instant::now());
     loop {
-        let is_judged =
-            |state: &segmentation::SegmentationState| state.quintiles_seen.is_some_and(|seen| seen >= offset);
+        // Who was erased is nobody whom anything is known of.
+        let is_judged = |state: &segmentation::SegmentationState| {
+            state.is_nobody() || state.quintiles_seen.is_some_and(|seen| seen >= offset)
+        };
         let changelog = Changelog::read(installation, timeout, &|| true, |_, _, state| is_judged(state))?;
         let left = changelog.customers.values().filter(|is_judged| !**is_judged).count();
         if left == 0 {

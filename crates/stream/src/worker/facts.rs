@@ -164,8 +164,10 @@ impl<S: Service> Worker<S> {
         let result = S::apply_table(&mut self.policy, &self.schemas, record);
         self.table_read(record.input, record.offset + 1);
         if result.as_ref().is_ok_and(|changed| *changed) {
-            // Behind every table's last record: it rises, and comes out the same whenever the tables are read anew.
-            self.revision = Timestamp::from_millis(self.table_positions.iter().sum());
+            // Behind each table's last record that says so: it rises, and comes out the same whenever and in whatever order the
+            // tables are read anew.
+            self.table_changes[record.input] = record.offset + 1;
+            self.revision = Timestamp::from_millis(self.table_changes.iter().sum());
         }
         result.map(drop)
     }

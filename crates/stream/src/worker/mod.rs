@@ -55,6 +55,8 @@ pub struct Worker<S: Service> {
     cache: Cache<Box<Entry<S::State>>>,
     /// By table: the next offset to read.
     table_positions: Vec<i64>,
+    /// By table: the offset behind the last record that changed the policy for those who wait.
+    table_changes: Vec<i64>,
     /// By input: the marks that were read for it.
     clocks: Vec<Option<MarkedClock>>,
     /// Rises with every change of the policy that states wait for.
@@ -170,6 +172,7 @@ impl<S: Service> Worker<S> {
             policy,
             parts: BTreeMap::new(),
             table_positions: vec![0; topology.tables.len()],
+            table_changes: vec![0; topology.tables.len()],
             topology,
             capacity: 0,
             cycle: Cycle::Collecting,
@@ -203,14 +206,15 @@ impl<S: Service> Worker<S> {
         self.checks_steps = true;
     }
 
-    /// The revision of the policy: what reading the tables anew gives, too.
-    pub(crate) const fn revision(&self) -> Timestamp {
-        self.revision
+    /// Of what records the policy's revision is made: what reading the tables anew gives, too.
+    pub(crate) fn table_changes(&self) -> Vec<i64> {
+        self.table_changes.clone()
     }
 
-    /// For a policy that is given as the tables made it, without their records: it is of this revision.
-    pub(crate) const fn resume_revision(&mut self, revision: Timestamp) {
-        self.revision = revision;
+    /// For a policy that is given as the tables made it, without their records: these were the last that changed it.
+    pub(crate) fn resume_table_changes(&mut self, table_changes: Vec<i64>) {
+        self.revision = Timestamp::from_millis(table_changes.iter().sum());
+        self.table_changes = table_changes;
     }
 
     /// The partitions that were assigned and not revoked, whether they are processed or not.

@@ -7,13 +7,11 @@
 
 use domain::Timestamp;
 use links::{ClickToken, OpenToken, SentMessage, Target};
-use schemas::{EventKind, StorefrontEvent};
+use schemas::{EventKind, LINKS, StorefrontEvent};
 use serde_json::json;
 
 use super::machine::Machine;
 
-/// In place of a write key's id.
-const SOURCE: &str = "links";
 const MINUTE_MS: i64 = 60_000;
 
 /// The names of these events.
@@ -74,7 +72,7 @@ impl<'a> Engagement<'a> {
             kind: EventKind::Track,
             name: if self.link.is_some() { "Email Link Clicked" } else { "Email Opened" }.to_owned(),
             shop: self.message.shop.clone(),
-            source: SOURCE.to_owned(),
+            source: LINKS.to_owned(),
             user_id: Some(self.message.customer_id.clone()),
             event_time: at.as_millis(),
             received_at: at.as_millis(),

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use domain::{HumanDuration, Timestamp};
 use ingestion::{MOST_HISTORY_BYTES, RECEIVED, Resolved, Resolver, ResolverPolicy, ResolverState};
 use proptest::prelude::*;
-use schemas::{EventKind, MAX_VALUE_BYTES, Order, Product, Schemas, StorefrontEvent};
+use schemas::{EventKind, LINKS, MAX_VALUE_BYTES, Order, Product, Schemas, StorefrontEvent};
 use stream::TestDriver;
 use stream::test_driver::encode;
 
@@ -215,10 +215,11 @@ fn an_order_with_an_address_is_the_customers_under_its_hash_unless_the_device_is
 fn a_message_to_a_visitor_is_opened_by_who_she_turned_out_to_be() {
     let mut shop = Shop::new();
     shop.tell(Some("d1"), None, viewed());
-    shop.tell(None, Some("d1"), track("Email Opened"));
+    let of_a_link = |name| StorefrontEvent { source: LINKS.to_owned(), ..track(name) };
+    shop.tell(None, Some("d1"), of_a_link("Email Opened"));
     shop.tell(Some("d1"), Some("ana"), viewed());
     shop.told();
-    shop.tell(None, Some("d1"), track("Email Link Clicked"));
+    shop.tell(None, Some("d1"), of_a_link("Email Link Clicked"));
     assert_eq!(shop.told(), ["ana: m4"]);
 }
 
@@ -228,6 +229,57 @@ fn a_landing_page_that_knows_the_customer_of_a_clicked_link_links_her_device() {
     shop.tell(Some("phone"), None, StorefrontEvent { kind: EventKind::Page, ..track("Home") });
     shop.tell(Some("phone"), Some("ana"), StorefrontEvent { kind: EventKind::Page, ..track("Offers") });
     assert_eq!(shop.told(), ["phone: m1", "phone: moved to ana", "ana: identified [m1]", "ana: m2"]);
+}
+
+#[test]
+fn recorded_events_keep_their_history_however_long_ago_they_were() {
+    let mut shop = Shop::new();
+    let years_ago = |seconds: i64| at(seconds - 8 * 365 * DAY).as_millis();
+    for (seconds, user) in [(0, None), (40 * DAY, None), (40 * DAY + 60, None), (40 * DAY + 120, Some("ana"))] {
+        let event = StorefrontEvent {
+            message_id: format!("old{seconds}"),
+            shop: "demo".to_owned(),
+            anonymous_id: Some("d1".to_owned()),
+            user_id: user.map(str::to_owned),
+            event_time: years_ago(seconds),
+            received_at: at(0).as_millis(),
+            ..viewed()
+        };
+        shop.driver.input(RECEIVED, "d1", &encode(RECEIVED, &event), at(0));
+    }
+    let identified = shop.told().into_iter().find(|line| line.contains("identified")).unwrap();
+    assert_eq!(
+        identified,
+        format!("ana: identified [old{} old{}]", 40 * DAY, 40 * DAY + 60),
+        "by her time, not by ours"
+    );
+}
+
+#[test]
+fn an_id_that_is_a_customers_is_no_device_and_is_taken_over_by_nobody() {
+    let mut shop = Shop::new();
+    shop.tell(None, Some("42"), track("Order Completed"));
+    shop.told();
+    shop.tell(Some("42"), None, viewed());
+    shop.tell(Some("42"), Some("mallory"), viewed());
+    shop.tell(None, Some("42"), track("Order Completed"));
+    assert_eq!(shop.told(), ["42: m2", "mallory: m3", "42: m4"], "nobody is moved, and orders stay hers");
+}
+
+#[test]
+fn what_a_server_tells_of_a_customer_stays_hers_also_where_a_browser_called_itself_so_before() {
+    let mut shop = Shop::new();
+    shop.tell(Some("42"), Some("mallory"), viewed());
+    shop.told();
+    shop.tell(None, Some("42"), track("Order Completed"));
+    assert_eq!(shop.told(), ["42: m2"]);
+}
+
+#[test]
+fn one_id_for_device_and_customer_names_no_customer() {
+    let mut shop = Shop::new();
+    shop.tell(Some("x"), Some("x"), viewed());
+    assert_eq!(shop.events()[0].user_id, None);
 }
 
 #[test]
@@ -322,11 +374,12 @@ fn a_history_ends_by_number_and_by_age_the_eldest_first() {
 fn a_silent_visitor_is_forgotten_with_her_history_and_a_silent_device_with_its_link() {
     let mut shop = Shop::new();
     shop.tell(Some("d1"), None, viewed());
-    shop.driver.advance_to(at(30 * DAY));
-    assert_eq!((shop.driver.states(), shop.state("d1").history.len()), (1, 1));
-    shop.driver.advance_to(at(30 * DAY + 1));
+    // Until then services may hold something of her, which has to end when she is recognised.
+    shop.driver.advance_to(at(90 * DAY));
+    assert_eq!(shop.driver.states(), 1);
+    shop.driver.advance_to(at(90 * DAY + 1));
     assert_eq!(shop.driver.states(), 0);
-    shop.now = 31 * DAY;
+    shop.now = 91 * DAY;
     shop.tell(Some("d2"), Some("ana"), viewed());
     shop.driver.advance_to(at(200 * DAY));
     shop.now = 200 * DAY;

@@ -88,7 +88,7 @@ fn a_device_that_is_to_be_forgotten_is_linked_to_nobody_and_knows_no_past_but_ta
     ask(&mut driver, PrivacyKind::Erase, "device", 1);
     assert_eq!(told(&mut driver), [(EventKind::Erased, "device".to_owned())]);
     let state = driver.state("device").unwrap();
-    assert_eq!((state.linked_to, state.history.len(), state.held()), (None, 0, 2));
+    assert_eq!((state.held(), state.history.len(), state.linked_to), (2, 0, None));
     put(&mut driver, &viewed("m2", None, 0), 1);
     put(&mut driver, &viewed("m3", None, 2), 2);
     assert_eq!(told(&mut driver), [(EventKind::Track, "device".to_owned())], "what comes now is a stranger's");

@@ -83,6 +83,28 @@ fn what_was_bought_on_the_device_or_by_an_order_that_overtook_begins_nothing() {
 }
 
 #[test]
+fn what_was_bought_on_the_device_ends_the_run_that_began_before_it_and_no_other() {
+    let mut world = World::new(JOURNEYS);
+    world.track_cart("Product Added", "c1", HOUR);
+    world.track_cart("Product Added", "c2", HOUR);
+    let order = past("Order Completed", "c1", HOUR + 600);
+    world.recognise(HOUR + 1_200, vec![order.clone()]);
+    let state = world.state();
+    assert_eq!(state.carts.iter().map(|cart| cart.cart_id.as_deref()).collect::<Vec<_>>(), [Some("c2")]);
+    world.advance(DAY);
+    assert_eq!(world.written.messages(), [("first", 2 * HOUR)]);
+    assert_eq!(world.written.count("cart", schemas::Decision::Exited, None), 1);
+
+    // What she put in since was not bought by it.
+    let mut world = World::new(JOURNEYS);
+    world.track_cart("Product Added", "c1", HOUR + 900);
+    world.recognise(HOUR + 1_200, vec![order]);
+    assert_eq!(world.state().carts.len(), 1);
+    world.advance(DAY);
+    assert_eq!(world.written.messages(), [("first", 2 * HOUR + 900)]);
+}
+
+#[test]
 fn an_order_after_recognition_ends_the_run() {
     let mut world = World::new(JOURNEYS);
     world.recognise(5 * HOUR, vec![past("Product Added", "c1", HOUR)]);

@@ -108,6 +108,16 @@ fn what_came_of_a_new_definition_or_of_history_opens_nothing() {
 }
 
 #[test]
+fn what_a_device_tells_too_late_opens_no_journey_by_the_segment_that_it_leads_to() {
+    let mut world = World::new(WELCOME);
+    let late = schemas::StorefrontEvent { received_at: 3 * DAY * 1000, ..track(ANA, "Order Completed", 0) };
+    let told = told_of(&late, who(&["vip"]), &[change("vip", Change::Entered)]);
+    world.driver.input(EVENTS, ANA, &told, crate::support::at(3 * DAY));
+    world.advance(0);
+    assert_eq!(world.written.refusals(), ["too_late"]);
+}
+
+#[test]
 fn a_storefront_event_that_is_called_like_a_change_is_none() {
     let mut world = World::new(WELCOME);
     let event = schemas::StorefrontEvent {

@@ -60,10 +60,11 @@ fn each_device_of_hers_is_asked_to_forget_too() {
     shop.tell(recognised_on("laptop", Vec::new(), HOUR));
     shop.driver.outputs();
     shop.tell(erased(DAY));
-    let asked: Vec<_> = shop.driver.outputs().into_iter().filter_map(|output| match output {
+    let asked = shop.driver.outputs().into_iter().filter_map(|output| match output {
         Output::Erase(request) => Some(*request),
         _ => None,
     });
+    let asked: Vec<_> = asked.collect();
     let devices: Vec<_> = asked.iter().map(|request| request.customer_id.as_deref().unwrap()).collect();
     assert_eq!(devices, ["phone", "laptop"]);
     assert!(asked.iter().all(|request| request.kind == PrivacyKind::Erase && request.at == at(DAY).as_millis()));

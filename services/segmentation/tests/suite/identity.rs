@@ -213,6 +213,15 @@ fn what_was_known_of_the_old_id_is_forgotten_and_its_segments_are_left() {
 }
 
 #[test]
+fn a_customer_of_the_shop_is_moved_by_nobody() {
+    let mut shop = Shop::with(&["segment: looks\nversion: 1\nenter: customer.total.product_views > 0\n"]);
+    shop.tell(track("Product Viewed", 0));
+    shop.records();
+    shop.tell(StorefrontEvent { kind: EventKind::Moved, ..identified(Vec::new(), HOUR) });
+    assert_eq!((shop.driver.outputs().len(), shop.segments()), (0, vec!["looks".to_owned()]));
+}
+
+#[test]
 fn whom_a_device_is_linked_to_is_known_and_not_forgotten_as_a_visitor_is() {
     let mut shop = Shop::with(&[]);
     shop.tell(identified(vec![put_in("mug", 1, 0)], HOUR));

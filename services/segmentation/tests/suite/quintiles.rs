@@ -234,7 +234,8 @@ fn boundaries_that_can_not_be_read_change_nothing_and_those_that_are_taken_back_
     assert_eq!(shop.segments(), ["recent"]);
     shop.driver.table(1, "quintiles", None).unwrap();
     assert_eq!(shop.segments(), [""; 0]);
-    assert_eq!(shop.changes().last().unwrap(), "-recent by boundaries at 0");
+    let taken_back = shop.records().pop().unwrap();
+    assert_eq!((taken_back.cause, taken_back.historical), (schemas::ChangeCause::Definition, true));
 }
 
 #[test]
