@@ -69,7 +69,6 @@ pub struct Transition {
 /// 1970.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[allow(missing_docs, reason = "documented in the schema")]
-#[allow(clippy::struct_excessive_bools, reason = "three facts, not a state machine")]
 pub struct CustomerView {
     #[serde(default)]
     pub known: bool,

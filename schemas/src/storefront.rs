@@ -60,6 +60,9 @@ pub struct StorefrontEvent {
     pub history: Vec<PastEvent>,
 }
 
+/// What the links and the picture of a message tell; `machine` says whether a program did it.
+const ENGAGEMENTS: [&str; 2] = ["Email Opened", "Email Link Clicked"];
+
 /// The source of events that the links and the picture of a message tell.
 pub const LINKS: &str = "links";
 
@@ -67,6 +70,15 @@ impl StorefrontEvent {
     /// Whether it says that a customer of the shop did it. A link of a message only says whom that went to.
     pub fn names_a_customer(&self) -> bool {
         self.user_id.is_some() && self.source != LINKS
+    }
+
+    /// Whether a program opened a message, or followed its link: nobody did anything.
+    pub fn is_of_a_machine(&self) -> bool {
+        if self.kind != EventKind::Track || !ENGAGEMENTS.contains(&self.name.as_str()) {
+            return false;
+        }
+        let properties = self.properties_json.as_deref().map(serde_json::from_str::<serde_json::Value>);
+        matches!(properties, Some(Ok(properties)) if properties.get("machine") == Some(&true.into()))
     }
 }
 

@@ -8,7 +8,6 @@ use domain::{HumanDuration, Timestamp};
 use schemas::{EventKind, PastEvent, PastOrder, PastProduct, Product, StorefrontEvent};
 
 use crate::ids::MAX_ID_BYTES;
-use crate::mapping::is_of_a_machine;
 use crate::policy::ResolverPolicy;
 use crate::state::ResolverState;
 
@@ -55,7 +54,7 @@ impl ResolverState {
 /// what is shown of them.
 fn past(event: &StorefrontEvent, fair_bytes: usize) -> Option<PastEvent> {
     let counts = match event.kind {
-        EventKind::Track => !is_of_a_machine(event),
+        EventKind::Track => !event.is_of_a_machine(),
         EventKind::Identify | EventKind::Page | EventKind::Screen => true,
         EventKind::Group
         | EventKind::Alias

@@ -6,7 +6,7 @@ use stream::{Context, Disposition};
 use crate::Effects;
 use crate::output::Output;
 use crate::policy::Policy;
-use crate::scene::Scene;
+use crate::runs::visit;
 use crate::state::JourneysState;
 use crate::walk::end;
 
@@ -30,19 +30,6 @@ pub(crate) fn end_all(
     context: &Context<'_>,
     effects: &mut Effects,
 ) {
-    let mut forgotten = std::mem::take(state);
-    let mut scene = Scene {
-        policy,
-        customer: context.key,
-        now: context.now,
-        trace: context.trace,
-        contact: None,
-        carts: &[],
-        profile: None,
-        event: None,
-        effects,
-    };
-    for run in &mut forgotten.runs {
-        end(run, Decision::Exited, Some(reason), &mut scene);
-    }
+    visit(policy, state, None, context, effects, |run, scene| Some(end(run, Decision::Exited, Some(reason), scene)));
+    *state = JourneysState::default();
 }

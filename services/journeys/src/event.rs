@@ -21,9 +21,6 @@ const MAX_KEY: usize = 128;
 /// At most so many bytes of properties are kept with a run.
 const MAX_PROPERTIES: usize = 2_048;
 
-/// What the links and the picture of a message tell; `machine` says whether a program did it.
-const ENGAGEMENTS: [&str; 2] = ["Email Opened", "Email Link Clicked"];
-
 /// An event that is being looked at.
 pub(crate) struct EventView<'e> {
     pub(crate) event: &'e StorefrontEvent,
@@ -67,11 +64,6 @@ impl<'e> EventView<'e> {
     /// Whether it is about that segment; about none where there is none.
     pub(crate) fn is_about(&self, segment: Option<&SegmentName>) -> bool {
         self.segment == segment.map(|segment| &*segment.name)
-    }
-
-    /// Whether a program opened a message or followed a link of it, and not the customer.
-    pub(crate) fn is_of_a_machine(&self) -> bool {
-        ENGAGEMENTS.iter().any(|name| self.is(name)) && self.properties().get("machine") == Some(&Value::Bool(true))
     }
 
     /// Its properties; none if they are no JSON object.

@@ -14,9 +14,9 @@ use stream::{Context, Disposition};
 
 use crate::event::EventView;
 use crate::policy::Policy;
-use crate::scene::Scene;
-use crate::state::{JourneysState, Run};
-use crate::walk::{Fate, end};
+use crate::runs::visit;
+use crate::state::JourneysState;
+use crate::walk::end;
 use crate::{Effects, cart, enter, erased, memory};
 
 /// Under the customer's id: takes over the device's carts and exits, and opens a run for the last trigger of each journey and
@@ -32,7 +32,7 @@ pub(crate) fn recognised(
     let (written, before) = (effects.outputs.len(), state.clone());
     let past: Vec<StorefrontEvent> = identified.past_events().filter(|past| past.kind == EventKind::Track).collect();
     let views: Vec<EventView<'_>> =
-        past.iter().map(EventView::of_past).filter(|view| !view.is_of_a_machine()).collect();
+        past.iter().filter(|past| !past.is_of_a_machine()).map(EventView::of_past).collect();
     // What lies before any order of hers may have been bought with it.
     let last_order_at = profile.last_order_at.map_or(Timestamp::MIN, Timestamp::from_millis);
     for view in &views {
@@ -73,35 +73,12 @@ fn end_what_it_exits(
     context: &Context<'_>,
     effects: &mut Effects,
 ) {
-    let exits = |run: &Run| {
-        let compiled = policy.version(&run.journey, run.version);
-        compiled.is_some_and(|compiled| {
-            let is_exit = compiled.journey.exits.iter().any(|exit| view.matches(exit, run, compiled));
-            is_exit && run.trigger.event_time <= view.time()
-        })
-    };
-    let (ended, kept): (Vec<_>, Vec<_>) = std::mem::take(&mut state.runs).into_iter().partition(exits);
-    state.runs = kept;
-    let mut scene = Scene {
-        policy,
-        customer: context.key,
-        now: context.now,
-        trace: context.trace,
-        contact: state.contact.as_ref(),
-        carts: &state.carts,
-        profile: Some(profile),
-        event: Some(view),
-        effects,
-    };
-    let mut endings = Vec::with_capacity(ended.len());
-    for mut run in ended {
-        if let Fate::Ended(ending) = end(&mut run, Decision::Exited, Some(&view.event.name), &mut scene) {
-            endings.push((run, ending));
-        }
-    }
-    for (run, ending) in endings {
-        memory::note_end(policy, state, run, ending, context.now);
-    }
+    visit(policy, state, Some((view, profile)), context, effects, |run, scene| {
+        let compiled = policy.version(&run.journey, run.version)?;
+        let exits = compiled.journey.exits.iter().any(|exit| view.matches(exit, run, compiled));
+        let since = run.trigger.event_time > view.time();
+        (exits && !since).then(|| end(run, Decision::Exited, Some(&view.event.name), scene))
+    });
 }
 
 /// Under the visitor's id: she is somebody else from now on.

@@ -27,6 +27,7 @@ mod output;
 mod policy;
 mod program;
 mod render;
+mod runs;
 mod scene;
 mod state;
 mod step;

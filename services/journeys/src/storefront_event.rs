@@ -9,6 +9,7 @@ use stream::{Context, Disposition};
 use crate::event::EventView;
 use crate::policy::{CompiledJourney, Policy};
 use crate::program::{Operation, Place};
+use crate::runs::visit;
 use crate::scene::Scene;
 use crate::state::{JourneysState, Run};
 use crate::walk::{Fate, Settled, end, resolve, restart, settle, standing_at};
@@ -33,7 +34,7 @@ pub(crate) fn receive(
         EventKind::Track | EventKind::Identify | EventKind::Page | EventKind::Screen => {}
     }
     let view = EventView::new(event);
-    if view.is_of_a_machine() {
+    if event.is_of_a_machine() {
         return Disposition::Ignored("machine");
     }
     let written = effects.outputs.len();
@@ -69,7 +70,8 @@ pub(crate) fn act(
     context: &Context<'_>,
     effects: &mut Effects,
 ) -> (bool, Option<&'static str>) {
-    let mut changed = act_on_runs(policy, state, view, profile, context, effects);
+    let mut changed =
+        visit(policy, state, Some((view, profile)), context, effects, |run, scene| react(run, view, scene));
     changed |= memory::note_exits(policy, state, view, context.now);
     let mut reason = None;
     for compiled in policy.listeners(&view.event.name) {
@@ -89,71 +91,22 @@ fn is_kept(state: &JourneysState) -> bool {
     reachable || !state.runs.is_empty() || !state.carts.is_empty()
 }
 
-fn act_on_runs(
-    policy: &Policy,
-    state: &mut JourneysState,
-    view: &EventView<'_>,
-    profile: &CustomerView,
-    context: &Context<'_>,
-    effects: &mut Effects,
-) -> bool {
-    if state.runs.is_empty() {
-        return false;
-    }
-    let mut runs = std::mem::take(&mut state.runs);
-    let mut changed = false;
-    let mut scene = Scene {
-        policy,
-        customer: context.key,
-        now: context.now,
-        trace: context.trace,
-        contact: state.contact.as_ref(),
-        carts: &state.carts,
-        profile: Some(profile),
-        event: Some(view),
-        effects,
-    };
-    let mut ended = Vec::new();
-    for mut run in runs.drain(..) {
-        match react(&mut run, view, &mut scene) {
-            Reaction::None => state.runs.push(run),
-            Reaction::Acted(Fate::Goes) => {
-                changed = true;
-                state.runs.push(run);
-            }
-            Reaction::Acted(Fate::Ended(ending)) => {
-                changed = true;
-                ended.push((run, ending));
-            }
-        }
-    }
-    for (run, ending) in ended {
-        memory::note_end(policy, state, run, ending, context.now);
-    }
-    changed
-}
-
-/// What an event did to a run.
-enum Reaction {
-    None,
-    Acted(Fate),
-}
-
-fn react(run: &mut Run, view: &EventView<'_>, scene: &mut Scene<'_>) -> Reaction {
+/// What it does to a run; nothing where it does not concern it.
+fn react(run: &mut Run, view: &EventView<'_>, scene: &mut Scene<'_>) -> Option<Fate> {
     // What was imported from before the run began says nothing about it.
     if view.event.historical && view.time() < run.trigger.event_time {
-        return Reaction::None;
+        return None;
     }
     let (held, open) = (run.held_since, run.waits_for_policy());
     let (compiled, paused) = match settle(run, scene) {
         Settled::Goes { compiled, paused } => (compiled, paused),
-        Settled::Ended(ending) => return Reaction::Acted(Fate::Ended(ending)),
+        Settled::Ended(ending) => return Some(Fate::Ended(ending)),
     };
     if compiled.journey.exits.iter().any(|exit| view.matches(exit, run, &compiled)) {
-        return Reaction::Acted(end(run, Decision::Exited, Some(&view.event.name), scene));
+        return Some(end(run, Decision::Exited, Some(&view.event.name), scene));
     }
     let settled = held != run.held_since || open != run.waits_for_policy();
-    let unmoved = if note_click(run, view) | settled { Reaction::Acted(Fate::Goes) } else { Reaction::None };
+    let unmoved = if note_click(run, view) | settled { Some(Fate::Goes) } else { None };
     if run.held_since.is_some() {
         return unmoved;
     }
@@ -163,11 +116,11 @@ fn react(run: &mut Run, view: &EventView<'_>, scene: &mut Scene<'_>) -> Reaction
         Wait::Duration(_) | Wait::Until { .. } => false,
     };
     if awaited {
-        return Reaction::Acted(resolve(run, &compiled, "event", paused, scene));
+        return Some(resolve(run, &compiled, "event", paused, scene));
     }
     if wait.restart_on.iter().any(|pattern| view.matches(pattern, run, &compiled)) {
         restart(run, &compiled, scene);
-        return Reaction::Acted(Fate::Goes);
+        return Some(Fate::Goes);
     }
     unmoved
 }

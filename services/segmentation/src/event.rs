@@ -7,9 +7,6 @@ use crate::state::{Did, Seen, SegmentationState, Tally};
 use crate::taste::Liking;
 use crate::{cart, identified, orders, taste, traits, windows};
 
-/// What the links and the picture of a message tell; `machine` says whether a program did it.
-const ENGAGEMENTS: [&str; 2] = ["Email Opened", "Email Link Clicked"];
-
 /// What a shop's server tells of an order: nothing that the customer did just now.
 const OF_THE_SHOP: [&str; 4] = ["Order Updated", "Order Refunded", "Order Cancelled", "Order Deleted"];
 
@@ -23,7 +20,7 @@ pub(crate) fn refusal(event: &StorefrontEvent) -> Option<&'static str> {
         EventKind::Other => Some("unknown_kind"),
         EventKind::Identified => None,
         EventKind::Track | EventKind::Identify | EventKind::Page | EventKind::Screen => {
-            is_of_a_machine(event).then_some("machine")
+            event.is_of_a_machine().then_some("machine")
         }
     }
 }
@@ -119,14 +116,6 @@ fn like(state: &mut SegmentationState, liking: Liking, event: &StorefrontEvent, 
     for Product { category, brand, .. } in cart::products(event) {
         taste::note(state, liking, category.as_deref(), brand.as_deref(), at);
     }
-}
-
-fn is_of_a_machine(event: &StorefrontEvent) -> bool {
-    if event.kind != EventKind::Track || !ENGAGEMENTS.contains(&event.name.as_str()) {
-        return false;
-    }
-    let properties = event.properties_json.as_deref().map(serde_json::from_str::<serde_json::Value>);
-    matches!(properties, Some(Ok(properties)) if properties.get("machine") == Some(&true.into()))
 }
 
 impl SegmentationState {

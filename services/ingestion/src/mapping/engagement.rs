@@ -14,18 +14,6 @@ use super::machine::Machine;
 
 const MINUTE_MS: i64 = 60_000;
 
-/// The names of these events.
-const NAMES: [&str; 2] = ["Email Opened", "Email Link Clicked"];
-
-/// Whether a program opened a message, or followed its link: nobody did anything.
-pub(crate) fn is_of_a_machine(event: &StorefrontEvent) -> bool {
-    if event.kind != EventKind::Track || !NAMES.contains(&event.name.as_str()) {
-        return false;
-    }
-    let properties = event.properties_json.as_deref().map(serde_json::from_str::<serde_json::Value>);
-    matches!(properties, Some(Ok(properties)) if properties.get("machine") == Some(&true.into()))
-}
-
 /// A message that was opened, or a link of it that was followed.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Engagement<'a> {

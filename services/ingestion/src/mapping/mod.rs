@@ -26,7 +26,7 @@ mod urgency;
 pub mod webhooks;
 
 pub use call::{Call, CallKind, Unreadable, read_call};
-pub(crate) use engagement::{Engagement, is_of_a_machine};
+pub(crate) use engagement::Engagement;
 pub use event::id_of_address;
 pub use event::{Envelope, Scope, Source, map};
 pub use json::mend_surrogates;
