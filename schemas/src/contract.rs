@@ -151,6 +151,7 @@ static ALL: &[&AvroSchema] = &[
     &crate::STOREFRONT_EVENT,
     &crate::JOURNEY_DECISION,
     &crate::SEGMENT_CHANGE,
+    &crate::ADMISSION,
     &crate::QUINTILES,
     &crate::CUSTOMER_EVENT,
     &crate::CUSTOMER_PROFILE,

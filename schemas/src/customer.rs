@@ -1,5 +1,6 @@
 //! The customer: what happens to her, in one order (`customer.events`), who she is (`customer.profiles`), the segments that she
-//! enters and leaves (`customer.segments`: flat), and the boundaries of quintiles (`customer.quintiles`); the last three without
+//! enters and leaves (`customer.segments`: flat), the boundaries of quintiles (`customer.quintiles`), and when those who
+//! were there come into journeys (`customer.admissions`); all but the first without
 //! personal data, so that they can be kept.
 
 use serde::{Deserialize, Serialize};
@@ -41,6 +42,8 @@ pub struct CustomerEvent {
     pub event: Option<Box<StorefrontEvent>>,
     #[serde(default)]
     pub changes: Vec<Transition>,
+    #[serde(default)]
+    pub occasions: Vec<Occasion>,
     pub customer: CustomerView,
 }
 
@@ -63,6 +66,28 @@ pub struct Transition {
     pub segment_version: i32,
     pub change: Change,
     pub cause: ChangeCause,
+}
+
+/// The moment has come at which a journey is to let the customer in.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[allow(missing_docs, reason = "documented in the schema")]
+pub struct Occasion {
+    pub journey: String,
+    #[serde(default)]
+    pub kind: OccasionKind,
+    pub of: String,
+}
+
+/// Why a journey is to let a customer in.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[allow(missing_docs, reason = "documented in the schema")]
+pub enum OccasionKind {
+    Date,
+    Existing,
+    #[default]
+    #[serde(other)]
+    Other,
 }
 
 /// Who a customer is at a moment, in short. The fields are documented in `customer_view.avsc`; times are milliseconds since
@@ -89,6 +114,9 @@ pub struct CustomerView {
     pub average_order_minor: Option<i64>,
     #[serde(default)]
     pub coupon_percent: i32,
+    pub recency_quintile: Option<i32>,
+    pub frequency_quintile: Option<i32>,
+    pub monetary_quintile: Option<i32>,
     #[serde(default)]
     pub lead_score: i32,
     #[serde(default)]
@@ -100,6 +128,24 @@ pub struct CustomerView {
 /// Schema of [`SegmentChange`].
 pub static SEGMENT_CHANGE: AvroSchema =
     AvroSchema::record("SegmentChange", include_str!("../customer/segment_change.avsc"));
+
+/// Schema of [`Admission`].
+pub static ADMISSION: AvroSchema = AvroSchema::record("Admission", include_str!("../customer/admission.avsc"));
+
+record_contract!(Admission, ADMISSION);
+
+/// Over which time a journey lets in who is in its segment already. The fields are documented in `admission.avsc`; times are
+/// milliseconds since 1970.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[allow(missing_docs, reason = "documented in the schema")]
+pub struct Admission {
+    pub journey: String,
+    pub segment: String,
+    pub per_hour: i32,
+    pub members: i64,
+    pub from: i64,
+    pub until: i64,
+}
 
 /// Schema of [`Quintiles`].
 pub static QUINTILES: AvroSchema = AvroSchema::record("Quintiles", include_str!("../customer/quintiles.avsc"));

@@ -31,8 +31,9 @@ pub use changelog::{
 pub use codec::{MAX_SCHEMA_BYTES, MAX_SCHEMAS, MAX_VALUE_BYTES, ROOM_BYTES, Schemas};
 pub use contract::{AvroSchema, Contract, schemas};
 pub use customer::{
-    CUSTOMER_EVENT, CUSTOMER_PROFILE, Change, ChangeCause, CurrencyQuintiles, CustomerEvent, CustomerProfile,
-    CustomerView, QUINTILES, Quintiles, SEGMENT_CHANGE, SegmentChange, Transition,
+    ADMISSION, Admission, CUSTOMER_EVENT, CUSTOMER_PROFILE, Change, ChangeCause, CurrencyQuintiles, CustomerEvent,
+    CustomerProfile, CustomerView, Occasion, OccasionKind, QUINTILES, Quintiles, SEGMENT_CHANGE, SegmentChange,
+    Transition,
 };
 pub use error::{DecodeError, EncodeError, LearnError};
 pub use history::{PastEvent, PastOrder, PastProduct};
@@ -43,7 +44,7 @@ pub use messaging::{
 };
 pub use platform::{DEFINITION, Definition, DefinitionStatus, MARK, Mark, MarkEntry, OutputBound};
 pub use privacy::{PRIVACY_REQUEST, PrivacyKind, PrivacyRequest};
-pub use storefront::{Contact, EventKind, LINKS, Order, Product, STOREFRONT_EVENT, StorefrontEvent};
+pub use storefront::{Contact, EventKind, LINKS, LocaleAndZone, Order, Product, STOREFRONT_EVENT, StorefrontEvent};
 pub use topics::{
     Cleanup, Partitions, PrefixError, Timestamps, TopicSpec, Visibility, check_prefix, contracts, schema_of,
     topic_name, topics,

@@ -66,6 +66,65 @@ const ENGAGEMENTS: [&str; 2] = ["Email Opened", "Email Link Clicked"];
 /// The source of events that the links and the picture of a message tell.
 pub const LINKS: &str = "links";
 
+/// Language and time zone that an event tells of.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+pub struct LocaleAndZone {
+    /// BCP 47 language tag.
+    pub locale: Option<String>,
+    /// IANA time zone.
+    #[serde(rename = "timezone")]
+    pub time_zone: Option<String>,
+}
+
+impl LocaleAndZone {
+    /// Longer than any that is real; such a one is not taken over.
+    const MAX_BYTES: usize = 320;
+
+    /// Those that can be real.
+    fn usable(self) -> Self {
+        let keep = |text: Option<String>| {
+            text.filter(|text| !text.trim().is_empty() && text.len() <= Self::MAX_BYTES)
+                .map(|text| text.trim().to_owned())
+        };
+        Self { locale: keep(self.locale), time_zone: keep(self.time_zone) }
+    }
+}
+
+impl StorefrontEvent {
+    /// What the customer chose: her traits. The door puts what her device says into the contact where her traits say nothing:
+    /// so it is a trait only in an `identify`, and only where the context does not say the same.
+    pub fn chosen_locale_and_zone(&self) -> LocaleAndZone {
+        let Some(contact) = self.contact.as_ref().filter(|_| self.kind == EventKind::Identify) else {
+            return LocaleAndZone::default();
+        };
+        if contact.locale.is_none() && contact.time_zone.is_none() {
+            return LocaleAndZone::default();
+        }
+        let device = self.context_locale_and_zone();
+        let chosen = |told: &Option<String>, device: Option<String>| told.clone().filter(|_| *told != device);
+        LocaleAndZone {
+            locale: chosen(&contact.locale, device.locale),
+            time_zone: chosen(&contact.time_zone, device.time_zone),
+        }
+        .usable()
+    }
+
+    /// What her device says.
+    pub fn device_locale_and_zone(&self) -> LocaleAndZone {
+        let mut device = self.context_locale_and_zone();
+        if let Some(contact) = self.contact.as_ref().filter(|_| self.kind != EventKind::Identify) {
+            device.time_zone = device.time_zone.or_else(|| contact.time_zone.clone());
+            device.locale = device.locale.or_else(|| contact.locale.clone());
+        }
+        device.usable()
+    }
+
+    fn context_locale_and_zone(&self) -> LocaleAndZone {
+        let context = self.context_json.as_deref().filter(|json| json.contains("timezone") || json.contains("locale"));
+        context.and_then(|json| serde_json::from_str(json).ok()).unwrap_or_default()
+    }
+}
+
 impl StorefrontEvent {
     /// Whether it says that a customer of the shop did it. A link of a message only says whom that went to.
     pub fn names_a_customer(&self) -> bool {

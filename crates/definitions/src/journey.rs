@@ -55,13 +55,63 @@ pub const SEGMENT_ENTERED: &str = "Segment Entered";
 /// The name of what happens when she leaves one.
 pub const SEGMENT_LEFT: &str = "Segment Left";
 
+/// The name of what happens when a date of hers has come.
+pub const DATE_REACHED: &str = "Date Reached";
+
 /// What opens a run.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Trigger {
-    /// The event's canonical name; [`SEGMENT_ENTERED`] or [`SEGMENT_LEFT`] where it is about a segment.
-    pub event: Arc<str>,
-    /// The segment that she enters or leaves; none: an event of the storefront.
-    pub segment: Option<SegmentName>,
+#[derive(Clone, Debug, PartialEq)]
+pub enum Trigger {
+    /// An event of the storefront, by its canonical name.
+    Event(Arc<str>),
+    /// A customer enters a segment.
+    Entered {
+        /// Which.
+        segment: SegmentName,
+        /// Who is in it when the journey is applied is let in, too: so many an hour. None: nobody of them.
+        existing_per_hour: Option<u32>,
+    },
+    /// She leaves one.
+    Left(SegmentName),
+    /// A date of hers has come.
+    Date(DateTrigger),
+}
+
+/// A date of each customer's own.
+#[derive(Clone, Debug, PartialEq)]
+pub struct DateTrigger {
+    /// The trait that holds it.
+    pub trait_name: Arc<str>,
+    /// Whether it comes again every year; else it comes once.
+    pub yearly: bool,
+    /// At what time of that day.
+    pub at: TimeOfDay,
+    /// By whose clock.
+    pub zone: Zone,
+}
+
+impl Trigger {
+    /// The name of the event that it is about.
+    pub fn event(&self) -> &str {
+        match self {
+            Self::Event(event) => event,
+            Self::Entered { .. } => SEGMENT_ENTERED,
+            Self::Left(_) => SEGMENT_LEFT,
+            Self::Date(_) => DATE_REACHED,
+        }
+    }
+
+    /// The date that it is about, if it is about one.
+    pub fn date(self) -> Option<DateTrigger> {
+        if let Self::Date(date) = self { Some(date) } else { None }
+    }
+
+    /// The segment that it is about, if it is about one.
+    pub const fn segment(&self) -> Option<&SegmentName> {
+        match self {
+            Self::Entered { segment, .. } | Self::Left(segment) => Some(segment),
+            Self::Event(_) | Self::Date(_) => None,
+        }
+    }
 }
 
 /// A segment that a journey names.
@@ -275,7 +325,7 @@ impl Journey {
 
     /// The segments that it names.
     pub fn segments(&self) -> Vec<&SegmentName> {
-        let triggers = self.triggers.iter().filter_map(|trigger| trigger.segment.as_ref());
+        let triggers = self.triggers.iter().filter_map(Trigger::segment);
         triggers.chain(self.patterns().into_iter().filter_map(|pattern| pattern.segment.as_ref())).collect()
     }
 

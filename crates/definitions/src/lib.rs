@@ -10,6 +10,7 @@
 
 mod apply;
 mod customer_fields;
+mod dates;
 mod diagnostic;
 mod document;
 mod expression;
@@ -33,12 +34,13 @@ mod yaml;
 
 pub use apply::{Change, changes};
 pub use customer_fields::{Ageing, CUSTOMER_FIELDS, CustomerField, FieldType, customer_field};
+pub use dates::{CustomerDate, ShopTimeZones};
 pub use diagnostic::{Diagnostic, Origin, Position, Severity};
 pub use document::{Definition, Document, Kind, digest, parse_document, parse_record_key, record_key};
 pub use expression::{EvaluationError, Expression, Reads, Scope, serialize_json};
 pub use journey::{
-    Action, Awaited, Channel, EventPattern, Field, Goal, Journey, MessageStep, SEGMENT_ENTERED, SEGMENT_LEFT,
-    SegmentName, Step, Trigger, Wait, WaitStep, WhenStep,
+    Action, Awaited, Channel, DATE_REACHED, DateTrigger, EventPattern, Field, Goal, Journey, MessageStep,
+    SEGMENT_ENTERED, SEGMENT_LEFT, SegmentName, Step, Trigger, Wait, WaitStep, WhenStep,
 };
 pub use load::{Definitions, Folder, PRESET_FILE, SourceFile, load};
 pub use mapping::{Delivered, Encoding, Mapping, MappingError, Otherwise, SecretForm, Signature};

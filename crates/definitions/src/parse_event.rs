@@ -1,13 +1,13 @@
 //! Events as journeys name them: `{ event: Product Added, same: cart_id }`, or the name alone; and segments that are entered
-//! or left: `{ segment: vip }`, `{ segment: vip, left: true }`.
+//! or left: `{ segment: vip }`, `{ segment: vip, left: true }`; and dates: `{ date: customer.traits.birthday, at: "10:00" }`.
 
 use std::sync::Arc;
 
 use crate::diagnostic::{Origin, Report};
-use crate::fields::{Fields, LATER};
-use crate::journey::{EventPattern, Field, SEGMENT_ENTERED, SEGMENT_LEFT, SegmentName, Trigger};
+use crate::fields::Fields;
+use crate::journey::{DateTrigger, EventPattern, Field, SEGMENT_ENTERED, SEGMENT_LEFT, SegmentName, Trigger};
 use crate::suggest;
-use crate::values::{boolean, name, one_or_many, phrase, shortened, text};
+use crate::values::{Zone, boolean, name, one_or_many, per_hour, phrase, shortened, text, time_of_day, zone};
 use crate::yaml::{Content, Node};
 
 /// The names of the Segment e-commerce specification, version 2, and those that messages give rise to.
@@ -129,7 +129,7 @@ pub(crate) fn of_segment(fields: &mut Fields<'_>, report: &mut Report<'_>) -> Op
     Some((if left? { SEGMENT_LEFT } else { SEGMENT_ENTERED }.into(), segment?))
 }
 
-/// What opens a run: `{ event: … }`, `{ segment: … }`, a list of them.
+/// What opens a run: `{ event: … }`, `{ segment: … }`, `{ date: … }`, a list of them.
 pub(crate) fn triggers(node: &Node, report: &mut Report<'_>) -> Vec<Trigger> {
     let items = one_or_many(node);
     if items.is_empty() {
@@ -138,8 +138,7 @@ pub(crate) fn triggers(node: &Node, report: &mut Report<'_>) -> Vec<Trigger> {
     let mut triggers: Vec<Trigger> = Vec::new();
     for item in items {
         let Some(trigger) = trigger(item, report) else { continue };
-        if triggers.contains(&trigger) {
-            let name = trigger.segment.map_or(trigger.event, |segment| segment.name);
+        if let Some(name) = triggers.iter().find_map(|other| same(other, &trigger)) {
             report.error(item.at, format!("the trigger `{name}` stands here twice"));
         } else {
             triggers.push(trigger);
@@ -148,22 +147,81 @@ pub(crate) fn triggers(node: &Node, report: &mut Report<'_>) -> Vec<Trigger> {
     triggers
 }
 
+/// What two triggers both wait for, if they do.
+fn same<'t>(one: &'t Trigger, other: &Trigger) -> Option<&'t str> {
+    let name = |trigger: &'t Trigger| match trigger {
+        Trigger::Event(event) => &**event,
+        Trigger::Entered { segment, .. } | Trigger::Left(segment) => &*segment.name,
+        Trigger::Date(date) => &*date.trait_name,
+    };
+    let alike = match (one, other) {
+        (Trigger::Entered { segment, .. }, Trigger::Entered { segment: other, .. }) => segment.name == other.name,
+        (Trigger::Left(segment), Trigger::Left(other)) => segment.name == other.name,
+        // One date has one time: two would be told apart by nothing.
+        (Trigger::Date(date), Trigger::Date(other)) => date.trait_name == other.trait_name,
+        _ => one == other,
+    };
+    alike.then(|| name(one))
+}
+
 fn trigger(node: &Node, report: &mut Report<'_>) -> Option<Trigger> {
     if let Content::Scalar(_) = &node.content {
-        return Some(Trigger { event: event_name(node, report)?, segment: None });
+        return event_name(node, report).map(Trigger::Event);
     }
     let mut fields = Fields::of(node, "a trigger", report)?;
     if fields.has("date") {
-        report.error_with_help(node.at, format!("a trigger by `date` {LATER}"), "use `event: …` or `segment: …`");
-        return None;
+        let date = date(&mut fields, report);
+        fields.later(&["schedule", "where"]).finish(report);
+        return date.map(Trigger::Date);
     }
     if fields.has("segment") {
         let of_segment = of_segment(&mut fields, report);
-        fields.later(&["existing", "at", "schedule", "time_zone", "where"]).finish(report);
+        let existing = fields.take("existing");
+        fields.later(&["at", "schedule", "time_zone", "where"]).finish(report);
         let (event, segment) = of_segment?;
-        return Some(Trigger { event, segment: Some(segment) });
+        let is_entered = &*event == SEGMENT_ENTERED;
+        if let Some(node) = existing.filter(|_| !is_entered) {
+            report.error(node.at, "`existing` is for who enters a segment: who has left it is in none");
+            return None;
+        }
+        let existing_per_hour = match existing {
+            Some(node) => Some(per_hour(node, "`existing`", report)?),
+            None => None,
+        };
+        return Some(if is_entered { Trigger::Entered { segment, existing_per_hour } } else { Trigger::Left(segment) });
     }
     let event = fields.require("event", report).and_then(|node| event_name(node, report));
     fields.later(&["left", "existing", "at", "schedule", "every", "time_zone", "where"]).finish(report);
-    Some(Trigger { event: event?, segment: None })
+    event.map(Trigger::Event)
+}
+
+/// `date: customer.traits.birthday`, and when on that day.
+fn date(fields: &mut Fields<'_>, report: &mut Report<'_>) -> Option<DateTrigger> {
+    let trait_name = fields.take("date").and_then(|node| date_of(node, report));
+    let yearly = fields.take("every").map_or(Some(false), |node| match text(node, "`every`", report)? {
+        "year" => Some(true),
+        other => {
+            let message = format!("`every`: a date comes again every `year`, not every `{}`", shortened(other));
+            report.error_with_help(node.at, message, "leave it out for a date that comes once");
+            None
+        }
+    });
+    let at = fields.require("at", report).and_then(|node| time_of_day(node, "`at`", report));
+    let zone = fields.take("time_zone").map_or(Some(Zone::Customer), |node| zone(node, report));
+    Some(DateTrigger { trait_name: trait_name?, yearly: yearly?, at: at?, zone: zone? })
+}
+
+/// The trait that holds a date.
+fn date_of(node: &Node, report: &mut Report<'_>) -> Option<Arc<str>> {
+    let path = text(node, "`date`", report)?;
+    let is_name = |name: &&str| {
+        let word = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
+        !name.is_empty() && name.len() <= 64 && name.bytes().all(word)
+    };
+    let name = path.strip_prefix("customer.traits.").filter(is_name);
+    if name.is_none() {
+        let message = format!("`date`: `{}` is no date of a customer", shortened(path));
+        report.error_with_help(node.at, message, "write it as `customer.traits.birthday`");
+    }
+    name.map(Into::into)
 }

@@ -70,6 +70,7 @@ static CUSTOMER: Shape = Shape::Map(&[
     ("monetary_minor", Shape::Number),
     ("average_order_minor", Shape::Number),
     ("coupon_percent", Shape::Number),
+    ("rfm", Shape::Map(&[("recency", Shape::Number), ("frequency", Shape::Number), ("monetary", Shape::Number)])),
     ("lead_score", Shape::Number),
     ("favourite_categories", Shape::List(&Shape::Text)),
     ("favourite_brands", Shape::List(&Shape::Text)),
@@ -112,7 +113,7 @@ static ROW_VARIABLES: [(&str, Known<'static>); 1] = [("row", Known::Shape(&Shape
 static SEGMENT_VARIABLES: [(&str, Known<'static>); 1] = [("customer", Known::Customer(None))];
 
 /// Fields that the design names and a later version has.
-const LATER_FIELDS: &[(&str, &[&str])] = &[("customer", &["rfm", "churn", "tier", "points", "email", "phone"])];
+const LATER_FIELDS: &[(&str, &[&str])] = &[("customer", &["churn", "tier", "points", "email", "phone"])];
 const LATER_STEP_FIELDS: &[&str] = &["variant", "code"];
 
 const OPERATORS: &[&str] = &[

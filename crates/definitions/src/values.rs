@@ -173,6 +173,17 @@ pub(crate) fn integer(
     number
 }
 
+/// How many an hour: `2000/h`.
+pub(crate) fn per_hour(node: &Node, what: &str, report: &mut Report<'_>) -> Option<u32> {
+    let text = text(node, what, report)?;
+    let number = text.strip_suffix("/h").and_then(|number| number.trim_end().parse().ok()).filter(|number| *number > 0);
+    if number.is_none() {
+        let message = format!("{what}: `{}` is no number an hour", shortened(text));
+        report.error_with_help(node.at, message, "write it as `2000/h`, at least `1/h`");
+    }
+    number
+}
+
 /// Yes or no.
 pub(crate) fn boolean(node: &Node, what: &str, report: &mut Report<'_>) -> Option<bool> {
     let text = text(node, what, report)?;

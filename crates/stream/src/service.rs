@@ -304,8 +304,8 @@ pub trait Service: Sized + 'static {
 
     /// What others are to know of a state that has changed, or ended (none), as of its key's time: a record of a compacted
     /// topic. Asked once a batch for each key, however often it changed; most services tell nothing.
-    fn summary(key: &Key, state: Option<&Self::State>, time: Timestamp) -> Option<Self::Output> {
-        let _ = (key, state, time);
+    fn summary(policy: &Self::Policy, key: &Key, state: Option<&Self::State>, time: Timestamp) -> Option<Self::Output> {
+        let _ = (policy, key, state, time);
         None
     }
 }

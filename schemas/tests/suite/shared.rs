@@ -5,9 +5,9 @@ use apache_avro::reader::datum::GenericDatumReader;
 use apache_avro::types::Value;
 use schemas::conformance::{self, Mismatch};
 use schemas::{
-    AvroSchema, ChangelogRecord, Contract, CustomerEvent, CustomerProfile, DecodeError, Definition, JourneyDecision,
-    Mark, MessageOutcome, MessageRequest, MessagingCommand, PrivacyRequest, Quintiles, Schemas, SegmentChange,
-    StateContract, StorefrontEvent, Suppression,
+    Admission, AvroSchema, ChangelogRecord, Contract, CustomerEvent, CustomerProfile, DecodeError, Definition,
+    JourneyDecision, Mark, MessageOutcome, MessageRequest, MessagingCommand, PrivacyRequest, Quintiles, Schemas,
+    SegmentChange, StateContract, StorefrontEvent, Suppression,
 };
 use serde::{Deserialize, Serialize};
 
@@ -77,6 +77,7 @@ pub(crate) fn cases() -> Vec<Case> {
         case::<JourneyDecision>(),
         case::<SegmentChange>(),
         case::<Quintiles>(),
+        case::<Admission>(),
         case::<CustomerEvent>(),
         case::<CustomerProfile>(),
         case::<MessageRequest>(),

@@ -61,9 +61,20 @@ struct ProfileFacts<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     average_order_minor: Option<i64>,
     coupon_percent: i32,
+    rfm: QuintileFacts,
     lead_score: i32,
     favourite_categories: &'a [String],
     favourite_brands: &'a [String],
+}
+
+#[derive(serde::Serialize)]
+struct QuintileFacts {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    recency: Option<i32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    frequency: Option<i32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    monetary: Option<i32>,
 }
 
 impl<'a> ProfileFacts<'a> {
@@ -81,6 +92,11 @@ impl<'a> ProfileFacts<'a> {
             monetary_minor: profile.monetary_minor.unwrap_or_default(),
             average_order_minor: profile.average_order_minor,
             coupon_percent: profile.coupon_percent,
+            rfm: QuintileFacts {
+                recency: profile.recency_quintile,
+                frequency: profile.frequency_quintile,
+                monetary: profile.monetary_quintile,
+            },
             lead_score: profile.lead_score,
             favourite_categories: &profile.favourite_categories,
             favourite_brands: &profile.favourite_brands,

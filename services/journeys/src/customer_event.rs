@@ -1,9 +1,10 @@
-//! Something happened to the customer: an event of the storefront, and what changed by it or by time alone.
+//! Something happened to the customer: an event of the storefront, what changed by it or by time alone, and what time has come for.
 
-use definitions::{SEGMENT_ENTERED, SEGMENT_LEFT};
-use schemas::{Change, ChangeCause, CustomerEvent, EventKind, StorefrontEvent, Transition};
+use definitions::{DATE_REACHED, SEGMENT_ENTERED, SEGMENT_LEFT, Trigger};
+use schemas::{Change, ChangeCause, CustomerEvent, EventKind, Occasion, OccasionKind, StorefrontEvent, Transition};
 use stream::{Context, Disposition};
 
+use crate::enter::{self, Entry};
 use crate::event::EventView;
 use crate::policy::Policy;
 use crate::state::JourneysState;
@@ -42,6 +43,16 @@ pub(crate) fn receive(
             state.touched_at = Some(context.now);
         }
     }
+    for occasion in &told.occasions {
+        match let_in(policy, state, told, occasion, context, effects) {
+            Entry::Entered => {
+                changed = true;
+                state.known |= told.customer.known;
+                state.touched_at = Some(context.now);
+            }
+            Entry::Refused(reason) => refused = Some(reason),
+        }
+    }
     changed |= remember(policy, state, told);
     if changed || effects.outputs.len() > written {
         return Disposition::Emitted;
@@ -58,6 +69,37 @@ fn remember(policy: &Policy, state: &mut JourneysState, told: &CustomerEvent) ->
     true
 }
 
+/// The moment has come at which a journey is to let her in, if it still says so.
+fn let_in(
+    policy: &Policy,
+    state: &mut JourneysState,
+    told: &CustomerEvent,
+    occasion: &Occasion,
+    context: &Context<'_>,
+    effects: &mut Effects,
+) -> Entry {
+    let Some(compiled) = policy.current(&occasion.journey) else { return Entry::Refused("no_journey") };
+    let of = occasion.of.as_str();
+    let says_so = |trigger: &Trigger| match (trigger, occasion.kind) {
+        (Trigger::Date(date), OccasionKind::Date) => *date.trait_name == *of,
+        (Trigger::Entered { segment, existing_per_hour: Some(_) }, OccasionKind::Existing) => *segment.name == *of,
+        _ => false,
+    };
+    if !compiled.journey.triggers.iter().any(says_so) {
+        return Entry::Refused("not_a_trigger");
+    }
+    let (name, properties) = if occasion.kind == OccasionKind::Date {
+        (DATE_REACHED, serde_json::json!({ "trait": of }))
+    } else {
+        (SEGMENT_ENTERED, serde_json::json!({ "segment": of, "existing": true }))
+    };
+    let event = StorefrontEvent {
+        message_id: ids::transition(&told.customer_id, of, name, told.at, &occasion.journey),
+        ..made_up(told, name, &properties)
+    };
+    enter::enter(policy, state, compiled, &EventView::new(&event), &told.customer, context, effects)
+}
+
 /// A segment entered or left, as an event such as the storefront sends them; none where this version does not know the change.
 fn as_event(told: &CustomerEvent, transition: &Transition) -> Option<StorefrontEvent> {
     let name = match transition.change {
@@ -66,9 +108,14 @@ fn as_event(told: &CustomerEvent, transition: &Transition) -> Option<StorefrontE
         Change::Other => return None,
     };
     let message_id = told.event.as_ref().map_or("", |event| &event.message_id);
-    let properties = serde_json::json!({ "segment": transition.segment });
     Some(StorefrontEvent {
         message_id: ids::transition(&told.customer_id, &transition.segment, name, told.at, message_id),
+        ..made_up(told, name, &serde_json::json!({ "segment": transition.segment }))
+    })
+}
+
+fn made_up(told: &CustomerEvent, name: &str, properties: &serde_json::Value) -> StorefrontEvent {
+    StorefrontEvent {
         kind: EventKind::Track,
         name: name.to_owned(),
         shop: told.shop.clone(),
@@ -79,5 +126,5 @@ fn as_event(told: &CustomerEvent, transition: &Transition) -> Option<StorefrontE
         hops: told.hops.saturating_add(i32::from(told.event.is_some())),
         properties_json: Some(properties.to_string()),
         ..StorefrontEvent::default()
-    })
+    }
 }

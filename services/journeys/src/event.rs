@@ -58,7 +58,7 @@ impl<'e> EventView<'e> {
 
     /// Whether it opens runs of a journey.
     pub(crate) fn triggers(&self, journey: &Journey) -> bool {
-        journey.triggers.iter().any(|trigger| self.is(&trigger.event) && self.is_about(trigger.segment.as_ref()))
+        journey.triggers.iter().any(|trigger| self.is(trigger.event()) && self.is_about(trigger.segment()))
     }
 
     /// Whether it is about that segment; about none where there is none.

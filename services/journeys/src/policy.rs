@@ -8,9 +8,8 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-use definitions::{Action, Definition, Field, Journey, Kind, parse_document, parse_record_key};
+use definitions::{Action, Definition, Field, Journey, Kind, ShopTimeZones, Trigger, parse_document, parse_record_key};
 use domain::{HumanDuration, Timestamp};
-use jiff::tz::TimeZone;
 use schemas::{DefinitionStatus, Schemas};
 use stream::{Poison, RecordRef};
 
@@ -26,10 +25,8 @@ pub struct Settings {
     pub late_limit: HumanDuration,
     /// Whether imported history opens runs.
     pub open_from_history: bool,
-    /// The shops' time zone.
-    pub time_zone: TimeZone,
-    /// The time zones of shops that have another.
-    pub shop_time_zones: BTreeMap<String, TimeZone>,
+    /// The shops' time zones.
+    pub time_zones: ShopTimeZones,
     /// Changes who is held out. Fixed when the installation is created.
     pub holdout_seed: String,
 }
@@ -40,17 +37,9 @@ impl Default for Settings {
             replay: false,
             late_limit: HumanDuration::from_hours(24),
             open_from_history: false,
-            time_zone: TimeZone::UTC,
-            shop_time_zones: BTreeMap::new(),
+            time_zones: ShopTimeZones::default(),
             holdout_seed: String::new(),
         }
-    }
-}
-
-impl Settings {
-    /// The time zone of a shop.
-    pub fn zone_of(&self, shop: &str) -> &TimeZone {
-        self.shop_time_zones.get(shop).unwrap_or(&self.time_zone)
     }
 }
 
@@ -175,11 +164,10 @@ impl Policy {
         self.listeners.clear();
         for journey in self.journeys.values() {
             let Some(current) = journey.versions.values().next_back() else { continue };
-            let exits = current.journey.exits.iter().map(|exit| &exit.event);
-            let triggers = current.journey.triggers.iter().map(|trigger| &trigger.event);
-            let events: BTreeSet<&Arc<str>> = triggers.chain(exits).collect();
+            let exits = current.journey.exits.iter().map(|exit| &*exit.event);
+            let events: BTreeSet<&str> = current.journey.triggers.iter().map(Trigger::event).chain(exits).collect();
             for event in events {
-                self.listeners.entry(Arc::clone(event)).or_default().push(Arc::clone(current));
+                self.listeners.entry(event.into()).or_default().push(Arc::clone(current));
             }
         }
     }
@@ -187,6 +175,11 @@ impl Policy {
     /// The journeys that an event may open or exit, in their current version, by name.
     pub(crate) fn listeners(&self, event: &str) -> &[Arc<CompiledJourney>] {
         self.listeners.get(event).map_or(&[], Vec::as_slice)
+    }
+
+    /// A journey in its current version.
+    pub(crate) fn current(&self, journey: &str) -> Option<&Arc<CompiledJourney>> {
+        self.journeys.get(journey)?.versions.values().next_back()
     }
 
     /// How a run stands to the policy.

@@ -105,7 +105,7 @@ impl Scene<'_> {
     pub(crate) fn request(&mut self, run: &Run, message: &MessageStep, step: &StepState) {
         let contact = self.contact.cloned().unwrap_or_default();
         let zone = contact.zone().map(str::to_owned);
-        let zone = zone.or_else(|| self.policy.settings.zone_of(&run.shop).iana_name().map(str::to_owned));
+        let zone = zone.or_else(|| self.policy.settings.time_zones.of(&run.shop).iana_name().map(str::to_owned));
         let context = render::context(run, self.carts, &contact);
         let recipient = Recipient {
             email: contact.email,

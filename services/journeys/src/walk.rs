@@ -7,7 +7,7 @@
 
 use std::sync::Arc;
 
-use definitions::{Awaited, Expression, MessageStep, Wait, WaitStep, Zone};
+use definitions::{Awaited, Expression, MessageStep, Wait, WaitStep};
 use domain::{HumanDuration, Timestamp};
 use schemas::Decision;
 use serde_json::json;
@@ -293,13 +293,8 @@ fn wait_until(wait: &Wait, run: &Run, scene: &Scene<'_>) -> Timestamp {
     match wait {
         Wait::Duration(duration) | Wait::For { timeout: duration, .. } => scene.now + *duration,
         Wait::Until { at, zone } => {
-            let shop = scene.policy.settings.zone_of(&run.shop);
-            let own = match zone {
-                Zone::Customer => scene.contact.and_then(|contact| contact.zone()).and_then(definitions::time_zone),
-                Zone::Named(zone) => Some(zone.clone()),
-                Zone::Shop => None,
-            };
-            crate::clock::next(scene.now, *at, own.as_ref().unwrap_or(shop))
+            let customer = scene.contact.and_then(|contact| contact.zone());
+            crate::clock::next(scene.now, *at, &scene.policy.settings.time_zones.meant(zone, &run.shop, customer))
         }
     }
 }

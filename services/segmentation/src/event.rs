@@ -47,6 +47,8 @@ pub(crate) fn learn_one(state: &mut SegmentationState, event: &StorefrontEvent, 
         state.has_email |= contact.email.is_some();
         state.has_phone |= contact.phone.is_some();
     }
+    state.time_zone = event.chosen_locale_and_zone().time_zone.or(state.time_zone.take());
+    state.seen_time_zone = event.device_locale_and_zone().time_zone.or(state.seen_time_zone.take());
     match event.kind {
         EventKind::Identify => {
             if let Some(told) = &event.traits_json {

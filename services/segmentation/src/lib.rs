@@ -18,6 +18,7 @@ mod ids;
 mod input;
 mod judge;
 pub mod lookups;
+mod occasions;
 mod orders;
 mod output;
 mod policy;
@@ -47,9 +48,9 @@ pub use preview::preview;
 pub use quintiles::{Boundaries, MAX_LEARNT_CURRENCIES, MIN_CUSTOMERS, Standing, learn};
 pub use rows::{CustomerRow, WINDOW_COLUMNS, customer_rows, known_until};
 pub use state::{
-    ANONYMOUS_IDLE, Bucket, CART_IDLE, CartLine, Did, Favourite, MAX_CART_LINES, MAX_CURRENCIES, MAX_FAVOURITES,
-    MAX_IDS, MAX_NAME_BYTES, MAX_ORDERS, MAX_TRAITS_BYTES, Membership, Money, OpenCart, PastOrder, Seen,
-    SegmentationState, Spending, Tally,
+    ANONYMOUS_IDLE, Bucket, CART_IDLE, CartLine, Coming, Did, Favourite, MAX_CART_LINES, MAX_CURRENCIES,
+    MAX_FAVOURITES, MAX_IDS, MAX_NAME_BYTES, MAX_ORDERS, MAX_TRAITS_BYTES, Membership, Money, OpenCart, PastOrder,
+    Seen, SegmentationState, Spending, Tally,
 };
 pub use windows::WINDOW_DAYS;
 
@@ -90,7 +91,7 @@ impl Service for Segmentation {
         step::step(policy, state, cause, context, effects)
     }
 
-    fn summary(key: &Key, state: Option<&SegmentationState>, time: Timestamp) -> Option<Output> {
-        Some(told::summary(key, state, time))
+    fn summary(policy: &Policy, key: &Key, state: Option<&SegmentationState>, time: Timestamp) -> Option<Output> {
+        Some(told::summary(policy, key, state, time))
     }
 }

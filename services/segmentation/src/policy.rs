@@ -8,15 +8,21 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use definitions::{Definition, Kind, Segment, Thresholds, parse_document, parse_record_key};
+use definitions::{
+    DateTrigger, Definition, Kind, Segment, ShopTimeZones, Thresholds, parse_document, parse_record_key,
+};
 use domain::{HumanDuration, Timestamp};
-use schemas::{DefinitionStatus, Schemas};
+use schemas::{Admission, DefinitionStatus, Schemas};
 use stream::{Poison, RecordRef};
 
 use crate::field::Field;
 use crate::quintiles::Boundaries;
 use crate::{score, topology};
 
+/// At most so many dates are waited for, by all journeys: a customer may have each.
+const MAX_DATES: usize = 32;
+/// At most so many journeys and segments are let into at once.
+const MAX_ADMISSIONS: usize = 32;
 /// At most so many segments are in force.
 const MAX_SEGMENTS: usize = 200;
 
@@ -40,6 +46,11 @@ pub struct Policy {
     quintiles: Option<(Boundaries, i64)>,
     /// The segments of those groups of which any reads quintiles.
     on_quintiles: BTreeSet<Arc<str>>,
+    /// The dates that versions of journeys wait for, and which version is in force: the highest.
+    dates: BTreeMap<Arc<str>, BTreeMap<i32, Vec<DateTrigger>>>,
+    /// By the key of its record: who is let in, and the offset of the record.
+    admissions: BTreeMap<String, (i64, Admission)>,
+    time_zones: ShopTimeZones,
 }
 
 /// A field that conditions read.
@@ -51,17 +62,33 @@ pub(crate) struct Read {
 }
 
 impl Policy {
+    /// Nothing is in force yet, in shops of these time zones.
+    pub fn new(time_zones: ShopTimeZones) -> Self {
+        Self { time_zones, ..Self::default() }
+    }
+
     /// Applies a record of a table. Returns whether segments or boundaries have changed.
     pub(crate) fn apply(&mut self, schemas: &Schemas, record: &RecordRef<'_>) -> Result<bool, Poison> {
-        if topology::TOPOLOGY.tables.get(record.input) == Some(&topology::QUINTILES) {
-            self.apply_quintiles(schemas, record).map(|()| true)
-        } else {
-            let changed = self.apply_definition(schemas, record)?;
-            if changed {
-                self.segments_offset = record.offset;
-            }
-            Ok(changed)
+        match topology::TOPOLOGY.tables.get(record.input) {
+            Some(&topology::QUINTILES) => self.apply_quintiles(schemas, record).map(|()| true),
+            Some(&topology::ADMISSIONS) => self.apply_admission(schemas, record),
+            _ => self.apply_definition(schemas, record),
         }
+    }
+
+    /// One that is gone lets nobody in any more, and there is nothing to tell of it: it is looked for when a turn comes.
+    fn apply_admission(&mut self, schemas: &Schemas, record: &RecordRef<'_>) -> Result<bool, Poison> {
+        let key = key_of(record)?.to_owned();
+        let Some(value) = record.value else {
+            self.admissions.remove(&key);
+            return Ok(false);
+        };
+        let admission: Admission = schemas.decode(value).map_err(|error| poison("malformed", error.to_string()))?;
+        if self.admissions.len() >= MAX_ADMISSIONS && !self.admissions.contains_key(&key) {
+            return Err(poison("too_many_admissions", format!("{key}: there are {MAX_ADMISSIONS} in force")));
+        }
+        self.admissions.insert(key, (record.offset, admission));
+        Ok(true)
     }
 
     fn apply_quintiles(&mut self, schemas: &Schemas, record: &RecordRef<'_>) -> Result<(), Poison> {
@@ -81,15 +108,63 @@ impl Policy {
     }
 
     fn apply_definition(&mut self, schemas: &Schemas, record: &RecordRef<'_>) -> Result<bool, Poison> {
-        let key = record
-            .key
-            .and_then(|key| std::str::from_utf8(key).ok())
-            .ok_or_else(|| poison("no_key", "a definition's record has a key of text".to_owned()))?;
+        let key = key_of(record)?;
         let (kind, name, version) = parse_record_key(key)
             .ok_or_else(|| poison("malformed", "a definition's key is kind/name/version".to_owned()))?;
-        if kind != Some(Kind::Segment) {
-            return Ok(false);
+        match kind {
+            Some(Kind::Segment) => {
+                let changed = self.apply_segment(schemas, record, (key, name, version))?;
+                self.segments_offset = record.offset;
+                Ok(changed)
+            }
+            Some(Kind::Journey) => self.apply_journey(schemas, record, (key, name, version)),
+            _ => Ok(false),
         }
+    }
+
+    /// Of a journey only its dates are of interest here. Whether it concerns anybody is told by the record alone, so that it
+    /// is the same when tables are read anew: a version without dates takes none that are told already, since they are looked for
+    /// when they come.
+    fn apply_journey(
+        &mut self,
+        schemas: &Schemas,
+        record: &RecordRef<'_>,
+        (key, name, version): (&str, &str, i32),
+    ) -> Result<bool, Poison> {
+        let definition: Option<schemas::Definition> = match record.value {
+            Some(value) => Some(schemas.decode(value).map_err(|error| poison("malformed", error.to_string()))?),
+            None => None,
+        };
+        let Some(definition) = definition.filter(|definition| definition.status != DefinitionStatus::Deleted) else {
+            if let Some(versions) = self.dates.get_mut(name) {
+                versions.remove(&version);
+            }
+            return Ok(false);
+        };
+        let journey = match parse_document(Kind::Journey, name, &definition.body) {
+            Ok(Definition::Journey(journey)) if journey.version == version => journey,
+            // Journeys themselves tell what is wrong with it.
+            _ => return Ok(false),
+        };
+        let dates: Vec<DateTrigger> = journey.triggers.into_iter().filter_map(|trigger| trigger.date()).collect();
+        let others = self.dates().filter(|(other, _)| &***other != name).count();
+        if others + dates.len() > MAX_DATES {
+            return Err(poison("too_many_dates", format!("{key}: journeys wait for more than {MAX_DATES} dates")));
+        }
+        let has_dates = !dates.is_empty();
+        self.dates.entry(name.into()).or_default().insert(version, dates);
+        if has_dates {
+            self.applied_at = self.applied_at.max(Some(Timestamp::from_millis(definition.applied_at)));
+        }
+        Ok(has_dates)
+    }
+
+    fn apply_segment(
+        &mut self,
+        schemas: &Schemas,
+        record: &RecordRef<'_>,
+        (key, name, version): (&str, &str, i32),
+    ) -> Result<bool, Poison> {
         let Some(value) = record.value else {
             self.remove(name, version, record.timestamp);
             return Ok(true);
@@ -168,6 +243,29 @@ impl Policy {
         self.ageing = ageing.into_iter().collect();
     }
 
+    /// The dates that journeys wait for.
+    pub(crate) fn dates(&self) -> impl Iterator<Item = (&Arc<str>, &DateTrigger)> {
+        self.dates.iter().flat_map(|(journey, versions)| {
+            let current = versions.values().next_back();
+            current.into_iter().flatten().map(move |date| (journey, date))
+        })
+    }
+
+    /// Who is let in, and where the records of it lie.
+    pub(crate) fn admissions(&self) -> impl Iterator<Item = (i64, &Admission)> {
+        self.admissions.values().map(|(offset, admission)| (*offset, admission))
+    }
+
+    /// Where the last of these records lies.
+    pub(crate) fn admissions_seen(&self) -> Option<i64> {
+        self.admissions.values().map(|(offset, _)| *offset).max()
+    }
+
+    /// The shops' time zones.
+    pub(crate) const fn time_zones(&self) -> &ShopTimeZones {
+        &self.time_zones
+    }
+
     /// When segments were last applied, or boundaries learnt: who was there then is judged as of that moment.
     pub(crate) fn applied_at(&self) -> Option<Timestamp> {
         self.applied_at.max(self.boundaries().map(Boundaries::learnt_at))
@@ -223,6 +321,11 @@ fn reads_quintiles(segment: &Segment) -> bool {
     let conditions = std::iter::once(&segment.enter).chain(&segment.leave);
     let mut paths = conditions.flat_map(|condition| condition.reads().customer.keys());
     paths.any(|path| Field::parse(path).is_some_and(|field| field.is_quintile()))
+}
+
+fn key_of<'r>(record: &RecordRef<'r>) -> Result<&'r str, Poison> {
+    let key = record.key.and_then(|key| std::str::from_utf8(key).ok());
+    key.ok_or_else(|| poison("no_key", "a table's record has a key of text".to_owned()))
 }
 
 const fn poison(reason: &'static str, detail: String) -> Poison {

@@ -11,7 +11,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use domain::{HumanDuration, Timestamp};
-use schemas::{AvroSchema, StateContract};
+use schemas::{AvroSchema, OccasionKind, StateContract};
 use serde::{Deserialize, Serialize};
 use stream::{Due, Label, State};
 
@@ -77,6 +77,11 @@ pub struct SegmentationState {
     #[serde(default)]
     pub ids: Vec<String>,
     pub erased_at: Option<Timestamp>,
+    pub time_zone: Option<String>,
+    pub seen_time_zone: Option<String>,
+    #[serde(default)]
+    pub coming: Vec<Coming>,
+    pub admissions_seen: Option<i64>,
 }
 
 /// First and last time of a kind of event.
@@ -213,6 +218,16 @@ pub struct Membership {
     pub since: Timestamp,
 }
 
+/// A moment at which a journey is to let her in.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[allow(missing_docs, reason = "documented in the schema")]
+pub struct Coming {
+    pub journey: Arc<str>,
+    pub kind: OccasionKind,
+    pub of: Arc<str>,
+    pub at: Timestamp,
+}
+
 impl Spending {
     /// Her orders less what was refunded and cancelled, in minor units.
     pub fn monetary_minor(&self) -> i64 {
@@ -237,7 +252,8 @@ impl State for SegmentationState {
     }
 
     fn due(&self) -> Due {
-        let timer = self.judge_at.into_iter().chain(self.ends_at()).chain(self.cart_closes_at()).min();
+        let coming = self.coming.iter().map(|coming| coming.at);
+        let timer = coming.chain(self.judge_at).chain(self.ends_at()).chain(self.cart_closes_at()).min();
         Due { timer, held: self.policy_seen, ..Due::default() }
     }
 }
@@ -266,6 +282,11 @@ impl SegmentationState {
     /// When the cart no longer counts as open.
     pub fn cart_closes_at(&self) -> Option<Timestamp> {
         self.cart.as_ref().map(|cart| cart.changed_at + CART_IDLE)
+    }
+
+    /// Her time zone: the one that she chose, else where she was last seen.
+    pub(crate) fn zone(&self) -> Option<&str> {
+        self.time_zone.as_deref().or(self.seen_time_zone.as_deref())
     }
 
     /// A cart that nobody touched for long is no longer open.

@@ -3,14 +3,14 @@
 use std::convert::Infallible;
 
 use domain::{HumanDuration, Timestamp};
-use schemas::StorefrontEvent;
+use schemas::{EventKind, StorefrontEvent};
 use stream::{Cause, Context, Disposition};
 
 use crate::input::Input;
 use crate::judge::{Occasion, judge, leave_all};
 use crate::policy::Policy;
 use crate::state::SegmentationState;
-use crate::{Effects, erased, event, told};
+use crate::{Effects, erased, event, occasions, told};
 
 const MILLISECOND: HumanDuration = HumanDuration::from_millis(1);
 
@@ -29,7 +29,7 @@ pub(crate) fn step(
         Cause::Record(Input::Moved(event)) => {
             let changes = effects.outputs.len();
             forget(policy, state, context, effects);
-            told::event(state, event, changes, context, effects);
+            told::event(policy, state, event, changes, context, effects);
             Disposition::Emitted
         }
         // Of whom nothing is known nothing is to be judged or forgotten.
@@ -37,7 +37,7 @@ pub(crate) fn step(
         Cause::Timer if state.ends_at().is_some_and(|end| end <= context.now) => {
             let left = effects.outputs.len();
             forget(policy, state, context, effects);
-            told::changes(&SegmentationState::default(), left, context.now, context, effects);
+            told::changes(policy, &SegmentationState::default(), left, context.now, context, effects);
             Disposition::Emitted
         }
         Cause::Timer => {
@@ -46,7 +46,8 @@ pub(crate) fn step(
             state.close_idle_cart(context.now);
             let changes = effects.outputs.len();
             judge(policy, state, Occasion::Time, context.now, context, effects);
-            told::changes(state, changes, context.now, context, effects);
+            told::changes(policy, state, changes, context.now, context, effects);
+            occasions::come(policy, state, context, effects);
             Disposition::Emitted
         }
         Cause::PolicyChanged => {
@@ -73,15 +74,24 @@ fn receive(
     }
     event.history.retain(|past| !state.is_erased(past.event_time));
     if let Some(reason) = event::refusal(&event) {
-        told::event(state, event, effects.outputs.len(), context, effects);
+        told::event(policy, state, event, effects.outputs.len(), context, effects);
         return Disposition::Ignored(reason);
     }
     hear_of_definitions(policy, state, context.now, context, effects);
+    if state.is_nobody() {
+        occasions::begin(policy, state);
+    }
+    let place = (state.zone().map(str::to_owned), state.shop.clone());
     event::learn(state, &event, context.now);
+    // Her dates are among what a shop tells of her, and come by the clock where she is.
+    let moved = place.0.as_deref() != state.zone() || place.1 != state.shop;
+    if moved || event.kind == EventKind::Identify {
+        occasions::plan_dates(policy, state, context.now);
+    }
     let changes = effects.outputs.len();
     judge(policy, state, Occasion::Event(&event), context.now, context, effects);
     state.policy_seen = Some(context.revision);
-    told::event(state, event, changes, context, effects);
+    told::event(policy, state, event, changes, context, effects);
     Disposition::Emitted
 }
 
@@ -108,7 +118,9 @@ fn judge_by_definitions(
     let changes = effects.outputs.len();
     judge(policy, state, Occasion::Definition, now, context, effects);
     state.policy_seen = Some(context.revision);
-    told::changes(state, changes, now, context, effects);
+    occasions::plan_dates(policy, state, now);
+    occasions::plan_admissions(policy, state, context.key, now);
+    told::changes(policy, state, changes, now, context, effects);
 }
 
 pub(crate) fn forget(policy: &Policy, state: &mut SegmentationState, context: &Context<'_>, effects: &mut Effects) {

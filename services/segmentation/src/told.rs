@@ -1,16 +1,18 @@
 //! What others are told: what happened to the customer, what changed by it, and who she is as of it.
 
 use domain::Timestamp;
-use schemas::{CustomerEvent, CustomerProfile, CustomerView, SegmentChange, StorefrontEvent, Transition};
+use schemas::{CustomerEvent, CustomerProfile, CustomerView, Occasion, SegmentChange, StorefrontEvent, Transition};
 use stream::{Context, Key};
 
 use crate::Effects;
 use crate::field::{Field, Profile, Value};
 use crate::output::Output;
+use crate::policy::Policy;
 use crate::state::{Did, SegmentationState};
 
 /// Tells of a storefront event; the changes that it brought about lie among the outputs from `changes` on.
 pub(crate) fn event(
+    policy: &Policy,
     state: &SegmentationState,
     event: Box<StorefrontEvent>,
     changes: usize,
@@ -24,7 +26,8 @@ pub(crate) fn event(
         historical: event.historical,
         hops: event.hops,
         changes: written(&effects.outputs[changes..]).map(transition).collect(),
-        customer: view(state, context.now),
+        customer: view(policy, state, context.now),
+        occasions: Vec::new(),
         event: Some(event),
     };
     effects.emit(Output::Event(Box::new(told)));
@@ -33,6 +36,7 @@ pub(crate) fn event(
 /// Tells of changes that came of no event: they lie among the outputs from `changes` on, and there may be none. What is history
 /// and what is news are told apart: a definition and boundaries of quintiles may be new at once.
 pub(crate) fn changes(
+    policy: &Policy,
     state: &SegmentationState,
     changes: usize,
     now: Timestamp,
@@ -50,10 +54,29 @@ pub(crate) fn changes(
             hops: first.hops,
             event: None,
             changes: of_kind().map(transition).collect(),
-            customer: view(state, now),
+            customer: view(policy, state, now),
+            occasions: Vec::new(),
         };
         effects.emit(Output::Event(Box::new(told)));
     }
+}
+
+/// Tells that the moment has come at which journeys are to let her in.
+pub(crate) fn occasions(
+    policy: &Policy,
+    state: &SegmentationState,
+    occasions: Vec<Occasion>,
+    context: &Context<'_>,
+    effects: &mut Effects,
+) {
+    effects.emit(Output::Event(Box::new(CustomerEvent {
+        customer_id: context.key.to_string(),
+        at: context.now.as_millis(),
+        shop: state.shop.clone(),
+        occasions,
+        customer: view(policy, state, context.now),
+        ..CustomerEvent::default()
+    })));
 }
 
 fn written(outputs: &[stream::Emitted<Output>]) -> impl Iterator<Item = &SegmentChange> {
@@ -73,24 +96,25 @@ fn transition(change: &SegmentChange) -> Transition {
 }
 
 /// Who she is, for those who want nothing else.
-pub(crate) fn summary(key: &Key, state: Option<&SegmentationState>, now: Timestamp) -> Output {
+pub(crate) fn summary(policy: &Policy, key: &Key, state: Option<&SegmentationState>, now: Timestamp) -> Output {
     let Some(state) = state.filter(|state| !state.is_nobody()) else { return Output::NoProfile(Key::clone(key)) };
     Output::Profile(Box::new(CustomerProfile {
         customer_id: key.to_string(),
         as_of: now.as_millis(),
         shop: state.shop.clone(),
-        customer: view(state, now),
+        customer: view(policy, state, now),
     }))
 }
 
 /// Who she is at a moment, in short.
-pub(crate) fn view(state: &SegmentationState, now: Timestamp) -> CustomerView {
-    let profile = Profile::new(state, now);
+pub(crate) fn view(policy: &Policy, state: &SegmentationState, now: Timestamp) -> CustomerView {
+    let profile = Profile::new(state, now).by(policy.boundaries());
     let int = |field| match profile.value(&field) {
         Value::Int(value) => Some(value),
         _ => None,
     };
-    let percent = |field| int(field).and_then(|value| i32::try_from(value).ok()).unwrap_or_default();
+    let small = |field| int(field).and_then(|value| i32::try_from(value).ok());
+    let percent = |field| small(field).unwrap_or_default();
     let texts = |field| match profile.value(&field) {
         Value::Texts(texts) => texts.into_iter().map(str::to_owned).collect(),
         _ => Vec::new(),
@@ -114,6 +138,9 @@ pub(crate) fn view(state: &SegmentationState, now: Timestamp) -> CustomerView {
         average_order_minor: int(Field::AverageOrderMinor),
         currency,
         coupon_percent: percent(Field::CouponPercent),
+        recency_quintile: small(Field::RecencyQuintile),
+        frequency_quintile: small(Field::FrequencyQuintile),
+        monetary_quintile: small(Field::MonetaryQuintile),
         lead_score: percent(Field::LeadScore),
         favourite_categories: texts(Field::FavouriteCategories),
         favourite_brands: texts(Field::FavouriteBrands),

@@ -2,7 +2,7 @@
 
 use definitions::{
     Action, Awaited, Change, Channel, Consent, Definition, Definitions, Field, Folder, Journey, Kind, SourceFile,
-    TimeOfDay, Tracking, Wait, Zone, changes, digest, load, parse_document,
+    TimeOfDay, Tracking, Trigger, Wait, Zone, changes, digest, load, parse_document,
 };
 use domain::{HumanDuration, Locale};
 
@@ -55,10 +55,7 @@ fn a_journey_says_what_it_says() {
     assert!(definitions.warnings.is_empty(), "{:?}", definitions.warnings);
     let journey = journey(&definitions);
     assert_eq!((&*journey.name, journey.version), ("cart-recovery", 3));
-    assert_eq!(
-        journey.triggers.iter().map(|trigger| &*trigger.event).collect::<Vec<_>>(),
-        ["Product Added", "Checkout Started"]
-    );
+    assert_eq!(journey.triggers.iter().map(Trigger::event).collect::<Vec<_>>(), ["Product Added", "Checkout Started"]);
     assert_eq!(journey.correlate, Some(Field::CartId));
     assert_eq!(journey.goal.as_ref().map(|goal| goal.within), Some(HumanDuration::from_hours(7 * 24)));
     assert_eq!(journey.exits[0].same, Some(Field::CartId));

@@ -33,7 +33,7 @@ impl<S: Service> Worker<S> {
             let Some(part) = self.parts.get_mut(&partition) else { continue };
             let mut changes = Vec::new();
             if header.is_some() {
-                summarise(part, &mut commit.outputs);
+                summarise(&self.policy, part, &mut commit.outputs);
                 changes = changes_of(part, self.topology, &self.schemas, &mut self.encoded)?;
                 part.header_at_ms = self.now_ms;
                 part.touched = false;
@@ -126,7 +126,7 @@ fn watermarks<S: Service>(part: &Part<S>, topology: &Topology) -> Vec<UpstreamWa
 }
 
 /// Tells of each state that the batch changed or ended, behind all that came of the records.
-fn summarise<S: Service>(part: &Part<S>, outputs: &mut Vec<Emitted<S::Output>>) {
+fn summarise<S: Service>(policy: &S::Policy, part: &Part<S>, outputs: &mut Vec<Emitted<S::Output>>) {
     let first = outputs.len();
     for (key, slot) in part.slots.iter().filter(|(_, slot)| slot.dirty) {
         let state = Some(&slot.entry.state).filter(|state| **state != S::State::default());
@@ -134,7 +134,7 @@ fn summarise<S: Service>(part: &Part<S>, outputs: &mut Vec<Emitted<S::Output>>) 
         if state.is_none() && slot.stored_bytes.is_none() {
             continue;
         }
-        let output = S::summary(key, state, slot.entry.time);
+        let output = S::summary(policy, key, state, slot.entry.time);
         outputs.extend(output.map(|output| Emitted {
             output,
             trace: None,

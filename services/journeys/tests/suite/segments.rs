@@ -1,6 +1,8 @@
 //! Journeys that segments open and end, and that ask who the customer is.
 
-use schemas::{Change, ChangeCause, CustomerEvent, CustomerView, Decision, DefinitionStatus, Transition};
+use schemas::{
+    Change, ChangeCause, CustomerEvent, CustomerView, Decision, DefinitionStatus, Occasion, OccasionKind, Transition,
+};
 
 use crate::support::{ANA, DAY, EVENTS, HOUR, SHOP, World, encode, story, told_of, track};
 
@@ -205,4 +207,55 @@ steps: [ { wait: 1h }, { message: { template: t, category: cart } } ]
     assert_eq!(world.state().customer, None);
     world.hear_of("Product Viewed", 60, who(&[]), &[]);
     assert_eq!(world.driver.counts()[&(EVENTS, "ignored", "no_journey")], 1, "and nothing is written for it");
+}
+
+const BIRTHDAY: &str = "
+journey: birthday
+trigger: { date: customer.traits.birthday, every: year, at: \"10:00\" }
+steps: [ { message: { as: first, template: t, category: marketing } } ]
+---
+segment: vip
+enter: customer.frequency >= 10
+---
+journey: welcome
+trigger: { segment: vip, existing: 2000/h }
+steps: [ { message: { as: first, template: t, category: marketing } } ]
+---
+journey: another
+trigger: { segment: vip }
+steps: [ { message: { as: first, template: t, category: marketing } } ]
+";
+
+fn occasion(journey: &str, kind: OccasionKind, of: &str) -> Occasion {
+    Occasion { journey: journey.to_owned(), kind, of: of.to_owned() }
+}
+
+#[test]
+fn a_date_opens_the_journey_that_waits_for_it_and_no_other() {
+    let mut world = World::new(BIRTHDAY);
+    let come = vec![occasion("birthday", OccasionKind::Date, "birthday")];
+    world.hear(&CustomerEvent { occasions: come, ..changed(60, vec![], who(&[])) });
+    assert_eq!(story(&world.written.decisions), ["Entered@60", "MessageRequested first@60", "Completed@60"]);
+    let decision = &world.written.decisions[0];
+    assert_eq!(decision.journey, "birthday");
+    assert_eq!(decision.trigger_message_id.as_deref().map(str::len), Some(32));
+}
+
+#[test]
+fn who_is_in_the_segment_already_is_let_into_the_journey_that_asks_for_it_alone() {
+    let mut world = World::new(BIRTHDAY);
+    let come = vec![
+        occasion("welcome", OccasionKind::Existing, "vip"),
+        // Journeys that are gone by now, or never asked for it.
+        occasion("another", OccasionKind::Existing, "vip"),
+        occasion("gone", OccasionKind::Existing, "vip"),
+        occasion("birthday", OccasionKind::Date, "wedding"),
+    ];
+    world.hear(&CustomerEvent { occasions: come, ..changed(60, vec![], who(&["vip"])) });
+    let journeys: Vec<_> = world.written.of_journey("welcome").map(|decision| decision.decision).collect();
+    assert_eq!(journeys, [Decision::Entered, Decision::MessageRequested, Decision::Completed]);
+    assert_eq!(world.written.decisions.len(), 3);
+    // Who enters it is let into both.
+    world.hear(&changed(120, vec![change("vip", Change::Entered)], who(&["vip"])));
+    assert_eq!(world.written.decisions.len(), 3 + 6);
 }

@@ -291,6 +291,7 @@ pub(crate) fn told_of(event: &StorefrontEvent, customer: CustomerView, changes: 
         hops: event.hops,
         event: Some(Box::new(event.clone())),
         changes: changes.to_vec(),
+        occasions: Vec::new(),
         customer,
     };
     encode(EVENTS, &record)

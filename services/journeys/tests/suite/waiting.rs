@@ -1,5 +1,6 @@
 //! Waits: how long, until when, for what; and what begins them anew.
 
+use definitions::ShopTimeZones;
 use journeys::Settings;
 use schemas::{Contact, Decision, EventKind, Outcome, StorefrontEvent};
 
@@ -72,7 +73,8 @@ const MARCH_28: i64 = 1_774_656_000;
 #[test]
 fn until_nine_is_by_her_own_clock_her_trait_before_her_device_before_the_shop() {
     let madrid = definitions::time_zone("Europe/Madrid").unwrap();
-    let settings = Settings { time_zone: madrid, ..Settings::default() };
+    let settings =
+        Settings { time_zones: ShopTimeZones { default: madrid, ..ShopTimeZones::default() }, ..Settings::default() };
     let identify = |zone: Option<&str>, device: Option<&str>| StorefrontEvent {
         kind: EventKind::Identify,
         contact: Some(Contact {
@@ -118,7 +120,10 @@ fn her_zone_follows_her_device_unless_she_chose_one() {
 #[test]
 fn until_nine_is_nine_on_the_day_when_the_clocks_change() {
     let madrid = definitions::time_zone("Europe/Madrid").unwrap();
-    let mut world = World::with(NINE, Settings { time_zone: madrid, ..Settings::default() });
+    let mut world = World::with(
+        NINE,
+        Settings { time_zones: ShopTimeZones { default: madrid, ..ShopTimeZones::default() }, ..Settings::default() },
+    );
     world.track("Product Added", MARCH_28 + 12 * HOUR);
     world.advance(MARCH_28 + 3 * DAY);
     assert_eq!(world.written.messages(), [("first", MARCH_28 + DAY + 7 * HOUR)]);

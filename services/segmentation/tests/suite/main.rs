@@ -6,6 +6,7 @@ mod erasing;
 mod identity;
 mod judging;
 mod lookups;
+mod occasions;
 mod profile;
 mod properties;
 mod quintiles;

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use definitions::ShopTimeZones;
 use domain::{Currency, HumanDuration};
 use ingestion::ResolverPolicy;
 use ingestion::shell::DoorOptions;
@@ -175,20 +176,27 @@ impl Sections {
         keys.iter().map(|key| (key.shop.clone(), key.currency)).collect()
     }
 
+    /// The shops' time zones.
+    pub fn time_zones(config: &Config) -> Result<ShopTimeZones, Fault> {
+        let options: &JourneysOptions = config.get();
+        let by_shop = options.shop_time_zones.iter().map(|(shop, name)| {
+            let zone = time_zone(format!("journeys.shop_time_zones.{shop}"), name)?;
+            Ok((shop.clone(), zone))
+        });
+        Ok(ShopTimeZones {
+            default: time_zone("journeys.time_zone".to_owned(), &options.time_zone)?,
+            by_shop: by_shop.collect::<Result<_, Fault>>()?,
+        })
+    }
+
     /// What journeys are walked with.
     pub fn journeys(config: &Config, replay: bool) -> Result<journeys::Settings, Fault> {
         let options: &JourneysOptions = config.get();
-        let mut shop_time_zones = BTreeMap::new();
-        for (shop, name) in &options.shop_time_zones {
-            let zone = time_zone(format!("journeys.shop_time_zones.{shop}"), name)?;
-            shop_time_zones.insert(shop.clone(), zone);
-        }
         Ok(journeys::Settings {
             replay,
             late_limit: options.late_limit,
             open_from_history: replay,
-            time_zone: time_zone("journeys.time_zone".to_owned(), &options.time_zone)?,
-            shop_time_zones,
+            time_zones: Self::time_zones(config)?,
             holdout_seed: options.holdout_seed.clone(),
         })
     }

@@ -37,7 +37,7 @@ pub async fn add_segmentation(
     config: &Config,
     installation: &Installation,
 ) -> anyhow::Result<Arc<dyn Lookups>> {
-    let with = || Ok((segmentation::Policy::default(), NoShell));
+    let with = || Ok((segmentation::Policy::new(Sections::time_zones(config)?), NoShell));
     let Workers { lookups, owners } = add_workers::<Segmentation, _>(host, config, installation, with).await?;
     let every = config.get::<SegmentationOptions>().quintiles_every;
     let timeout = config.get::<KafkaOptions>().request_timeout.as_std();

@@ -1,0 +1,113 @@
+//! The moments at which journeys let a customer in that nothing but time brings: a date of hers, and her turn where a journey lets
+//! in who is in its segment already.
+//!
+//! Wanted properties:
+//! - each comes at its very moment, once: also where the journey is applied anew, or a worker starts again;
+//! - a date follows what the shop tells of her last: its trait, her time zone; what has come is not undone;
+//! - who are let in at a rate are spread over the time that it takes, each at a moment of her own that hangs on nothing but who
+//!   she is; who has left the segment by then stays out.
+
+use domain::{HumanDuration, Timestamp};
+use schemas::{Admission, Occasion, OccasionKind};
+use serde_json::Value;
+use stream::{Context, Key};
+use xxhash_rust::xxh3::xxh3_64;
+
+use crate::policy::Policy;
+use crate::state::{Coming, SegmentationState};
+use crate::{Effects, told};
+
+/// Says when her dates come next, after `now`, by the journeys in force and what is known of her.
+pub(crate) fn plan_dates(policy: &Policy, state: &mut SegmentationState, now: Timestamp) {
+    // What time has come for already is for the timer.
+    state.coming.retain(|coming| coming.kind != OccasionKind::Date || coming.at <= now);
+    if policy.dates().next().is_none() {
+        return;
+    }
+    let Some(Ok(Value::Object(traits))) = state.traits_json.as_deref().map(serde_json::from_str) else { return };
+    let mut coming = Vec::new();
+    for (journey, trigger) in policy.dates() {
+        let date = traits.get(&*trigger.trait_name).and_then(Value::as_str).and_then(definitions::CustomerDate::parse);
+        let zone = policy.time_zones().meant(&trigger.zone, &state.shop, state.zone());
+        let Some(at) = date.and_then(|date| date.next(trigger, &zone, now)) else { continue };
+        let waits = |other: &Coming| {
+            other.kind == OccasionKind::Date && other.journey == *journey && other.of == trigger.trait_name
+        };
+        if !state.coming.iter().any(waits) {
+            coming.push(Coming {
+                journey: journey.clone(),
+                kind: OccasionKind::Date,
+                of: trigger.trait_name.clone(),
+                at,
+            });
+        }
+    }
+    state.coming.append(&mut coming);
+}
+
+/// Gives her a turn in each journey that lets in who is in its segment, if she is and was not looked at for it.
+pub(crate) fn plan_admissions(policy: &Policy, state: &mut SegmentationState, customer: &Key, now: Timestamp) {
+    for (offset, admission) in policy.admissions() {
+        if state.admissions_seen.is_some_and(|seen| offset <= seen) {
+            continue;
+        }
+        let from = Timestamp::from_millis(admission.from);
+        let is_member = |membership: &crate::state::Membership| {
+            *membership.segment == *admission.segment && membership.since < from
+        };
+        if state.memberships.iter().any(is_member) {
+            state.coming.push(Coming {
+                journey: admission.journey.as_str().into(),
+                kind: OccasionKind::Existing,
+                of: admission.segment.as_str().into(),
+                at: turn(admission, customer).max(now),
+            });
+        }
+    }
+    state.admissions_seen = policy.admissions_seen();
+}
+
+/// Whoever comes new is no member from before.
+pub(crate) fn begin(policy: &Policy, state: &mut SegmentationState) {
+    state.admissions_seen = policy.admissions_seen();
+}
+
+/// When it is her turn: somewhere in the time that it takes.
+fn turn(admission: &Admission, customer: &str) -> Timestamp {
+    let hash = xxh3_64(format!("{}\0{}\0{customer}", admission.journey, admission.segment).as_bytes());
+    let span = admission.until.saturating_sub(admission.from).max(0);
+    // The high half of the product: evenly spread, without a remainder's bias.
+    let later = (u128::from(hash) * u128::from(span.unsigned_abs())) >> 64;
+    Timestamp::from_millis(admission.from) + HumanDuration::from_millis(i64::try_from(later).unwrap_or(span))
+}
+
+/// Tells of those whose moment has come, if a journey in force still wants to know; and plans the next.
+pub(crate) fn come(policy: &Policy, state: &mut SegmentationState, context: &Context<'_>, effects: &mut Effects) {
+    let (come, coming): (Vec<_>, Vec<_>) = state.coming.drain(..).partition(|coming| coming.at <= context.now);
+    state.coming = coming;
+    if come.is_empty() {
+        return;
+    }
+    let wanted = |coming: &Coming| match coming.kind {
+        OccasionKind::Date => {
+            policy.dates().any(|(journey, date)| *journey == coming.journey && date.trait_name == coming.of)
+        }
+        OccasionKind::Existing => {
+            policy
+                .admissions()
+                .any(|(_, admission)| *admission.journey == *coming.journey && *admission.segment == *coming.of)
+                && state.memberships.iter().any(|membership| membership.segment == coming.of)
+        }
+        OccasionKind::Other => false,
+    };
+    let occasion = |coming: &Coming| Occasion {
+        journey: coming.journey.to_string(),
+        kind: coming.kind,
+        of: coming.of.to_string(),
+    };
+    let occasions = come.iter().filter(|coming| wanted(coming)).map(occasion).collect::<Vec<_>>();
+    plan_dates(policy, state, context.now);
+    if !occasions.is_empty() {
+        told::occasions(policy, state, occasions, context, effects);
+    }
+}
