@@ -97,6 +97,7 @@ pub struct ChangelogHeader {
     pub written_at: Option<i64>,
     #[serde(default)]
     pub transactional_id: String,
+    pub untold: Option<i64>,
 }
 
 /// A place in a partition of a dataset.

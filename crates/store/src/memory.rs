@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use parking_lot::RwLock;
-use stream::{Applied, LoadRequest, Loaded, Partition, StateChange, StateStore, StoreError, StorePosition};
+use stream::{Applied, Lane, LoadRequest, Loaded, Partition, StateChange, StateStore, StoreError, StorePosition};
 
 use crate::limits;
 use crate::lookups::{LookupError, Lookups, Members, MembersQuery, Stored};
@@ -121,6 +121,7 @@ impl StateStore for Memory {
             position: position.clone(),
             states: request.keys.iter().map(|key| view.get(key)).collect(),
             due: request.due.map_or_else(Vec::new, |query| view.due(query)),
+            held: request.due.filter(|query| query.lane == Lane::Held).map_or(0, |query| view.count_due(query)),
         }))
     }
 

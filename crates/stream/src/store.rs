@@ -154,6 +154,8 @@ pub struct Loaded {
     pub states: Vec<Option<Bytes>>,
     /// The due keys, eldest first: (due, key, framed value).
     pub due: Vec<(Timestamp, Key, Option<Bytes>)>,
+    /// How many are due in all, where [`Lane::Held`] was asked for: how much of a change of the policy is still to be told.
+    pub held: u64,
 }
 
 /// A step of a view: from the header at `expected` to the one at `header_offset`, with the changes between.

@@ -15,7 +15,7 @@ use bytes::Bytes;
 use domain::{HumanDuration, Timestamp};
 use schemas::{ChangelogHeader, ChangelogRecord, Mark, MarkEntry, OutputBound, Schemas};
 
-use crate::service::{ClaimId, DeadLetter, Emitted, Key, Label, Poison, RecordRef, Service, State as _};
+use crate::service::{ClaimId, DeadLetter, Emitted, Key, Label, Lane, Poison, RecordRef, Service, State as _};
 use crate::settings::{TimeMode, WorkerSettings};
 use crate::store::{Labels, LoadRequest, Loaded, StateChange, StorePosition};
 use crate::topology::{Clock, Partition};
@@ -368,7 +368,7 @@ impl<S: Service> TestDriver<S> {
 
     fn load(&self, request: &LoadRequest) -> Loaded {
         let states = request.keys.iter().map(|key| self.states.get(key).and_then(|change| change.value.clone()));
-        let mut due = Vec::new();
+        let (mut due, mut held) = (Vec::new(), 0);
         if let Some(query) = request.due {
             let waiting = self.states.values().filter_map(|change| {
                 let at = change.due.lane(query.lane).filter(|at| *at <= query.until)?;
@@ -376,10 +376,11 @@ impl<S: Service> TestDriver<S> {
             });
             due.extend(waiting);
             due.sort_unstable_by(|a, b| (a.0, &a.1).cmp(&(b.0, &b.1)));
+            held = if query.lane == Lane::Held { due.len() as u64 } else { 0 };
             due.truncate(query.limit);
         }
         let position = StorePosition { generation: String::new(), log: String::new(), header_offset: 0 };
-        Loaded { position, states: states.collect(), due }
+        Loaded { position, states: states.collect(), due, held }
     }
 
     fn commit(&mut self, batch: Batch<S>) {

@@ -1,25 +1,27 @@
 //! Definitions as records: put on their topic, and waited for until every partition has them.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::bail;
-use definitions::{Definitions, Kind, Segment, parse_document, record_key};
+use definitions::{Definitions, Journey, Kind, Segment, parse_document, record_key};
 use kafka::{Appender, NewRecord};
 use schemas::{ChangelogHeader, Definition, DefinitionStatus};
 
 use crate::headers;
 use crate::hosting::Installation;
 
-const DATASET: &str = "platform.definitions";
+pub(crate) const DATASET: &str = "platform.definitions";
 
-/// The services that follow these definitions.
+/// The services that follow these definitions. Journeys wait for segments and dates, of which segmentation tells.
 pub fn followers(definitions: &[Definition]) -> Vec<&'static str> {
-    let is_segment = |definition: &Definition| definition.kind == Kind::Segment.name();
-    let of_segments = definitions.iter().any(is_segment).then_some(&["segmentation"][..]);
-    let of_others = (!definitions.iter().all(is_segment)).then_some(&["journeys", "messaging"][..]);
-    [of_segments, of_others].into_iter().flatten().flatten().copied().collect()
+    let of_kind = |kind: Kind| definitions.iter().any(|definition| definition.kind == kind.name());
+    let of_segmentation = of_kind(Kind::Segment) || of_kind(Kind::Journey);
+    let of_segments_alone = definitions.iter().all(|definition| definition.kind == Kind::Segment.name());
+    let of_segmentation = of_segmentation.then_some(&["segmentation"][..]);
+    let of_others = (!of_segments_alone).then_some(&["journeys", "messaging"][..]);
+    [of_segmentation, of_others].into_iter().flatten().flatten().copied().collect()
 }
 
 /// Writes these records; returns the offset behind the last of them.
@@ -91,6 +93,20 @@ impl InForce {
         })
     }
 
+    /// The journeys, each in the version in force. What can't be read changes nothing, as for the services.
+    pub fn current_journeys(&self) -> Vec<Journey> {
+        let mut current: BTreeMap<&str, Journey> = BTreeMap::new();
+        for definition in self.by_key.values().filter(|definition| definition.kind == Kind::Journey.name()) {
+            let read = parse_document(Kind::Journey, &definition.name, &definition.body);
+            let Ok(definitions::Definition::Journey(journey)) = read else { continue };
+            let is_newest = current.get(definition.name.as_str()).is_none_or(|other| other.version < journey.version);
+            if is_newest {
+                current.insert(&definition.name, journey);
+            }
+        }
+        current.into_values().collect()
+    }
+
     /// The names of all journeys, in order.
     pub fn journeys(&self) -> BTreeSet<&str> {
         let journeys = self.by_key.values().filter(|definition| definition.kind == Kind::Journey.name());
@@ -117,6 +133,16 @@ pub fn records(definitions: &Definitions, applied_at: i64) -> Vec<Definition> {
     definitions.documents.iter().map(record).collect()
 }
 
+/// Waits until every customer was judged by what lies below `offset`, and `show`s how many are left.
+pub fn wait_until_judged(
+    installation: &Installation,
+    offset: i64,
+    patience: Duration,
+    show: impl Fn(u64),
+) -> anyhow::Result<()> {
+    headers::wait_until_told(installation, "segmentation", (DATASET, offset), patience, show)
+}
+
 /// Waits until every partition of these services has passed `offset`.
 pub fn wait_until_in_force(
     installation: &Installation,
@@ -124,9 +150,7 @@ pub fn wait_until_in_force(
     offset: i64,
     timeout: Duration,
 ) -> anyhow::Result<()> {
-    let passed = |header: &ChangelogHeader| {
-        header.tables.iter().any(|table| table.dataset == DATASET && table.next_offset >= offset)
-    };
+    let passed = |header: &ChangelogHeader| headers::has_taken_up(header, DATASET, offset);
     let behind = headers::wait_until_all(installation, services, timeout, passed)?;
     if behind.is_empty() {
         return Ok(());

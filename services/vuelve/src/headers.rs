@@ -1,6 +1,7 @@
 //! How far the services have come: the header that each of their transactions leaves last in a partition of its changelog.
 
-use std::collections::HashMap;
+use std::cell::{Cell, RefCell};
+use std::collections::{BTreeMap, HashMap};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
@@ -127,7 +128,80 @@ pub fn wait_until_all(
     patience: Duration,
     passed: impl Fn(&ChangelogHeader) -> bool,
 ) -> anyhow::Result<Vec<String>> {
-    let deadline = Instant::now() + patience;
+    let deadline = Cell::new(Instant::now() + patience);
+    wait_for(installation, services, patience, &deadline, |_, _, header| passed(header))
+}
+
+/// Waits until a service has told every state of what a table says below an offset, and `show`s how many have still to hear,
+/// as soon as all partitions say so. Gives up where nothing has moved for `patience`.
+pub fn wait_until_told(
+    installation: &Installation,
+    service: &'static str,
+    (dataset, offset): (&str, i64),
+    patience: Duration,
+    show: impl Fn(u64),
+) -> anyhow::Result<()> {
+    let deadline = Cell::new(Instant::now() + patience);
+    let left: RefCell<BTreeMap<i32, i64>> = RefCell::default();
+    let passed = |_: &'static str, partition: i32, header: &ChangelogHeader| {
+        let (true, Some(untold)) = (has_taken_up(header, dataset, offset), header.untold) else { return false };
+        let mut left = left.borrow_mut();
+        if left.insert(partition, untold) != Some(untold) {
+            deadline.set(Instant::now() + patience);
+        }
+        if left.len() as i32 == installation.cluster.partitions {
+            show(left.values().map(|untold| untold.unsigned_abs()).sum());
+        }
+        untold == 0
+    };
+    let behind = wait_for(installation, &[service], patience, &deadline, passed)?;
+    if behind.is_empty() {
+        return Ok(());
+    }
+    let left: i64 = left.borrow().values().sum();
+    bail!("for {patience:?} nothing has moved: {left} customers have not heard of it, in {}", behind.join(", "))
+}
+
+/// Whether a service has told every state of what a table says below an offset.
+pub fn is_told(
+    installation: &Installation,
+    service: &'static str,
+    (dataset, offset): (&str, i64),
+    timeout: Duration,
+) -> anyhow::Result<bool> {
+    let told = RefCell::new(BTreeMap::new());
+    let deadline = Cell::new(Instant::now() + timeout);
+    // One look: each partition's last header.
+    let looked = |_: &'static str, partition: i32, header: &ChangelogHeader| {
+        let is_told = has_taken_up(header, dataset, offset) && header.untold == Some(0);
+        told.borrow_mut().insert(partition, is_told);
+        false
+    };
+    let wait = Wait {
+        installation,
+        asker: Follower::new(&installation.cluster, &[], timeout)?,
+        deadline: &deadline,
+        passed: looked,
+    };
+    let of = |partition| Behind { service, partition, from: None };
+    let mut behind: Vec<Behind> = (0..installation.cluster.partitions).map(of).collect();
+    wait.look(service, &mut behind)?;
+    let told = told.borrow();
+    Ok(told.len() == behind.len() && told.values().all(|is_told| *is_told))
+}
+
+/// Whether the tables that a header was written by held all below this offset.
+pub fn has_taken_up(header: &ChangelogHeader, dataset: &str, offset: i64) -> bool {
+    header.tables.iter().any(|table| table.dataset == dataset && table.next_offset >= offset)
+}
+
+fn wait_for(
+    installation: &Installation,
+    services: &[&'static str],
+    patience: Duration,
+    deadline: &Cell<Instant>,
+    passed: impl Fn(&'static str, i32, &ChangelogHeader) -> bool,
+) -> anyhow::Result<Vec<String>> {
     let asker = Follower::new(&installation.cluster, &[], ANSWER_WITHIN.min(patience))?;
     let wait = Wait { installation, asker, deadline, passed };
     let partitions = installation.cluster.partitions;
@@ -136,16 +210,16 @@ pub fn wait_until_all(
     loop {
         for service in services {
             match wait.look(service, &mut behind) {
-                Err(error) if is_passing(&error) && Instant::now() < deadline => {
+                Err(error) if is_passing(&error) && !wait.is_over() => {
                     tracing::debug!(error = format!("{error:#}"), "looking again in a while");
                 }
                 result => result?,
             }
         }
-        if behind.is_empty() || Instant::now() >= deadline {
+        if behind.is_empty() || wait.is_over() {
             return Ok(behind.iter().map(|place| format!("{}[{}]", place.service, place.partition)).collect());
         }
-        std::thread::sleep(LOOK_EVERY.min(deadline.saturating_duration_since(Instant::now())));
+        std::thread::sleep(LOOK_EVERY.min(deadline.get().saturating_duration_since(Instant::now())));
     }
 }
 
@@ -166,11 +240,12 @@ struct Behind {
 struct Wait<'a, P> {
     installation: &'a Installation,
     asker: Follower,
-    deadline: Instant,
+    /// It may be put off while there is progress.
+    deadline: &'a Cell<Instant>,
     passed: P,
 }
 
-impl<P: Fn(&ChangelogHeader) -> bool> Wait<'_, P> {
+impl<P: Fn(&'static str, i32, &ChangelogHeader) -> bool> Wait<'_, P> {
     /// Takes those of a service that have passed out of those that are behind.
     fn look(&self, service: &str, behind: &mut Vec<Behind>) -> anyhow::Result<()> {
         if behind.iter().all(|place| place.service != service) {
@@ -226,7 +301,7 @@ impl<P: Fn(&ChangelogHeader) -> bool> Wait<'_, P> {
                 Ok(None) => {}
                 Ok(Some(header)) => {
                     headers += 1;
-                    passed = (self.passed)(&header);
+                    passed = (self.passed)(place.service, place.partition, &header);
                 }
                 Err(error) => failure = Some(error),
             }
@@ -236,6 +311,6 @@ impl<P: Fn(&ChangelogHeader) -> bool> Wait<'_, P> {
     }
 
     fn is_over(&self) -> bool {
-        Instant::now() >= self.deadline
+        Instant::now() >= self.deadline.get()
     }
 }

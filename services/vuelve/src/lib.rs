@@ -1,6 +1,7 @@
 //! Vuelve: every service in one binary, and the command line tool.
 #![warn(clippy::print_stdout, clippy::print_stderr, reason = "they panic where nobody reads; `terminal` does not")]
 
+pub mod admissions;
 pub mod customers;
 pub mod definition_topic;
 pub mod demo;

@@ -6,12 +6,12 @@
 //!   an error, and nothing is published;
 //! - where fewer than five customers have an order nothing is published, and what was published before stays in force.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
 use domain::Timestamp;
 use kafka::{Appender, NewRecord};
-use schemas::{ChangelogHeader, CurrencyQuintiles, Quintiles};
+use schemas::{CurrencyQuintiles, Quintiles};
 use segmentation::{Boundaries, MIN_CUSTOMERS, Standing};
 use serde::Serialize;
 
@@ -23,7 +23,6 @@ use crate::written;
 const DATASET: &str = "customer.quintiles";
 /// Of the one record that is in force.
 const KEY: &[u8] = b"quintiles";
-const LOOK_EVERY: Duration = Duration::from_millis(200);
 
 /// What is in force.
 #[derive(Clone, Debug)]
@@ -110,31 +109,7 @@ fn ensure_enough(learnt: &Quintiles) -> anyhow::Result<()> {
 
 /// Waits until every customer was judged by the boundaries at this offset. Gives up where nothing moves for `timeout`.
 pub fn wait_until_all_are_judged(installation: &Installation, offset: i64, timeout: Duration) -> anyhow::Result<()> {
-    let passed = |header: &ChangelogHeader| {
-        header.tables.iter().any(|table| table.dataset == DATASET && table.next_offset > offset)
-    };
-    let behind = headers::wait_until_all(installation, &["segmentation"], timeout, passed)?;
-    ensure!(behind.is_empty(), "after {timeout:?} these have not taken up the quintiles: {}", behind.join(", "));
-    // A partition that has taken them up tells its customers of them batch by batch.
-    let (mut left_before, mut moved) = (usize::MAX, Instant::now());
-    loop {
-        // Who was erased is nobody whom anything is known of.
-        let is_judged = |state: &segmentation::SegmentationState| {
-            state.is_nobody() || state.quintiles_seen.is_some_and(|seen| seen >= offset)
-        };
-        let began = Instant::now();
-        let changelog = Changelog::read(installation, timeout, &|| true, |_, _, state| is_judged(state))?;
-        let left = changelog.customers.values().filter(|is_judged| !**is_judged).count();
-        if left == 0 {
-            return Ok(());
-        }
-        if left != left_before {
-            (left_before, moved) = (left, Instant::now());
-        }
-        ensure!(moved.elapsed() <= timeout, "{left} customers were not judged by the new quintiles");
-        // It is read whole: half of the time is the services'.
-        std::thread::sleep(LOOK_EVERY.max(began.elapsed()));
-    }
+    headers::wait_until_told(installation, "segmentation", (DATASET, offset + 1), timeout, |_| {})
 }
 
 /// The name of a replay's file of boundaries as of a time.

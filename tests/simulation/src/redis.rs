@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use domain::Timestamp;
-use stream::{Applied, Due, Key, LoadRequest, Loaded, Partition, StateChange, StoreError, StorePosition};
+use stream::{Applied, Due, Key, Lane, LoadRequest, Loaded, Partition, StateChange, StoreError, StorePosition};
 
 use crate::world::Micros;
 
@@ -115,15 +115,17 @@ impl Redis {
         let none = States::new();
         let states = self.states(partition).unwrap_or(&none);
         let get = |key: &Key| states.get(key).map(|(value, _)| value.clone());
+        let mut held = 0;
         let due = request.due.map_or_else(Vec::new, |query| {
             let of = |(key, (_, due)): (&Key, &(Bytes, Due))| Some((due.lane(query.lane)?, key.clone()));
             let mut due: Vec<(Timestamp, Key)> = states.iter().filter_map(of).collect();
             due.retain(|(at, _)| *at <= query.until);
             due.sort();
+            held = if query.lane == Lane::Held { due.len() as u64 } else { 0 };
             due.truncate(query.limit);
             due.into_iter().map(|(at, key)| (at, key.clone(), get(&key))).collect()
         });
-        Some(Loaded { position, states: request.keys.iter().map(get).collect(), due })
+        Some(Loaded { position, states: request.keys.iter().map(get).collect(), due, held })
     }
 
     /// `apply.lua`. None where it stopped on its way.

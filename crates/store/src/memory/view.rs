@@ -89,6 +89,12 @@ impl View {
             .collect()
     }
 
+    /// How many are due in the lane by then, whatever the limit.
+    pub(super) fn count_due(&self, query: DueQuery) -> u64 {
+        let until = score(query.until);
+        self.lanes[query.lane as usize].iter().take_while(|(due, _)| *due <= until).count() as u64
+    }
+
     /// How many keys are under a label, and those that are asked for.
     pub(super) fn members(&self, query: &MembersQuery) -> (u64, Vec<Key>) {
         let Some(members) = self.index.0.get(&query.label) else { return (0, Vec::new()) };

@@ -3,7 +3,7 @@
 use std::vec::IntoIter;
 
 use ::redis::{Cmd, Connection, Pipeline, RedisResult, Value};
-use stream::{LoadRequest, Loaded, StorePosition};
+use stream::{Lane, LoadRequest, Loaded, StorePosition};
 
 use super::keys::{BUCKETS, Keys, bucket};
 use super::plan::Member;
@@ -71,8 +71,11 @@ impl Call for Load {
         let mut call = LOAD.call(&call_keys);
         call.arg(keys.layout()).arg(generation);
         match query {
-            Some(query) => call.arg(query.limit).arg(score(query.until)).arg(&BUCKETS[..]),
-            None => call.arg(0).arg(0).arg(""),
+            Some(query) => {
+                let counted = u8::from(query.lane == Lane::Held);
+                call.arg(query.limit).arg(score(query.until)).arg(counted).arg(&BUCKETS[..])
+            }
+            None => call.arg(0).arg(0).arg(0).arg(""),
         };
         call.arg(groups.len());
         for (key, members) in groups {
@@ -101,8 +104,9 @@ impl Call for Load {
         if places.next().is_some() {
             return Err(reply::strange("states"));
         }
-        let due = if self.due { reply::due(next()?, next()?)? } else { Vec::new() };
-        Ok(Loaded { position, states, due })
+        let (due, held) =
+            if self.due { (reply::due(next()?, next()?)?, reply::count(&next()?)?) } else { (Vec::new(), 0) };
+        Ok(Loaded { position, states, due, held })
     }
 }
 

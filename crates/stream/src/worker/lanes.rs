@@ -105,7 +105,7 @@ impl<S: Service> Worker<S> {
             match asked.lane {
                 Lane::Timer => self.timers(asked, due, more)?,
                 Lane::Claimed => self.claimed(asked, due, more)?,
-                Lane::Held => self.held(asked, due, more)?,
+                Lane::Held => self.held(asked, due, more, answer.held)?,
                 Lane::Ready => self.ready(asked, due, more)?,
             }
         }
@@ -150,12 +150,14 @@ impl<S: Service> Worker<S> {
         Ok(())
     }
 
-    fn held(&mut self, asked: Asked, due: Vec<(Timestamp, Key)>, more: bool) -> Result<(), Failed> {
+    fn held(&mut self, asked: Asked, due: Vec<(Timestamp, Key)>, more: bool, of: u64) -> Result<(), Failed> {
+        let told = due.len() as u64;
         self.tell(asked, due, more, "held", &Cause::PolicyChanged)?;
-        if let Some(part) = self.parts.get_mut(&asked.partition)
-            && !more
-        {
-            part.progress.told_revision = asked.until + MILLISECOND;
+        if let Some(part) = self.parts.get_mut(&asked.partition) {
+            part.progress.untold = more.then(|| of.saturating_sub(told));
+            if !more {
+                part.progress.told_revision = asked.until + MILLISECOND;
+            }
         }
         Ok(())
     }

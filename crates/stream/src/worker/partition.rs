@@ -94,6 +94,8 @@ pub(super) struct Progress {
     pub(super) abandoned: bool,
     /// Revision of the policy that the held ones have heard of.
     pub(super) told_revision: Timestamp,
+    /// Of a later one, how many were still to hear when that was last known.
+    pub(super) untold: Option<u64>,
 }
 
 #[derive(Debug)]
@@ -135,6 +137,7 @@ impl<S: Service> Part<S> {
             watermark: Timestamp::MIN,
             abandoned: true,
             told_revision: Timestamp::MIN,
+            untold: None,
         };
         Self {
             partition,

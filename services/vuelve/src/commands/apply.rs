@@ -1,16 +1,18 @@
+use std::cell::Cell;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use clap::Args;
 use definitions::{Change, Kind, changes, suggestion};
 use domain::HumanDuration;
+use indicatif::{ProgressBar, ProgressStyle};
 use runtime::config::{Config, KafkaOptions};
 use schemas::{Definition, DefinitionStatus};
 use vuelve::definition_topic::{self, InForce};
 use vuelve::folders::{self, LoadError};
 use vuelve::hosting::Installation;
-use vuelve::terminal::print;
+use vuelve::terminal::{print, tell};
 
 use super::Global;
 use super::run::installation;
@@ -21,13 +23,18 @@ use super::run::installation;
 #[command(after_help = "\
 Examples:
   vuelve apply presets/basic            Check the folder and put it in force.
-  vuelve apply . --wait                 Return when every partition works by it.")]
+  vuelve apply . --wait                 Return when every partition works by it.
+  vuelve apply . --judged               Return when all customers were judged by its segments.")]
 pub(crate) struct Apply {
     /// The folder; it is checked first, as `vuelve check` does.
     #[arg(value_name = "DIR")]
     directory: PathBuf,
     #[command(flatten)]
     wait: Wait,
+    /// Returns when, beyond that, every customer who is there was judged by it, and shows how many are left; gives up where nothing
+    /// moves for the patience.
+    #[arg(long)]
+    judged: bool,
 }
 
 /// Waiting until a definition is in force.
@@ -60,7 +67,13 @@ impl Apply {
         let records = definition_topic::records(&definitions, now_ms());
         let changed = records.iter().zip(&changes).filter(|(_, (_, change))| *change != Change::None);
         let changed: Vec<Definition> = changed.map(|(record, _)| record.clone()).collect();
-        place.write(&changed, &records, &self.wait)?;
+        let offset = place.write(&changed, &records, &self.wait)?;
+        if self.judged {
+            let bar = Judging::new();
+            let patience = self.wait.patience.as_std();
+            definition_topic::wait_until_judged(&place.installation, offset, patience, |left| bar.show(left))?;
+            bar.end();
+        }
         let as_they_were = changes.len() - changed.len();
         print(&format!("{} definitions written, {as_they_were} are as they were\n", changed.len()))?;
         Ok(ExitCode::SUCCESS)
@@ -119,14 +132,47 @@ impl Place {
     }
 
     /// Writes these. Whoever follows those that they are `of` is waited for, also where there is nothing to write.
-    fn write(&self, records: &[Definition], of: &[Definition], wait: &Wait) -> anyhow::Result<()> {
+    /// Returns the offset behind the last of them.
+    fn write(&self, records: &[Definition], of: &[Definition], wait: &Wait) -> anyhow::Result<i64> {
         let written = definition_topic::write(&self.installation, records, self.timeout);
         let offset = self.tokio.block_on(written)?.max(self.in_force.offset);
         if wait.wait {
             let services = definition_topic::followers(of);
             definition_topic::wait_until_in_force(&self.installation, &services, offset, wait.patience.as_std())?;
         }
-        Ok(())
+        Ok(offset)
+    }
+}
+
+/// Shows how many customers are still to be judged: as a bar, or where nobody watches, line by line.
+struct Judging {
+    bar: ProgressBar,
+    most: Cell<u64>,
+    told_at: Cell<Instant>,
+}
+
+impl Judging {
+    const TELL_EVERY: Duration = Duration::from_secs(5);
+
+    fn new() -> Self {
+        let style = ProgressStyle::with_template("{bar:40} {pos} of {len} customers judged, {eta} to go");
+        let bar = ProgressBar::no_length().with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+        Self { bar, most: Cell::new(0), told_at: Cell::new(Instant::now()) }
+    }
+
+    fn show(&self, left: u64) {
+        let most = self.most.get().max(left);
+        self.most.set(most);
+        self.bar.set_length(most);
+        self.bar.set_position(most - left);
+        if self.bar.is_hidden() && self.told_at.get().elapsed() >= Self::TELL_EVERY {
+            self.told_at.set(Instant::now());
+            tell(&format!("{left} customers are still to be judged\n"));
+        }
+    }
+
+    fn end(self) {
+        self.bar.finish_and_clear();
     }
 }
 

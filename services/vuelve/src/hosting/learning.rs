@@ -1,13 +1,10 @@
 //! Learning quintiles again and again, beside the workers of segmentation.
 //!
 //! Wanted properties:
-//! - one process does it at a time: that which owns partition 0 of segmentation;
-//! - several may do it all the same, as where a partition is just handed over: who finds boundaries that are younger than the
-//!   interval does nothing, and who learns at the same time learns the same, or by a little more;
-//! - it holds nobody up: a failure is told and tried again, and a shop with too few customers is looked at again.
+//! - who finds boundaries that are younger than the interval does nothing, and who learns at the same time as another process learns
+//!   the same, or by a little more;
+//! - a failure is told and tried again, and a shop with too few customers is looked at again.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use domain::{HumanDuration, Timestamp};
@@ -15,6 +12,7 @@ use runtime::host::Host;
 use tokio::runtime::Handle;
 
 use super::Installation;
+use super::chore::{self, Owners};
 use crate::quintiles::{self, Published};
 
 /// How often it is looked whether it is time, at most.
@@ -25,8 +23,7 @@ const AGAIN_AFTER: Duration = Duration::from_mins(10);
 /// What a process needs to learn by itself.
 pub(super) struct Learning {
     pub(super) installation: Installation,
-    /// Of each worker of segmentation, whether it has partition 0.
-    pub(super) owners: Vec<Arc<AtomicBool>>,
+    pub(super) owners: Owners,
     pub(super) every: HumanDuration,
     /// How long the broker may say nothing.
     pub(super) timeout: Duration,
@@ -52,31 +49,8 @@ impl Learning {
         if self.installation.replay || self.every == HumanDuration::ZERO {
             return;
         }
-        let this = Arc::new(self);
-        host.task("quintiles", |stop| async move {
-            let mut wait = this.every.as_std().min(LOOK_EVERY);
-            loop {
-                tokio::select! {
-                    () = stop.stopped() => return Ok(()),
-                    () = tokio::time::sleep(wait) => {}
-                }
-                if !this.is_owner() {
-                    wait = this.every.as_std().min(LOOK_EVERY);
-                    continue;
-                }
-                let (learning, token) = (Arc::clone(&this), stop.clone());
-                let look = move || learning.look(&|| !token.is_stopped());
-                let looked = tokio::select! {
-                    () = stop.stopped() => return Ok(()),
-                    looked = tokio::task::spawn_blocking(look) => looked?,
-                };
-                wait = this.told(looked);
-            }
-        });
-    }
-
-    fn is_owner(&self) -> bool {
-        self.owners.iter().any(|owner| owner.load(Ordering::Relaxed))
+        let (owners, first) = (self.owners.clone(), self.every.as_std().min(LOOK_EVERY));
+        chore::add(host, "quintiles", owners, first, move |go_on| self.told(self.look(go_on)));
     }
 
     fn look(&self, go_on: &dyn Fn() -> bool) -> anyhow::Result<Looked> {

@@ -5,7 +5,9 @@
 //! - every part starts with what it needs checked (topics, schemas, store), or says what is missing and what to do; what the
 //!   configuration itself names (keys, secrets, a mail server) is looked at before anything is bound.
 
+mod admitting;
 mod channels;
+mod chore;
 mod door;
 mod learning;
 mod lookups;

@@ -1,5 +1,4 @@
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use domain::HumanDuration;
@@ -13,11 +12,12 @@ use segmentation::Segmentation;
 use store::{Lookups, Memory, Redis, RedisOptions};
 use stream::{Service, State as _, StateStore, TimeMode, WorkerSettings};
 
+use super::chore::Owners;
 use super::learning::Learning;
 use super::report::Report;
 use super::sections::{IngestionOptions, SegmentationOptions};
 use super::shell::{Channel, SideEffects};
-use super::{Installation, Sections};
+use super::{Installation, Sections, admitting};
 
 /// How long an open transaction may hold up a takeover before its owner is looked for.
 const BLOCKED_AFTER: Duration = Duration::from_millis(500);
@@ -41,6 +41,7 @@ pub async fn add_segmentation(
     let Workers { lookups, owners } = add_workers::<Segmentation, _>(host, config, installation, with).await?;
     let every = config.get::<SegmentationOptions>().quintiles_every;
     let timeout = config.get::<KafkaOptions>().request_timeout.as_std();
+    admitting::add(host, installation, owners.clone(), timeout);
     Learning { installation: installation.clone(), owners, every, timeout }.add(host);
     Ok(lookups)
 }
@@ -75,8 +76,7 @@ pub async fn add_messaging(
 struct Workers {
     /// What their lookups read from.
     lookups: Arc<dyn Lookups>,
-    /// Of each of them, whether it has partition 0.
-    owners: Vec<Arc<AtomicBool>>,
+    owners: Owners,
 }
 
 /// The service's workers, each on a thread of its own and under a slot of its own, with handles of the store that the

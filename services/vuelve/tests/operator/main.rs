@@ -1,6 +1,7 @@
 //! What an operator asks and does, on a shop that runs in this process on the embedded broker.
 #![allow(clippy::unwrap_used, reason = "a test may fail by it")]
 
+mod admitting;
 mod applying;
 mod customers;
 mod erasing;

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use domain::Timestamp;
 use schemas::{ChangelogHeader, ChangelogRecord, Mark, MarkEntry, OutputBound, Schemas};
 use stream::{
-    Batch, ClaimId, Counts, DeadLetter, Decision, HaltReason, Index, Key, Labels, LoadRequest, Loaded, Partition,
+    Batch, ClaimId, Counts, DeadLetter, Decision, HaltReason, Index, Key, Labels, Lane, LoadRequest, Loaded, Partition,
     RecordRef, StateChange, StorePosition, Takeover, Worker, WorkerSettings,
 };
 
@@ -238,17 +238,18 @@ impl<W: Wiring> Hand<W> {
         let empty = View::default();
         let view = self.views.get(&partition).unwrap_or(&empty);
         let states = request.keys.iter().map(|key| view.states.get(key).and_then(|change| change.value.clone()));
-        let mut due = Vec::new();
+        let (mut due, mut held) = (Vec::new(), 0);
         if let Some(query) = request.due {
             due.extend(view.states.values().filter_map(|change| {
                 let at = change.due.lane(query.lane).filter(|at| *at <= query.until)?;
                 Some((at, Key::clone(&change.key), change.value.clone()))
             }));
             due.sort_unstable_by(|a, b| (a.0, &a.1).cmp(&(b.0, &b.1)));
+            held = if query.lane == Lane::Held { due.len() as u64 } else { 0 };
             due.truncate(query.limit);
         }
         let position = StorePosition { generation: "g".to_owned(), log: "l".to_owned(), header_offset: 0 };
-        Loaded { position, states: states.collect(), due }
+        Loaded { position, states: states.collect(), due, held }
     }
 
     /// Decides on until a batch is to be committed, and hands it out unanswered.
