@@ -42,7 +42,7 @@ pub use journey::{
     Action, Awaited, Channel, DATE_REACHED, DateTrigger, EventPattern, Field, Goal, Journey, MessageStep,
     SEGMENT_ENTERED, SEGMENT_LEFT, SegmentName, Step, Trigger, Wait, WaitStep, WhenStep,
 };
-pub use load::{Definitions, Folder, PRESET_FILE, SourceFile, load};
+pub use load::{Definitions, Folder, MAX_DATES, MAX_EXISTING, PRESET_FILE, SourceFile, load};
 pub use mapping::{Delivered, Encoding, Mapping, MappingError, Otherwise, SecretForm, Signature};
 pub use messaging::{Category, Consent, Messaging};
 pub use parse_mapping::{MAX_MAPPING_BYTES, parse_mapping};

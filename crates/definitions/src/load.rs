@@ -12,7 +12,7 @@ use std::sync::Arc;
 use crate::diagnostic::{Diagnostic, Position, Report, Severity};
 use crate::document::{Definition, Document, Kind, definition, digest};
 use crate::fields::Fields;
-use crate::journey::{Action, Journey, MessageStep};
+use crate::journey::{Action, Journey, MessageStep, Trigger};
 use crate::messaging::Messaging;
 use crate::segment::Segment;
 use crate::suggest;
@@ -26,6 +26,10 @@ const MAX_FILES: usize = 2_000;
 const MAX_EXTENDS: usize = 8;
 /// Each of them is judged at each event of a customer.
 const MAX_SEGMENTS: usize = 200;
+/// At most so many dates are waited for, by all journeys together.
+pub const MAX_DATES: usize = 32;
+/// At most so many journeys and segments let in who is there already.
+pub const MAX_EXISTING: usize = 32;
 
 /// A file: its path as it is shown to people, and its text. Paths have `/` between their parts.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -207,6 +211,7 @@ impl Load<'_> {
             self.error(&second.file, second.at, message, Some("keep one `messaging:` document".to_owned()));
         }
         self.check_segments(documents);
+        self.check_occasions(documents);
         for document in documents.values() {
             let Definition::Journey(journey) = &document.definition else { continue };
             self.check_segment_names(document, journey);
@@ -238,6 +243,27 @@ impl Load<'_> {
             );
             let help = "give one of them another `priority`: the highest of a group wins".to_owned();
             self.error(&document.file, document.at, message, Some(help));
+        }
+    }
+
+    /// Segmentation keeps each date and each turn that there may be with each customer.
+    fn check_occasions(&mut self, documents: &Documents) {
+        let (mut dates, mut existing) = (0, 0);
+        for document in documents.values() {
+            let Definition::Journey(journey) = &document.definition else { continue };
+            for trigger in &journey.triggers {
+                let (count, limit, what) = match trigger {
+                    Trigger::Date(_) => (&mut dates, MAX_DATES, "dates that journeys wait for"),
+                    Trigger::Entered { existing_per_hour: Some(_), .. } => {
+                        (&mut existing, MAX_EXISTING, "triggers with `existing`")
+                    }
+                    Trigger::Event(_) | Trigger::Entered { .. } | Trigger::Left(_) => continue,
+                };
+                *count += 1;
+                if *count == limit + 1 {
+                    self.error(&document.file, document.at, format!("there are more than {limit} {what}"), None);
+                }
+            }
         }
     }
 

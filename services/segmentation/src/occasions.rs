@@ -56,6 +56,13 @@ pub(crate) fn plan_admissions(policy: &Policy, state: &mut SegmentationState, cu
             *membership.segment == *admission.segment && membership.since < from
         };
         if state.memberships.iter().any(is_member) {
+            // One that was taken back and asked for again begins anew.
+            let is_same = |coming: &Coming| {
+                coming.kind == OccasionKind::Existing
+                    && *coming.journey == *admission.journey
+                    && *coming.of == *admission.segment
+            };
+            state.coming.retain(|coming| !is_same(coming));
             state.coming.push(Coming {
                 journey: admission.journey.as_str().into(),
                 kind: OccasionKind::Existing,

@@ -9,7 +9,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use definitions::{
-    DateTrigger, Definition, Kind, Segment, ShopTimeZones, Thresholds, parse_document, parse_record_key,
+    DateTrigger, Definition, Kind, MAX_DATES, MAX_EXISTING, Segment, ShopTimeZones, Thresholds, parse_document,
+    parse_record_key,
 };
 use domain::{HumanDuration, Timestamp};
 use schemas::{Admission, DefinitionStatus, Schemas};
@@ -19,10 +20,6 @@ use crate::field::Field;
 use crate::quintiles::Boundaries;
 use crate::{score, topology};
 
-/// At most so many dates are waited for, by all journeys: a customer may have each.
-const MAX_DATES: usize = 32;
-/// At most so many journeys and segments are let into at once.
-const MAX_ADMISSIONS: usize = 32;
 /// At most so many segments are in force.
 const MAX_SEGMENTS: usize = 200;
 
@@ -84,8 +81,8 @@ impl Policy {
             return Ok(false);
         };
         let admission: Admission = schemas.decode(value).map_err(|error| poison("malformed", error.to_string()))?;
-        if self.admissions.len() >= MAX_ADMISSIONS && !self.admissions.contains_key(&key) {
-            return Err(poison("too_many_admissions", format!("{key}: there are {MAX_ADMISSIONS} in force")));
+        if self.admissions.len() >= MAX_EXISTING && !self.admissions.contains_key(&key) {
+            return Err(poison("too_many_admissions", format!("{key}: there are {MAX_EXISTING} in force")));
         }
         self.admissions.insert(key, (record.offset, admission));
         Ok(true)

@@ -113,6 +113,23 @@ fn a_folder_has_at_most_two_hundred_segments() {
     assert_eq!(said, "test.yaml:601:1: error: there are more than 200 segments\n");
 }
 
+#[test]
+fn no_more_dates_and_turns_are_waited_for_than_a_customer_may_have() {
+    let journeys = |trigger: &str, count: usize| {
+        let journey = |number| format!("journey: j{number}\ntrigger: {trigger}\nsteps: [ end ]\n");
+        let journeys: Vec<String> = (0..count).map(journey).collect();
+        one_file(&("segment: vip\nenter: customer.known\n---\n".to_owned() + &journeys.join("---\n")))
+    };
+    for (trigger, what) in [
+        ("{ date: customer.traits.birthday, at: \"10:00\" }", "dates that journeys wait for"),
+        ("{ segment: vip, existing: 1/h }", "triggers with `existing`"),
+    ] {
+        assert_eq!(loaded(&journeys(trigger, 32)).journeys().count(), 32);
+        let said = lines(&load(&journeys(trigger, 33), &|_| None).unwrap_err());
+        assert!(said.ends_with(&format!("error: there are more than 32 {what}\n")), "{said}");
+    }
+}
+
 /// What is read, as `path` (read anywhere), `path@5,6`, or `path@` (whether it is there).
 fn reads(text: &str) -> Vec<String> {
     let thresholds = |thresholds: &Thresholds| match thresholds {

@@ -1,10 +1,10 @@
 //! What the engine and the schemas ask of segmentation.
 
 use schemas::conformance::check_state;
-use schemas::{ChangelogRecord, MAX_VALUE_BYTES, Schemas};
+use schemas::{ChangelogRecord, MAX_VALUE_BYTES, OccasionKind, Schemas};
 use segmentation::{
-    Bucket, CartLine, Favourite, MAX_CART_LINES, MAX_CURRENCIES, MAX_FAVOURITES, MAX_IDS, MAX_NAME_BYTES, MAX_ORDERS,
-    MAX_TRAITS_BYTES, Membership, Money, OpenCart, PastOrder, SegmentationState, Spending, Tally,
+    Bucket, CartLine, Coming, Favourite, MAX_CART_LINES, MAX_CURRENCIES, MAX_FAVOURITES, MAX_IDS, MAX_NAME_BYTES,
+    MAX_ORDERS, MAX_TRAITS_BYTES, Membership, Money, OpenCart, PastOrder, SegmentationState, Spending, Tally,
 };
 
 use crate::support::{ANA, EVENTS, HOUR, Shop, at, track};
@@ -54,6 +54,17 @@ fn the_largest_state_is_far_below_the_size_of_a_record() {
         memberships: (0..200)
             .map(|_| Membership { segment: "x".repeat(64).into(), version: i32::MAX, since: at(0) })
             .collect(),
+        // Of each date and each admission that may be in force.
+        coming: (0..64)
+            .map(|_| Coming {
+                journey: "x".repeat(64).into(),
+                kind: OccasionKind::Date,
+                of: "x".repeat(64).into(),
+                at: at(0),
+            })
+            .collect(),
+        time_zone: Some("x".repeat(320)),
+        seen_time_zone: Some("x".repeat(320)),
         // As long as an id may be.
         ids: vec!["x".repeat(255); MAX_IDS],
         ..SegmentationState::default()
