@@ -7,6 +7,7 @@
 //!
 //! `make bench` runs it.
 
+mod backfill;
 mod ceiling;
 mod drain;
 mod follower;
@@ -88,12 +89,13 @@ impl Bench {
             self.drain(report)?;
         }
         let Self { options, parts } = self;
-        let others: [(Part, Measurement); 5] = [
+        let others: [(Part, Measurement); 6] = [
             (Part::L, latency::latency),
             (Part::R1, kill::kill),
             (Part::R2, rebuild::rebuild),
             (Part::T1, timers::timers),
             (Part::E1, whole::whole),
+            (Part::B, backfill::backfill),
         ];
         for (_, measure) in others.into_iter().filter(|(part, _)| options.wants(*part)) {
             measure(parts, options, report)?;

@@ -89,9 +89,11 @@ pub(crate) enum Part {
     T1,
     /// The whole pipeline, from HTTP to the decided message.
     E1,
+    /// A new segment for everybody who is there.
+    B,
 }
 
 impl Part {
     pub(crate) const PIPELINE: [Self; 3] = [Self::Door, Self::Single, Self::Journeys];
-    pub(crate) const ENGINE: [Self; 7] = [Self::S1, Self::S2, Self::L, Self::R1, Self::R2, Self::T1, Self::E1];
+    pub(crate) const ENGINE: [Self; 8] = [Self::S1, Self::S2, Self::L, Self::R1, Self::R2, Self::T1, Self::E1, Self::B];
 }

@@ -23,6 +23,8 @@ pub(super) struct Asked {
     limit: usize,
 }
 
+/// So many of those who wait for a change of the policy are told in the first batch, and never fewer in all.
+pub(super) const FIRST_TELLS_AT_ONCE: usize = 256;
 /// A commit that took longer was held up: that says nothing about the next.
 const LONGEST_COMMIT_MS: i64 = 200;
 
@@ -45,6 +47,7 @@ impl<S: Service> Worker<S> {
         self.look_again = false;
         self.heard_marks = false;
         self.looked_at_clock_ms = self.now_ms;
+        self.asked_at_ms = self.now_ms;
         let asked = self.questions();
         if asked.is_empty() {
             if let Err((partition, reason)) = self.close() {
@@ -66,6 +69,7 @@ impl<S: Service> Worker<S> {
         let (revision, mode) = (self.revision, self.settings.time_mode);
         // The partitions share the batch, so that what is loaded at once stays bounded when all of them have much to do.
         let limit = (self.settings.max_batch_records / self.running().count().max(1)).max(1);
+        let told_limit = (self.tells_at_once / self.running().count().max(1)).clamp(1, limit);
         let free = self.free_capacity();
         let mut asked = Vec::new();
         for part in self.parts.values_mut().filter(|part| part.running()) {
@@ -78,7 +82,7 @@ impl<S: Service> Worker<S> {
                 ask(Lane::Claimed, Timestamp::MAX, limit);
             }
             if part.progress.told_revision < revision {
-                ask(Lane::Held, revision - MILLISECOND, limit);
+                ask(Lane::Held, revision - MILLISECOND, told_limit);
             }
             if time > part.progress.watermark || part.slots.values().any(|slot| slot.due_by(time)) {
                 ask(Lane::Timer, time, limit);
@@ -152,6 +156,7 @@ impl<S: Service> Worker<S> {
 
     fn held(&mut self, asked: Asked, due: Vec<(Timestamp, Key)>, more: bool, of: u64) -> Result<(), Failed> {
         let told = due.len() as u64;
+        self.told += due.len();
         self.tell(asked, due, more, "held", &Cause::PolicyChanged)?;
         if let Some(part) = self.parts.get_mut(&asked.partition) {
             part.progress.untold = more.then(|| of.saturating_sub(told));
@@ -189,6 +194,21 @@ impl<S: Service> Worker<S> {
             return Err((asked.partition, HaltReason::Invariant { name: "who_is_told_waits_no_longer", detail }));
         }
         Ok(())
+    }
+
+    /// Live work goes first: as many are told at once as a batch takes that is through within the commit interval, so that what
+    /// comes meanwhile waits little longer than ever.
+    pub(super) fn pace_telling(&mut self) {
+        if std::mem::take(&mut self.told) == 0 {
+            return;
+        }
+        let (took_ms, interval_ms) = (self.elapsed_ms(self.asked_at_ms), self.settings.commit_interval.as_millis());
+        let most = self.settings.max_batch_records.max(FIRST_TELLS_AT_ONCE);
+        if took_ms > interval_ms {
+            self.tells_at_once = (self.tells_at_once / 2).max(FIRST_TELLS_AT_ONCE);
+        } else if took_ms * 10 < interval_ms * 7 {
+            self.tells_at_once = (self.tells_at_once + self.tells_at_once / 2).min(most);
+        }
     }
 
     fn ready(&mut self, asked: Asked, due: Vec<(Timestamp, Key)>, more: bool) -> Result<(), Failed> {

@@ -75,6 +75,11 @@ pub struct Worker<S: Service> {
     closed_at_ms: Option<i64>,
     /// How long the last commit took, from its batch's close; none while that is not known.
     commit_took_ms: Option<i64>,
+    /// When it was asked who is due for the batch at hand.
+    asked_at_ms: i64,
+    /// How many of those who wait for a change of the policy are told in a batch, at most; and how many were in the last one.
+    tells_at_once: usize,
+    told: usize,
     /// A mark was told since it was last looked how far time has come.
     heard_marks: bool,
     finish_now: bool,
@@ -184,6 +189,9 @@ impl<S: Service> Worker<S> {
             marked_at_ms: i64::MIN,
             closed_at_ms: None,
             commit_took_ms: Some(0),
+            asked_at_ms: 0,
+            tells_at_once: lanes::FIRST_TELLS_AT_ONCE,
+            told: 0,
             heard_marks: false,
             finish_now: false,
             look_again: false,
@@ -278,6 +286,7 @@ impl<S: Service> Worker<S> {
         let closed_at_ms = *self.closed_at_ms.get_or_insert(now_ms);
         if self.commit_took_ms.is_none() && !matches!(self.cycle, Cycle::Committing) {
             self.commit_took_ms = Some(now_ms.saturating_sub(closed_at_ms));
+            self.pace_telling();
         }
         loop {
             if let Some(decision) = self.decisions.pop_front() {

@@ -84,3 +84,35 @@ fn many_who_are_held_hear_of_it_over_several_batches() {
     hand.after_ms(1000);
     assert_eq!(hand.told(), []);
 }
+
+#[test]
+fn the_longer_a_batch_takes_the_fewer_are_told_in_the_next_and_the_header_says_how_many_are_left() {
+    let settings = stream::WorkerSettings { max_batch_records: 4_000, ..live() };
+    let interval_ms = settings.commit_interval.as_millis();
+    let mut hand = Hand::<Marked>::owning(settings, &[0]);
+    for n in 0..4_000 {
+        hand.order(0, &format!("k{n:04}"), "1 hold");
+    }
+    hand.finish();
+    assert_eq!(hand.header(0).untold, Some(0));
+    hand.rule(0, PLAIN).unwrap();
+    hand.now_ms += 250;
+    let (mut told, mut left) = (Vec::new(), Vec::new());
+    for took_ms in [1, 1, 1, interval_ms * 8 / 10, 2 * interval_ms, 2 * interval_ms, 2 * interval_ms, 1] {
+        let batch = hand.next_commit();
+        told.push(batch.outputs.len());
+        left.extend(batch.partitions[0].header.as_ref().unwrap().untold);
+        hand.now_ms += took_ms;
+        hand.commit(batch);
+        assert!(hand.worker.poll(hand.now_ms).is_none(), "it gives way");
+    }
+    assert_eq!(told, [256, 384, 576, 864, 864, 432, 256, 256]);
+    let so_far = told.iter().scan(4_000, |left, told| {
+        *left -= *told as i64;
+        Some(*left)
+    });
+    assert_eq!(left, so_far.collect::<Vec<_>>());
+    hand.after_ms(250);
+    assert_eq!(hand.header(0).untold, Some(0));
+    assert_eq!(hand.told().iter().filter(|told| told.what == "told 1").count(), 4_000);
+}
