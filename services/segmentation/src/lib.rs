@@ -40,6 +40,7 @@ use domain::Timestamp;
 use schemas::Schemas;
 use stream::{Cause, Context, Decoded, Disposition, Key, Poison, RecordRef, Service, Topology};
 
+pub use erased::asked_for;
 pub use input::Input;
 pub use output::Output;
 pub use policy::Policy;

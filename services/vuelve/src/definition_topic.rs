@@ -124,7 +124,7 @@ pub fn wait_until_in_force(
     offset: i64,
     timeout: Duration,
 ) -> anyhow::Result<()> {
-    let passed = |header: &ChangelogHeader| {
+    let passed = |_, header: &ChangelogHeader| {
         header.tables.iter().any(|table| table.dataset == DATASET && table.next_offset >= offset)
     };
     let behind = headers::wait_until_all(installation, services, timeout, passed)?;

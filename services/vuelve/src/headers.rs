@@ -119,13 +119,13 @@ fn header_in(
     header.map(Some).with_context(|| format!("{}[{}]@{}", record.topic, record.partition, record.offset))
 }
 
-/// Waits until every partition of these services has a header that `passed` takes; returns the partitions that have none by
+/// Waits until every partition of these services has a header that `passed` takes, who is told the partition; returns the partitions that have none by
 /// then. Of what lies there when it begins it reads the ends only, and it ends however fast others write.
 pub fn wait_until_all(
     installation: &Installation,
     services: &[&'static str],
     patience: Duration,
-    passed: impl Fn(&ChangelogHeader) -> bool,
+    passed: impl Fn(i32, &ChangelogHeader) -> bool,
 ) -> anyhow::Result<Vec<String>> {
     let deadline = Instant::now() + patience;
     let asker = Follower::new(&installation.cluster, &[], ANSWER_WITHIN.min(patience))?;
@@ -170,7 +170,7 @@ struct Wait<'a, P> {
     passed: P,
 }
 
-impl<P: Fn(&ChangelogHeader) -> bool> Wait<'_, P> {
+impl<P: Fn(i32, &ChangelogHeader) -> bool> Wait<'_, P> {
     /// Takes those of a service that have passed out of those that are behind.
     fn look(&self, service: &str, behind: &mut Vec<Behind>) -> anyhow::Result<()> {
         if behind.iter().all(|place| place.service != service) {
@@ -219,14 +219,14 @@ impl<P: Fn(&ChangelogHeader) -> bool> Wait<'_, P> {
 
     /// How many headers lie from an offset on, as of now, and whether one of them has passed, which ends the reading.
     fn read(&self, place: &Behind, topic: &str, from: i64) -> anyhow::Result<(u64, bool)> {
-        let section = Section { partition: Some(place.partition), from: Some(from), since: None };
+        let section = Section { partition: Some(place.partition), from: Some(from), ..Section::default() };
         let (mut headers, mut passed, mut failure) = (0, false, None);
         read_section(&self.installation.cluster, topic, section, ANSWER_WITHIN, |record, _| {
             match header_in(self.installation, place.service, &record) {
                 Ok(None) => {}
                 Ok(Some(header)) => {
                     headers += 1;
-                    passed = (self.passed)(&header);
+                    passed = (self.passed)(place.partition, &header);
                 }
                 Err(error) => failure = Some(error),
             }

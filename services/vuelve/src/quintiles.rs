@@ -110,7 +110,7 @@ fn ensure_enough(learnt: &Quintiles) -> anyhow::Result<()> {
 
 /// Waits until every customer was judged by the boundaries at this offset. Gives up where nothing moves for `timeout`.
 pub fn wait_until_all_are_judged(installation: &Installation, offset: i64, timeout: Duration) -> anyhow::Result<()> {
-    let passed = |header: &ChangelogHeader| {
+    let passed = |_, header: &ChangelogHeader| {
         header.tables.iter().any(|table| table.dataset == DATASET && table.next_offset > offset)
     };
     let behind = headers::wait_until_all(installation, &["segmentation"], timeout, passed)?;

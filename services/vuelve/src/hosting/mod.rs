@@ -7,6 +7,7 @@
 
 mod channels;
 mod door;
+mod erasing;
 mod learning;
 mod lookups;
 mod needs;
