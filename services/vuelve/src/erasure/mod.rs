@@ -12,9 +12,11 @@
 mod book;
 mod chain;
 mod forgotten;
+mod given_out;
 mod receipts;
 mod removed;
 mod shop;
+mod shown;
 mod states;
 
 use std::time::Duration;
@@ -24,7 +26,9 @@ use kafka::{Appender, NewRecord};
 use schemas::{PrivacyKind, PrivacyRequest};
 
 pub use book::{Book, Progress, Wish};
+pub use given_out::{Held, check_asked, say_given_out};
 pub use receipts::{Eraser, Looked};
+pub use shown::{Shown, table, through_by};
 
 use crate::hosting::Installation;
 
