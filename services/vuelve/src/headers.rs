@@ -119,8 +119,9 @@ fn header_in(
     header.map(Some).with_context(|| format!("{}[{}]@{}", record.topic, record.partition, record.offset))
 }
 
-/// Waits until every partition of these services has a header that `passed` takes, who is told the partition; returns the partitions that have none by
-/// then. Of what lies there when it begins it reads the ends only, and it ends however fast others write.
+/// Waits until every partition of these services has a header that `passed` takes, which is told the partition; returns the
+/// partitions that have none by then. Of what lies there when it begins it reads the ends only, and it ends however fast others
+/// write.
 pub fn wait_until_all(
     installation: &Installation,
     services: &[&'static str],

@@ -228,3 +228,109 @@ fn place_of(receipt: &PrivacyReceipt) -> (Key, PrivacyStage) {
     let about = receipt.customer_id.clone().unwrap_or_else(|| receipt.shop.clone());
     ((receipt.request_id.clone(), about), receipt.stage)
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test may fail by it")]
+mod tests {
+    use super::*;
+    use crate::erasure::{ERASER, OPERATOR};
+
+    const AT: Timestamp = Timestamp::from_millis(1_000);
+
+    fn wish(request_id: &str, kind: PrivacyKind, about: &str, source: &str) -> Wish {
+        let of_shop = kind == PrivacyKind::EraseShop;
+        let request = PrivacyRequest {
+            request_id: request_id.to_owned(),
+            kind,
+            customer_id: (!of_shop).then(|| about.to_owned()),
+            shop: if of_shop { about } else { "main" }.to_owned(),
+            at: AT.as_millis(),
+            source: source.to_owned(),
+            ..PrivacyRequest::default()
+        };
+        Wish { request, stored_at: AT }
+    }
+
+    /// The request for a further id of somebody, as whoever writes it makes it.
+    fn derived(whose: &str, id: &str, source: &str) -> Wish {
+        wish(&segmentation::asked_for(whose, id, AT), PrivacyKind::Erase, id, source)
+    }
+
+    fn receipt(wish: &Wish, stage: PrivacyStage) -> PrivacyReceipt {
+        PrivacyReceipt {
+            request_id: wish.request.request_id.clone(),
+            customer_id: wish.request.customer_id.clone(),
+            shop: wish.request.shop.clone(),
+            stage,
+            ..PrivacyReceipt::default()
+        }
+    }
+
+    fn about(wishes: &[&Wish]) -> Vec<String> {
+        wishes.iter().map(|wish| wish.about().to_owned()).collect()
+    }
+
+    #[test]
+    fn further_ids_are_hers_by_their_requests_and_have_no_receipt_of_their_own() {
+        let mut book = Book::default();
+        let ana = wish("r1", PrivacyKind::Erase, "ana", OPERATOR);
+        for wish in [
+            ana.clone(),
+            derived("ana", "device-2", "segmentation"),
+            derived("ana", "device-1", ERASER),
+            derived("berta", "device-3", "segmentation"),
+            // It comes again.
+            wish("r1", PrivacyKind::Erase, "ana", OPERATOR),
+            derived("ana", "device-2", "segmentation"),
+        ] {
+            book.add(wish);
+        }
+        assert_eq!(book.ids(&ana), ["ana", "device-1", "device-2"]);
+        assert_eq!((about(&book.to_forget()), book.all().len()), (vec!["ana".to_owned()], 1));
+        book.add_receipt(receipt(&ana, PrivacyStage::Forgotten));
+        assert_eq!((book.to_forget().len(), book.to_remove().len()), (0, 1));
+        assert!(book.has(&receipt(&ana, PrivacyStage::Forgotten)) && book.all()[0].is_open());
+        book.add_receipt(receipt(&ana, PrivacyStage::Erased));
+        assert!(book.to_remove().is_empty() && !book.all()[0].is_open());
+    }
+
+    #[test]
+    fn each_customer_of_a_shop_has_a_receipt_and_the_same_id_of_request_may_be_about_two() {
+        let mut book = Book::default();
+        let shop = wish("r1", PrivacyKind::EraseShop, "main", "madrid");
+        let (ana, zoe) = (derived("erase_shop/main", "ana", ERASER), wish("r1", PrivacyKind::Erase, "zoe", OPERATOR));
+        for wish in [shop.clone(), ana.clone(), derived("ana", "device", "segmentation"), zoe.clone()] {
+            book.add(wish);
+        }
+        assert_eq!(about(&book.to_forget()), ["zoe", "ana"]);
+        assert_eq!(
+            (book.ids(&ana), book.ids(&shop)),
+            (vec!["ana".into(), "device".into()], vec!["main".into(), "ana".into()])
+        );
+        assert_eq!(about(&book.shops()), ["main"]);
+        book.add_receipt(receipt(&zoe, PrivacyStage::Forgotten));
+        assert_eq!(about(&book.to_forget()), ["ana"]);
+        assert_eq!(book.find("r1", Some("zoe")).unwrap().wish, &zoe);
+        assert_eq!(book.find("r1", Some("ana")), None);
+    }
+
+    #[test]
+    fn a_copy_is_given_out_once_and_nobody_is_erased_by_it() {
+        let mut book = Book::default();
+        let export = wish("r1", PrivacyKind::Export, "ana", "madrid");
+        book.add(export.clone());
+        assert!(book.to_forget().is_empty() && book.all()[0].is_open());
+        book.add_receipt(receipt(&export, PrivacyStage::GivenOut));
+        assert!(!book.all()[0].is_open());
+    }
+
+    #[test]
+    fn an_address_is_a_further_id_where_the_request_names_it_and_it_is_another_one() {
+        let mut ana = wish("r1", PrivacyKind::Erase, "ana", "madrid");
+        assert_eq!(Book::id_of_address(&ana), None);
+        ana.request.address_hash = Some("0f".to_owned());
+        assert_eq!(Book::id_of_address(&ana).as_deref(), Some("address-0f"));
+        ana.request.customer_id = Some("address-0f".to_owned());
+        assert_eq!(Book::id_of_address(&ana), None);
+    }
+}

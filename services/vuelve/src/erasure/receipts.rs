@@ -34,6 +34,8 @@ pub struct Looked {
     pub receipts: usize,
     /// In how many places something of somebody who is forgotten may still lie.
     pub places_left: usize,
+    /// The first of them.
+    pub first_left: Option<String>,
 }
 
 impl Eraser {
@@ -65,8 +67,8 @@ impl Eraser {
         }
         let book = Book::read(&self.installation, self.timeout)?;
         let removal = Removal { installation: &self.installation, stores: &self.stores, timeout: self.timeout };
-        let removed::Looked { receipts, ticks, left } = removal.look(&book, &mut self.read_at)?;
-        looked.places_left = left;
+        let removed::Looked { receipts, ticks, left, first_left } = removal.look(&book, &mut self.read_at)?;
+        (looked.places_left, looked.first_left) = (left, first_left);
         looked.receipts += self.write(receipts)?;
         self.append(ticks)?;
         // Ends that were asked for before the reading: what came since is seen by the next look.

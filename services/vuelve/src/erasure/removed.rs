@@ -37,6 +37,19 @@ pub(super) struct Looked {
     pub(super) ticks: Vec<NewRecord>,
     /// How many places may still hold something.
     pub(super) left: usize,
+    /// The first of them.
+    pub(super) first_left: Option<String>,
+}
+
+impl Looked {
+    fn count(&mut self, open: &Open<'_>) {
+        self.left += left(open);
+        let first = open.places.iter().find(|place| place.removed_at.is_none());
+        let shown = |place: &PrivacyPlace| {
+            format!("{}[{}], by {}", place.dataset, place.partition, crate::written::word(&place.means))
+        };
+        self.first_left = self.first_left.take().or_else(|| first.map(shown));
+    }
 }
 
 /// Looks at the places of those who are forgotten.
@@ -76,7 +89,9 @@ impl Removal<'_> {
             let read = read_at.get(&open.wish.key());
             let is_due =
                 now >= Timestamp::from_millis(forgotten) + lag && read.is_none_or(|read| now >= *read + READ_AGAIN);
-            looked.left += if deleted || is_due { 0 } else { left(open) };
+            if !deleted && !is_due {
+                looked.count(open);
+            }
             deleted || is_due
         });
         if open.is_empty() {
@@ -87,13 +102,12 @@ impl Removal<'_> {
         let mut ticks = BTreeSet::new();
         for open in open {
             read_at.insert(open.wish.key(), now);
-            let left = left(&open);
-            if left == 0 {
+            if left(&open) == 0 {
                 let forgotten = book.receipt(open.wish, PrivacyStage::Forgotten).context("it was forgotten")?;
                 looked.receipts.push(receipt(open.wish, PrivacyStage::Erased, forgotten.ids.clone(), open.places));
                 continue;
             }
-            looked.left += left;
+            looked.count(&open);
             let idle = open.places.iter().filter(|place| place.dataset == PROFILES && place.removed_at.is_none());
             ticks.extend(idle.map(|place| place.partition));
         }

@@ -39,6 +39,7 @@ impl Erasing {
         }
         let eraser = Arc::new(Mutex::new(Eraser::new(installation, stores, timeout)));
         host.task("erasures", move |stop| async move {
+            let mut before = Looked::default();
             loop {
                 tokio::select! {
                     () = stop.stopped() => return Ok(()),
@@ -53,17 +54,21 @@ impl Erasing {
                     () = stop.stopped() => return Ok(()),
                     looked = tokio::task::spawn_blocking(look) => looked?,
                 };
-                tell(looked);
+                tell(looked, &mut before);
             }
         });
     }
 }
 
-fn tell(looked: anyhow::Result<Looked>) {
+/// What is as it was before needs no telling.
+fn tell(looked: anyhow::Result<Looked>, before: &mut Looked) {
     match looked {
-        Ok(looked) if looked == Looked::default() => {}
-        Ok(Looked { waits, asked, receipts, places_left }) => {
-            tracing::info!(waits, asked, receipts, places_left, "erasures looked at");
+        Ok(looked) => {
+            if looked != *before {
+                let Looked { waits, asked, receipts, places_left, first_left } = &looked;
+                tracing::info!(waits, asked, receipts, places_left, first_left, "erasures looked at");
+            }
+            *before = looked;
         }
         Err(error) => {
             tracing::warn!(error = format!("{error:#}"), "erasures could not be looked at; this is tried again");
