@@ -126,18 +126,14 @@ impl Shop {
     /// From now on what is old is gone within seconds, where an installation takes days.
     fn hurry(&self) {
         let specs = schemas::topics("vuelve", PARTITIONS as u32);
-        self.set(
-            specs.iter().filter(|spec| spec.holds_customers()),
-            &[
-                ("compression.type", "uncompressed"),
-                ("file.delete.delay.ms", "1000"),
-                ("segment.ms", "3000"),
-                ("retention.ms", "12000"),
-                ("max.compaction.lag.ms", "3000"),
-            ]
-            .into_iter()
-            .collect::<Vec<_>>(),
-        );
+        let settings = [
+            ("compression.type", "uncompressed"),
+            ("file.delete.delay.ms", "1000"),
+            ("segment.ms", "3000"),
+            ("retention.ms", "12000"),
+            ("max.compaction.lag.ms", "3000"),
+        ];
+        self.set(specs.iter().filter(|spec| spec.holds_customers()), &settings);
     }
 
     fn post(&self, path: &str, body: &Value) {
@@ -333,8 +329,9 @@ fn an_erased_customer_is_found_nowhere_and_nobody_else_is_touched() {
         let log = std::fs::read(process.log_path()).unwrap();
         assert_eq!(patterns.in_bytes(&log).next(), None, "in the log of {}", process.name());
     }
-    let spans = format!("{:?}", shop.collector.spans());
-    assert!(spans.contains("Product") || !spans.is_empty());
+    let spans = shop.collector.spans();
+    assert!(spans.len() > 10, "{spans:?}");
+    let spans = format!("{spans:?}");
     assert_eq!(patterns.in_bytes(spans.as_bytes()).next(), None, "in traces");
     let table = shop.installation.command(&["customers", "export", "--out", "-"]).unwrap();
     assert_eq!(patterns.in_bytes(table.as_bytes()).next(), None, "{table}");
