@@ -5,6 +5,7 @@ use std::time::Duration;
 use kafka::Follower;
 
 use super::REQUESTS;
+use super::states::Patience;
 use crate::headers;
 use crate::hosting::Installation;
 
@@ -15,14 +16,15 @@ const CHAIN: [(&str, &[&str]); 4] = [
     ("journeys", &["customer.events"]),
     ("messaging", &["messaging.requests"]),
 ];
-/// A position that only markers moved is written down every ten seconds.
-const PATIENCE: Duration = Duration::from_secs(45);
+/// A position that only markers moved is written down every ten seconds. Whoever ends waits for no more than this.
+const ONE_SERVICE: Duration = Duration::from_secs(15);
 
 /// Waits until each service has read all that lies before it when it is its turn; says who has not, if it takes too long.
-pub(super) fn pass(installation: &Installation, timeout: Duration) -> anyhow::Result<Option<String>> {
+pub(super) fn pass(installation: &Installation, patience: Patience<'_>) -> anyhow::Result<Option<String>> {
     let cluster = &installation.cluster;
-    let asker = Follower::new(cluster, &[], timeout)?;
+    let asker = Follower::new(cluster, &[], patience.timeout)?;
     for (service, inputs) in CHAIN {
+        patience.check()?;
         let mut ends = Vec::new();
         for input in inputs {
             ends.push((*input, asker.stable_ends(&cluster.topic(input), cluster.partitions)?));
@@ -33,7 +35,7 @@ pub(super) fn pass(installation: &Installation, timeout: Duration) -> anyhow::Re
                 header.positions.iter().any(|at| at.dataset == *input && at.next_offset >= end)
             })
         };
-        let behind = headers::wait_until_all(installation, &[service], PATIENCE, passed)?;
+        let behind = headers::wait_until_all(installation, &[service], ONE_SERVICE, passed)?;
         if !behind.is_empty() {
             return Ok(Some(behind.join(", ")));
         }

@@ -12,7 +12,7 @@ use schemas::{
 use segmentation::SegmentationState;
 
 use super::book::{Book, Key};
-use super::states::{self, REMAINS, fold};
+use super::states::{self, Patience, REMAINS, fold};
 use super::{ERASER, Wish, chain};
 use crate::hosting::Installation;
 
@@ -33,25 +33,25 @@ pub(super) enum Looked {
     Forgotten(Vec<PrivacyReceipt>),
 }
 
-pub(super) fn look(installation: &Installation, stores: bool, timeout: Duration) -> anyhow::Result<Looked> {
+pub(super) fn look(installation: &Installation, stores: bool, patience: Patience<'_>) -> anyhow::Result<Looked> {
     let open = |book: &Book| -> Vec<(Key, Vec<String>)> {
         book.to_forget().iter().take(MOST_AT_ONCE).map(|wish| (wish.key(), book.ids(wish))).collect()
     };
-    let before = open(&Book::read(installation, timeout)?);
+    let before = open(&Book::read(installation, patience.timeout)?);
     if before.is_empty() {
         return Ok(Looked::Nothing);
     }
-    if let Some(behind) = chain::pass(installation, timeout)? {
+    if let Some(behind) = chain::pass(installation, patience)? {
         return Ok(Looked::Behind(behind));
     }
     // What was asked for in the meantime has its own turn.
-    let book = Book::read(installation, timeout)?;
+    let book = Book::read(installation, patience.timeout)?;
     let known: HashSet<&Key> = before.iter().map(|(key, _)| key).collect();
     let wishes: Vec<&Wish> = book.to_forget().into_iter().filter(|wish| known.contains(&wish.key())).collect();
     if open(&book).iter().filter(|(key, _)| known.contains(key)).ne(before.iter()) {
         return Ok(Looked::Behind("segmentation asked for further ids".to_owned()));
     }
-    let look = Look { installation, book: &book, wishes, timeout };
+    let look = Look { installation, book: &book, wishes, patience };
     let asks = look.unasked()?;
     if !asks.is_empty() {
         return Ok(Looked::Asks(asks));
@@ -63,7 +63,7 @@ struct Look<'a> {
     installation: &'a Installation,
     book: &'a Book,
     wishes: Vec<&'a Wish>,
-    timeout: Duration,
+    patience: Patience<'a>,
 }
 
 impl Look<'_> {
@@ -73,7 +73,7 @@ impl Look<'_> {
         let hers: BTreeMap<String, &Wish> =
             self.wishes.iter().flat_map(|wish| self.book.ids(wish).into_iter().map(|id| (id, *wish))).collect();
         let is_hers = |_: &str, state: &ResolverState| state.linked_to.as_ref().is_some_and(|to| hers.contains_key(to));
-        let linked = fold(self.installation, "ingestion", None, self.timeout, is_hers)?;
+        let linked = fold(self.installation, "ingestion", None, self.patience, is_hers)?;
         let devices = linked.into_iter().filter_map(|(device, state)| Some((device, *hers.get(&state.linked_to?)?)));
         // Who has come back on a device since is linked to it anew.
         let devices = devices.filter(|(device, _)| !hers.contains_key(device));
@@ -87,14 +87,14 @@ impl Look<'_> {
         let cluster = &self.installation.cluster;
         let ids: HashSet<String> = self.wishes.iter().flat_map(|wish| self.book.ids(wish)).collect();
         let partitions: BTreeSet<i32> = ids.iter().map(|id| partition_of(id.as_bytes(), cluster.partitions)).collect();
-        let known = fold(self.installation, "segmentation", Some(&partitions), self.timeout, {
+        let known = fold(self.installation, "segmentation", Some(&partitions), self.patience, {
             |id: &str, _: &SegmentationState| ids.contains(id)
         })?;
-        let sending = fold(self.installation, "messaging", Some(&partitions), self.timeout, {
+        let sending = fold(self.installation, "messaging", Some(&partitions), self.patience, {
             |id: &str, state: &MessagingState| ids.contains(id) && is_on_its_way(state)
         })?;
         // Only now: what was written before is before these ends.
-        let ends = Ends::ask(self.installation, self.timeout)?;
+        let ends = Ends::ask(self.installation, self.patience.timeout)?;
         let mut receipts = Vec::new();
         for wish in &self.wishes {
             let ids = self.book.ids(wish);
@@ -151,8 +151,11 @@ pub(super) fn now() -> Timestamp {
     Timestamp::from_millis(jiff::Timestamp::now().as_millisecond())
 }
 
+/// Where each partition of a topic begins and ends.
+pub(super) type Bounds = BTreeMap<i32, (i64, i64)>;
+
 /// Where every topic that may hold customers ends.
-struct Ends(Vec<(TopicSpec, BTreeMap<i32, (i64, i64)>)>);
+struct Ends(Vec<(TopicSpec, Bounds)>);
 
 impl Ends {
     fn ask(installation: &Installation, timeout: Duration) -> anyhow::Result<Self> {

@@ -25,7 +25,7 @@ use serde_json::Value;
 use super::book::Book;
 use super::forgotten::{now, receipt};
 use super::receipts::write;
-use super::states::{KEEPERS, fold, shown};
+use super::states::{KEEPERS, Patience, fold, shown};
 use crate::hosting::Installation;
 use crate::{whole_file, written};
 
@@ -239,11 +239,12 @@ fn asked<'b>(book: &'b Book, request_id: &str, customer_id: &str) -> anyhow::Res
 
 /// All under which she is known: the devices on which segmentation recognised her, and those that the resolver links to her.
 fn ids(installation: &Installation, customer_id: &str, timeout: Duration) -> anyhow::Result<BTreeSet<String>> {
+    let patience = Patience::of_a_command(timeout);
     let linked = |_: &str, state: &ResolverState| state.linked_to.as_deref() == Some(customer_id);
-    let linked = fold(installation, "ingestion", None, timeout, linked)?;
+    let linked = fold(installation, "ingestion", None, patience, linked)?;
     let own = BTreeSet::from([partition_of(customer_id.as_bytes(), installation.cluster.partitions)]);
     let is_she = |id: &str, _: &SegmentationState| id == customer_id;
-    let known = fold(installation, "segmentation", Some(&own), timeout, is_she)?;
+    let known = fold(installation, "segmentation", Some(&own), patience, is_she)?;
     let further = known.into_values().flat_map(|state| state.ids);
     Ok(further.chain(linked.into_keys()).chain([customer_id.to_owned()]).collect())
 }

@@ -1,14 +1,15 @@
 //! One look after another: what is next to do for the requests that are open, and the receipts that come of it.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::time::Duration;
 
-use domain::Timestamp;
 use kafka::{KafkaFailure, NewRecord, append_alone};
 use schemas::PrivacyReceipt;
 
-use super::book::{Book, Key};
-use super::removed::{Removal, Stores};
+use super::book::Book;
+use super::forgotten::Bounds;
+use super::removed::{ReadAt, Removal, Stores};
+use super::states::Patience;
 use super::{ERASER, RECEIPTS, REQUESTS, forgotten, record, removed, shop};
 use crate::hosting::Installation;
 
@@ -19,8 +20,8 @@ pub struct Eraser {
     stores: Stores,
     timeout: Duration,
     /// Where both topics ended when nothing was to do.
-    idle: Option<Vec<BTreeMap<i32, (i64, i64)>>>,
-    read_at: HashMap<Key, Timestamp>,
+    idle: Option<Vec<Bounds>>,
+    read_at: ReadAt,
 }
 
 /// What came of a look.
@@ -48,25 +49,26 @@ impl Eraser {
         Self { installation, stores, timeout, idle: None, read_at: HashMap::new() }
     }
 
-    /// Does what is next for every open request. On a thread that may wait, within a runtime.
-    pub fn look(&mut self) -> anyhow::Result<Looked> {
+    /// Does what is next for every open request, or gives up once it is told not to `go_on`. On a thread that may wait.
+    pub fn look(&mut self, go_on: &dyn Fn() -> bool) -> anyhow::Result<Looked> {
+        let patience = Patience { timeout: self.timeout, go_on };
         let ends = self.ends()?;
         if self.idle.as_ref() == Some(&ends) {
             return Ok(Looked::default());
         }
         let mut looked = Looked::default();
         let book = Book::read(&self.installation, self.timeout)?;
-        let of_shops = shop::look(&self.installation, &book, self.timeout)?;
+        let of_shops = shop::look(&self.installation, &book, patience)?;
         looked.asked += self.ask(&of_shops.asks)?;
         looked.receipts += self.write(of_shops.receipts)?;
-        match forgotten::look(&self.installation, !self.stores.is_empty(), self.timeout)? {
+        match forgotten::look(&self.installation, !self.stores.is_empty(), patience)? {
             forgotten::Looked::Nothing => {}
             forgotten::Looked::Behind(behind) => looked.waits = Some(behind),
             forgotten::Looked::Asks(asks) => looked.asked += self.ask(&asks)?,
             forgotten::Looked::Forgotten(receipts) => looked.receipts += self.write(receipts)?,
         }
         let book = Book::read(&self.installation, self.timeout)?;
-        let removal = Removal { installation: &self.installation, stores: &self.stores, timeout: self.timeout };
+        let removal = Removal { installation: &self.installation, stores: &self.stores, patience };
         let removed::Looked { receipts, ticks, left, first_left } = removal.look(&book, &mut self.read_at)?;
         (looked.places_left, looked.first_left) = (left, first_left);
         looked.receipts += self.write(receipts)?;
@@ -77,7 +79,7 @@ impl Eraser {
         Ok(looked)
     }
 
-    fn ends(&self) -> anyhow::Result<Vec<BTreeMap<i32, (i64, i64)>>> {
+    fn ends(&self) -> anyhow::Result<Vec<Bounds>> {
         let cluster = &self.installation.cluster;
         let of = |dataset| Ok(kafka::bounds(cluster, &cluster.topic(dataset), 0..cluster.partitions, self.timeout)?);
         [REQUESTS, RECEIPTS].into_iter().map(of).collect()

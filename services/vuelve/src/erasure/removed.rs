@@ -4,7 +4,6 @@
 //! read raw: no value of hers is left but the last of its key, which was written when she was erased, or since.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::time::Duration;
 
 use anyhow::Context;
 use domain::{HumanDuration, Timestamp};
@@ -16,15 +15,20 @@ use store::Lookups;
 
 use super::book::{Book, Key};
 use super::forgotten::{now, receipt};
-use super::states::{fold, may_stay};
+use super::states::{Patience, fold, may_stay};
 use crate::hosting::Installation;
 
 /// What is compacted and is not a changelog, which its engine keeps writing to: an idle segment does not close by itself.
 const PROFILES: &str = "customer.profiles";
 /// A key that is no customer's: no event is taken under it.
 const NOBODY: &[u8] = b"none";
-/// How often what is compacted is read before all else is deleted.
-const READ_AGAIN: HumanDuration = HumanDuration::from_hours(1);
+/// After how long what is compacted is read again, where something was left: at first, and at last; each time twice as long.
+const READ_AGAIN: HumanDuration = HumanDuration::from_millis(1_000);
+const READ_AGAIN_AT_MOST: HumanDuration = HumanDuration::from_hours(1);
+
+/// When what is compacted was read for requests, and after how long it is read again. No more than a memory: whoever has none
+/// reads once more.
+pub(super) type ReadAt = HashMap<Key, (Timestamp, HumanDuration)>;
 
 /// The stores of all services, where they are to be asked.
 pub(super) type Stores = HashMap<String, std::sync::Arc<dyn Lookups>>;
@@ -56,7 +60,7 @@ impl Looked {
 pub(super) struct Removal<'a> {
     pub(super) installation: &'a Installation,
     pub(super) stores: &'a Stores,
-    pub(super) timeout: Duration,
+    pub(super) patience: Patience<'a>,
 }
 
 /// A request, its forgotten receipt, and which of its places are empty of her.
@@ -67,8 +71,7 @@ struct Open<'b> {
 }
 
 impl Removal<'_> {
-    /// `read_at` remembers when what is compacted was read for a request.
-    pub(super) fn look(&self, book: &Book, read_at: &mut HashMap<Key, Timestamp>) -> anyhow::Result<Looked> {
+    pub(super) fn look(&self, book: &Book, read_at: &mut ReadAt) -> anyhow::Result<Looked> {
         let mut looked = Looked::default();
         let mut open: Vec<Open<'_>> = book
             .to_remove()
@@ -86,13 +89,13 @@ impl Removal<'_> {
             let forgotten = book.receipt(open.wish, PrivacyStage::Forgotten).map_or(0, |receipt| receipt.at);
             let deleted =
                 open.places.iter().all(|place| place.means != PrivacyMeans::Retention || place.removed_at.is_some());
-            let read = read_at.get(&open.wish.key());
-            let is_due =
-                now >= Timestamp::from_millis(forgotten) + lag && read.is_none_or(|read| now >= *read + READ_AGAIN);
-            if !deleted && !is_due {
+            let compacted = now >= Timestamp::from_millis(forgotten) + lag;
+            let is_due = read_at.get(&open.wish.key()).is_none_or(|(read, wait)| now >= *read + *wait);
+            let reads = (deleted || compacted) && is_due;
+            if !reads {
                 looked.count(open);
             }
-            deleted || is_due
+            reads
         });
         if open.is_empty() {
             return Ok(looked);
@@ -101,13 +104,17 @@ impl Removal<'_> {
         self.look_into_stores(&mut open)?;
         let mut ticks = BTreeSet::new();
         for open in open {
-            read_at.insert(open.wish.key(), now);
             if left(&open) == 0 {
+                read_at.remove(&open.wish.key());
                 let forgotten = book.receipt(open.wish, PrivacyStage::Forgotten).context("it was forgotten")?;
                 looked.receipts.push(receipt(open.wish, PrivacyStage::Erased, forgotten.ids.clone(), open.places));
                 continue;
             }
             looked.count(&open);
+            let wait = read_at.get(&open.wish.key()).map_or(READ_AGAIN, |(_, wait)| {
+                HumanDuration::from_millis(wait.as_millis().saturating_mul(2)).min(READ_AGAIN_AT_MOST)
+            });
+            read_at.insert(open.wish.key(), (now, wait));
             let idle = open.places.iter().filter(|place| place.dataset == PROFILES && place.removed_at.is_none());
             ticks.extend(idle.map(|place| place.partition));
         }
@@ -129,7 +136,7 @@ impl Removal<'_> {
     fn look_at_what_is_deleted(&self, open: &mut [Open<'_>]) -> anyhow::Result<()> {
         let cluster = &self.installation.cluster;
         for (dataset, partitions) in by_dataset(open, PrivacyMeans::Retention) {
-            let bounds = kafka::bounds(cluster, &cluster.topic(&dataset), partitions, self.timeout)?;
+            let bounds = kafka::bounds(cluster, &cluster.topic(&dataset), partitions, self.patience.timeout)?;
             let seen = now().as_millis();
             for place in open.iter_mut().flat_map(|open| &mut open.places) {
                 let begins = bounds.get(&place.partition).map(|(begins, _)| *begins);
@@ -178,8 +185,9 @@ impl Removal<'_> {
         let cluster = &self.installation.cluster;
         let section = Section { partition: Some(partition), uncommitted: true, ..Section::default() };
         let (mut values, mut failure): (HashMap<String, Vec<_>>, _) = (HashMap::new(), None);
-        read_section(cluster, &cluster.topic(dataset), section, self.timeout, |record, _| {
-            if record.offset >= until {
+        read_section(cluster, &cluster.topic(dataset), section, self.patience.timeout, |record, _| {
+            failure = self.patience.check().err();
+            if failure.is_some() || record.offset >= until {
                 return false;
             }
             let key = record.key.as_deref().and_then(|key| std::str::from_utf8(key).ok());
@@ -199,7 +207,7 @@ impl Removal<'_> {
         let ids: BTreeSet<&str> = open.iter().flat_map(|open| open.ids.iter().copied()).collect();
         let of = |id: &&str| partition_of(id.as_bytes(), self.installation.cluster.partitions);
         let partitions = ids.iter().map(of).collect();
-        fold(self.installation, "segmentation", Some(&partitions), self.timeout, |id, state: &SegmentationState| {
+        fold(self.installation, "segmentation", Some(&partitions), self.patience, |id, state: &SegmentationState| {
             ids.contains(id) && state.erased_at.is_some() && !state.is_nobody()
         })
     }

@@ -1,14 +1,13 @@
 //! Erasing a shop: each of its customers is asked for, and the shop is erased once all of them are.
 
 use std::collections::HashSet;
-use std::time::Duration;
 
 use schemas::{PrivacyReceipt, PrivacyRequest, PrivacyStage};
 use segmentation::{Did, SegmentationState};
 
 use super::book::Book;
 use super::forgotten::{ask, receipt};
-use super::states::fold;
+use super::states::{Patience, fold};
 use crate::hosting::Installation;
 
 /// So many are asked for at once.
@@ -24,7 +23,7 @@ pub(super) struct Looked {
 }
 
 /// Asks for the next customers of shops that are to be erased; of a shop whose customers are all asked for, says how far they are.
-pub(super) fn look(installation: &Installation, book: &Book, timeout: Duration) -> anyhow::Result<Looked> {
+pub(super) fn look(installation: &Installation, book: &Book, patience: Patience<'_>) -> anyhow::Result<Looked> {
     let mut looked = Looked::default();
     for wish in book.shops() {
         let asked = book.derived_of(wish);
@@ -36,7 +35,7 @@ pub(super) fn look(installation: &Installation, book: &Book, timeout: Duration) 
         };
         if book.receipt(wish, PrivacyStage::Forgotten).is_none() {
             let known: HashSet<&str> = asked.iter().map(|wish| wish.about()).collect();
-            let customers = fold(installation, "segmentation", None, timeout, is_its)?;
+            let customers = fold(installation, "segmentation", None, patience, is_its)?;
             let mut missing: Vec<&String> = customers.keys().filter(|id| !known.contains(id.as_str())).collect();
             missing.sort_unstable();
             let page = missing.into_iter().take(PAGE);

@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
-use anyhow::{Context, bail};
+use anyhow::{Context, bail, ensure};
 use ingestion::ResolverState;
 use kafka::{Section, is_changelog_header, read_section};
 use messaging::MessagingState;
@@ -23,6 +23,27 @@ pub(super) const REMAINS: [&str; 5] = [
     "messaging.suppressions: keyed hashes of addresses that must not be written to",
     "journeys.decisions, messaging.outcomes, customer.segments: what was decided under her ids, without personal data, for 365 days",
 ];
+
+/// How long a reading may take: as long as the broker says something, and whoever asked for it still wants it.
+#[derive(Clone, Copy)]
+pub(super) struct Patience<'a> {
+    pub(super) timeout: Duration,
+    pub(super) go_on: &'a dyn Fn() -> bool,
+}
+
+impl Patience<'static> {
+    /// Of a command, which is ended by a signal.
+    pub(super) fn of_a_command(timeout: Duration) -> Self {
+        Self { timeout, go_on: &|| true }
+    }
+}
+
+impl Patience<'_> {
+    pub(super) fn check(self) -> anyhow::Result<()> {
+        ensure!((self.go_on)(), "the reading was given up");
+        Ok(())
+    }
+}
 
 /// Whether a value of a dataset may stay of somebody who is erased: it says nothing of who she is or what she did.
 pub(super) fn may_stay(installation: &Installation, dataset: &str, value: &[u8]) -> anyhow::Result<bool> {
@@ -49,7 +70,7 @@ pub(super) fn fold<S>(
     installation: &Installation,
     service: &str,
     partitions: Option<&BTreeSet<i32>>,
-    timeout: Duration,
+    patience: Patience<'_>,
     wanted: impl Fn(&str, &S) -> bool,
 ) -> anyhow::Result<HashMap<String, S>>
 where
@@ -66,9 +87,10 @@ where
     };
     for section in sections {
         let mut failure = None;
-        read_section(cluster, &topic, section, timeout, |record, _| {
-            if is_changelog_header(&record) {
-                return true;
+        read_section(cluster, &topic, section, patience.timeout, |record, _| {
+            failure = patience.check().err();
+            if failure.is_some() || is_changelog_header(&record) {
+                return failure.is_none();
             }
             let key = record.key.as_deref().map(String::from_utf8_lossy).unwrap_or_default().into_owned();
             let state = match record.value.as_deref().map(|value| installation.read::<ChangelogRecord<S>>(value)) {

@@ -49,7 +49,8 @@ impl Erasing {
                     continue;
                 }
                 let eraser = Arc::clone(&eraser);
-                let look = move || eraser.lock().unwrap_or_else(PoisonError::into_inner).look();
+                let token = stop.clone();
+                let look = move || eraser.lock().unwrap_or_else(PoisonError::into_inner).look(&|| !token.is_stopped());
                 let looked = tokio::select! {
                     () = stop.stopped() => return Ok(()),
                     looked = tokio::task::spawn_blocking(look) => looked?,
