@@ -11,6 +11,9 @@ use schemas::{PrivacyKind, PrivacyReceipt, PrivacyRequest, PrivacyStage};
 use super::{DERIVED, RECEIPTS, REQUESTS};
 use crate::hosting::Installation;
 
+/// With so many bytes of hash the ids of requests for further ids of one customer begin.
+const BEGINS: usize = 32;
+
 /// Which request: its id, and whom it is about.
 pub(super) type Key = (String, String);
 
@@ -38,7 +41,7 @@ pub struct Progress<'b> {
 #[derive(Clone, Debug, Default)]
 pub struct Book {
     wishes: BTreeMap<Key, Wish>,
-    /// Requests for further ids, by the id.
+    /// Requests for further ids, by what their own ids begin with.
     derived: HashMap<String, Vec<Wish>>,
     receipts: HashMap<(Key, PrivacyStage), PrivacyReceipt>,
     /// Requests that could not be read.
@@ -119,8 +122,8 @@ impl Book {
     /// Notes a request; one that comes again is the same.
     pub(super) fn add(&mut self, wish: Wish) {
         if wish.is_derived() {
-            let id = wish.request.customer_id.clone().unwrap_or_default();
-            self.derived.entry(id).or_default().push(wish);
+            let begins = wish.request.request_id.get(..BEGINS).unwrap_or_default().to_owned();
+            self.derived.entry(begins).or_default().push(wish);
         } else {
             self.wishes.entry(wish.key()).or_insert(wish);
         }
@@ -197,16 +200,14 @@ impl Book {
     /// The requests for the further ids of whoever the request is about: of a shop, its customers.
     pub(super) fn derived_of<'b>(&'b self, wish: &Wish) -> Vec<&'b Wish> {
         let whose = wish.whose();
-        let mut found: Vec<&Wish> = Vec::new();
-        for (id, asked) in &self.derived {
-            let is_for = |derived: &&Wish| {
-                derived.request.request_id
-                    == segmentation::asked_for(&whose, id, Timestamp::from_millis(derived.request.at))
-            };
-            found.extend(asked.iter().find(is_for));
-        }
-        found.sort_by(|one, other| one.about().cmp(other.about()));
-        found
+        let is_for = |derived: &&Wish| {
+            let at = Timestamp::from_millis(derived.request.at);
+            derived.request.request_id == segmentation::asked_for(&whose, derived.about(), at)
+        };
+        let asked = self.derived.get(&segmentation::asked_for_all_of(&whose)).map_or(&[][..], Vec::as_slice);
+        // One that is asked for again is the same.
+        let by_id: BTreeMap<&str, &Wish> = asked.iter().filter(is_for).map(|wish| (wish.about(), wish)).collect();
+        by_id.into_values().collect()
     }
 
     /// Every id under which whoever a request is about was known, as far as the log says: her own first.
