@@ -160,6 +160,7 @@ static ALL: &[&AvroSchema] = &[
     &crate::MESSAGING_COMMAND,
     &crate::SUPPRESSION,
     &crate::PRIVACY_REQUEST,
+    &crate::PRIVACY_RECEIPT,
     &crate::DEFINITION,
     &crate::MARK,
     &crate::RESOLVER_CHANGELOG,

@@ -43,9 +43,12 @@ pub use messaging::{
     Outcome, Recipient, RequestAction, SUPPRESSION, Suppression, SuppressionReason,
 };
 pub use platform::{DEFINITION, Definition, DefinitionStatus, MARK, Mark, MarkEntry, OutputBound};
-pub use privacy::{PRIVACY_REQUEST, PrivacyKind, PrivacyRequest};
+pub use privacy::{
+    PRIVACY_RECEIPT, PRIVACY_REQUEST, PrivacyKind, PrivacyMeans, PrivacyPlace, PrivacyReceipt, PrivacyRequest,
+    PrivacyStage,
+};
 pub use storefront::{Contact, EventKind, LINKS, LocaleAndZone, Order, Product, STOREFRONT_EVENT, StorefrontEvent};
 pub use topics::{
-    Cleanup, Partitions, PrefixError, Timestamps, TopicSpec, Visibility, check_prefix, contracts, schema_of,
-    topic_name, topics,
+    Cleanup, Partitions, PrefixError, Timestamps, TopicSpec, Visibility, check_prefix, contracts, erased_within,
+    schema_of, topic_name, topics,
 };

@@ -13,6 +13,8 @@ use crate::AvroSchema;
 const TOPICS_YAML: &str = include_str!("../topics.yaml");
 /// Largest batch that a topic takes: Kafka's own default, said aloud so that a cluster with another one has it too.
 const MAX_MESSAGE_BYTES: u32 = 1_048_588;
+/// After how long a broker closes a segment where the topic does not say: Kafka's own default.
+const DEFAULT_SEGMENT: Duration = Duration::from_hours(7 * 24);
 /// Longest prefix: with the longest dataset a topic's name stays far below Kafka's 249 characters.
 const MAX_PREFIX_CHARS: usize = 64;
 
@@ -50,6 +52,24 @@ pub struct TopicSpec {
 }
 
 impl TopicSpec {
+    /// Whether what customers said or are may lie in it, under their ids: where an erasure has to look.
+    pub fn holds_customers(&self) -> bool {
+        // What is passed on as it came may be anything.
+        let may_be_personal = !self.personal.is_empty() || self.schema.is_none();
+        self.partitions == Partitions::Customer && (may_be_personal || self.cleanup == Cleanup::Compact)
+    }
+
+    /// How long after it was written, or written over, a record is gone at the latest, but for the minutes in which a broker
+    /// looks after its logs: a segment is deleted when its last record is old enough, and cleaned when it is closed, which
+    /// happens within `max.compaction.lag.ms`. None where nothing bounds it.
+    pub fn gone_within(&self) -> Option<Duration> {
+        let setting = |name| Some(Duration::from_millis(self.config.get(name)?.parse().ok()?));
+        match self.cleanup {
+            Cleanup::Delete => Some(self.retention + setting("segment.ms").unwrap_or(DEFAULT_SEGMENT)),
+            Cleanup::Compact => setting("max.compaction.lag.ms"),
+        }
+    }
+
     /// Subject of its schema in the registry.
     pub fn subject(&self) -> Option<String> {
         self.schema.map(|_| format!("{}-value", self.name))
@@ -123,6 +143,12 @@ pub fn topic_name(prefix: &str, dataset: &str) -> String {
 /// Every topic of an installation with this prefix (see [`check_prefix`]) and number of customer partitions.
 pub fn topics(prefix: &str, partitions: u32) -> Vec<TopicSpec> {
     TOPICS.iter().map(|entry| entry.spec(prefix, partitions)).collect()
+}
+
+/// How long after an erasure the last that was written of a customer is gone at the latest, by `topics.yaml`.
+pub fn erased_within() -> Duration {
+    let of = topics("any", 1).into_iter().filter(TopicSpec::holds_customers);
+    of.filter_map(|spec| spec.gone_within()).max().unwrap_or_default()
 }
 
 /// Dataset, contract and schema text of every dataset that has a schema, for registration.

@@ -7,6 +7,7 @@
 
 mod admin;
 mod append;
+mod append_alone;
 mod bearings;
 mod clients;
 mod dead_letters;
@@ -22,13 +23,14 @@ mod worker;
 
 pub use admin::{Follower, ReadRecord, is_changelog_header};
 pub use append::{Appender, Header, NewRecord};
+pub use append_alone::append_alone;
 pub use clients::{Cluster, MAX_RECORD_BYTES};
 pub use dead_letters::{HeadersOf, LetterHead, REDRIVES_HEADER, redrive_record};
 pub use error::KafkaFailure;
 pub use http::http_client;
 pub use librdkafka::{GroupMember, Librdkafka, LogReader, TransactionalProducer};
 pub use registry::{Registry, RegistryError};
-pub use section::{Progress, Section, read_section, read_topic};
+pub use section::{Progress, Section, bounds, read_section, read_topic};
 pub use time::boot_time;
 pub use topics::{TopicState, Topics};
 pub use worker::{Act, Done, NoShell, Shell, WorkerOptions, WorkerReport, run_worker, run_worker_on};

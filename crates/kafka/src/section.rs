@@ -4,7 +4,7 @@
 //! - what was committed before the reading began is read, and nothing that was written since;
 //! - it ends, however fast others write; a broker that says nothing for the time-out is an error.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::time::{Duration, Instant};
 
 use domain::Timestamp;
@@ -30,6 +30,8 @@ pub struct Section {
     pub since: Option<Timestamp>,
     /// From this offset on; only together with a partition.
     pub from: Option<i64>,
+    /// What is in the log at all: also what was aborted, and what is in open transactions.
+    pub uncommitted: bool,
 }
 
 /// How far a reading has come, in offsets. Markers of transactions count, so it is a measure and not a number of records.
@@ -60,7 +62,7 @@ pub fn read_section(
     timeout: Duration,
     mut each: impl FnMut(ReadRecord, Progress) -> bool,
 ) -> Result<(), KafkaFailure> {
-    let reader: BaseConsumer<Logged> = create(&cluster.reader("vuelve-read", true), "a reader")?;
+    let reader: BaseConsumer<Logged> = create(&cluster.reader("vuelve-read", !section.uncommitted), "a reader")?;
     let failed = |source| KafkaFailure::of(format!("reading {topic}"), source);
     let mut open = ask(timeout, || spans(&reader, topic, section, timeout))?;
     let mut assignment = TopicPartitionList::new();
@@ -101,6 +103,22 @@ pub fn read_section(
         heard = Instant::now();
     }
     Ok(())
+}
+
+/// Where each of these partitions of a topic begins, and where its log ends, open transactions and all.
+pub fn bounds(
+    cluster: &Cluster,
+    topic: &str,
+    partitions: impl IntoIterator<Item = i32>,
+    timeout: Duration,
+) -> Result<BTreeMap<i32, (i64, i64)>, KafkaFailure> {
+    let asker: BaseConsumer<Logged> = create(&cluster.reader("vuelve-bounds", false), "a reader")?;
+    let failed = |source| KafkaFailure::of(format!("asking where {topic} begins and ends"), source);
+    let of = |partition| {
+        let bounds = ask(timeout, || watermarks(&asker, topic, partition, timeout).map_err(failed))?;
+        Ok((partition, bounds))
+    };
+    partitions.into_iter().map(of).collect()
 }
 
 /// What is to be read of a partition.

@@ -42,6 +42,13 @@ pub struct Redis {
 #[derive(Clone, Debug)]
 pub struct RedisSnapshot(PathBuf);
 
+impl RedisSnapshot {
+    /// The file as it is. Values in it are packed, unless `rdbcompression` was `no`.
+    pub fn bytes(&self) -> Result<Vec<u8>> {
+        std::fs::read(&self.0).context("redis", || "could not read its dump".into())
+    }
+}
+
 impl Redis {
     /// An empty one with the defaults.
     pub fn start() -> Result<Self> {

@@ -6,8 +6,8 @@ use apache_avro::types::Value;
 use schemas::conformance::{self, Mismatch};
 use schemas::{
     Admission, AvroSchema, ChangelogRecord, Contract, CustomerEvent, CustomerProfile, DecodeError, Definition,
-    JourneyDecision, Mark, MessageOutcome, MessageRequest, MessagingCommand, PrivacyRequest, Quintiles, Schemas,
-    SegmentChange, StateContract, StorefrontEvent, Suppression,
+    JourneyDecision, Mark, MessageOutcome, MessageRequest, MessagingCommand, PrivacyReceipt, PrivacyRequest, Quintiles,
+    Schemas, SegmentChange, StateContract, StorefrontEvent, Suppression,
 };
 use serde::{Deserialize, Serialize};
 
@@ -85,6 +85,7 @@ pub(crate) fn cases() -> Vec<Case> {
         case::<MessagingCommand>(),
         case::<Suppression>(),
         case::<PrivacyRequest>(),
+        case::<PrivacyReceipt>(),
         case::<Definition>(),
         case::<Mark>(),
         case::<ChangelogRecord<CounterState>>(),

@@ -34,6 +34,7 @@ fn every_dataset_of_the_contract_is_listed_once() {
         "messaging.commands",
         "messaging.suppressions",
         "privacy.requests",
+        "privacy.receipts",
         "platform.definitions",
         "platform.deadletters",
         "ingestion.changelog",
@@ -115,6 +116,79 @@ fn what_is_kept_beyond_the_erasure_deadline_holds_nothing_personal() {
             "{}: of compacted topics only changelogs may hold personal data",
             spec.dataset
         );
+    }
+}
+
+/// A minute in which a broker looks for what is to be deleted, compacted, or unlinked: none of it takes longer than an hour.
+const BROKER_LOOKS: Duration = Duration::from_hours(1);
+
+#[test]
+fn wherever_a_customer_may_lie_she_is_gone_before_the_deadline_and_all_else_holds_no_personal_field() {
+    for spec in topics("vuelve", 8) {
+        let gone = spec.gone_within();
+        if spec.holds_customers() {
+            let gone = gone.unwrap_or_else(|| panic!("{}: nothing says when it is gone", spec.dataset));
+            assert!(gone + BROKER_LOOKS < ERASURE_DEADLINE, "{}: {gone:?}", spec.dataset);
+            assert!(gone <= schemas::erased_within());
+        } else {
+            assert!(spec.personal.is_empty() && spec.schema.is_some(), "{}", spec.dataset);
+        }
+    }
+    assert!(schemas::erased_within() + BROKER_LOOKS < ERASURE_DEADLINE);
+}
+
+#[test]
+fn a_request_is_there_until_the_erasure_is_through() {
+    assert!(topic("privacy.requests").retention > schemas::erased_within() + DAY * 7);
+    assert!(topic("privacy.receipts").retention > topic("privacy.requests").retention);
+}
+
+/// What a text may be in a topic that is kept longer than an erasure takes: ids and words of ours, of the shop's definitions
+/// or of a platform, keyed hashes, and what a condition read, which names no person.
+const HARMLESS: [&str; 29] = [
+    "decision_id",
+    "customer_id",
+    "shop",
+    "journey",
+    "run_id",
+    "correlation_key",
+    "step",
+    "reason",
+    "template",
+    "message_id",
+    "channel",
+    "trigger_message_id",
+    "detail_json",
+    "category",
+    "change_id",
+    "segment",
+    "group",
+    "trigger_name",
+    "request_id",
+    "address_hash",
+    "source",
+    "ids",
+    "dataset",
+    "remains",
+    "currency",
+    "kind",
+    "name",
+    "body",
+    "digest",
+];
+
+#[test]
+fn every_text_in_what_is_kept_long_is_known_to_be_harmless() {
+    for spec in topics("vuelve", 1).into_iter().filter(|spec| !spec.holds_customers()) {
+        if spec.gone_within().is_some_and(|gone| gone < ERASURE_DEADLINE) {
+            continue;
+        }
+        for (path, node) in fields(&spec) {
+            let name = path.rsplit('.').next().unwrap();
+            let of = |node: &Value| node == "string" || node["type"] == "array" && node["items"] == "string";
+            let is_text = of(&node["type"]) || node["type"].as_array().is_some_and(|either| either.iter().any(of));
+            assert!(!is_text || HARMLESS.contains(&name), "{}: who says that {path} names nobody?", spec.dataset);
+        }
     }
 }
 

@@ -3,10 +3,12 @@
 //! Wanted properties:
 //! - whoever reads `storefront.events` hears of it, in the order of that id, with the date until which nothing is to be known;
 //! - what was done on the device and whose it is is forgotten here; which messages came is not, so that no repeat is taken for new;
+//! - what happened until that date and is told later goes no further than here: it links nobody and is nobody's past;
 //! - a wish that comes again changes nothing but its date.
 
 use std::convert::Infallible;
 
+use domain::Timestamp;
 use schemas::{EventKind, PrivacyKind, PrivacyRequest, StorefrontEvent};
 use stream::{Context, Disposition, Effects};
 
@@ -25,9 +27,9 @@ pub(crate) fn receive(
         PrivacyKind::Export => return Disposition::Ignored("export"),
         PrivacyKind::Other => return Disposition::Ignored("newer_than_this_reader"),
     }
-    state.forget_whose();
     // A clock that goes ahead must not erase what is still to come.
     let at = context.stored_at.map_or(request.at, |stored_at| request.at.min(stored_at.as_millis()));
+    state.erase(Timestamp::from_millis(at));
     effects.emit(Resolved::Event(Box::new(StorefrontEvent {
         message_id: request.request_id,
         kind: EventKind::Erased,

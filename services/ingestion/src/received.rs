@@ -138,10 +138,13 @@ pub(crate) fn resolve(
         return Disposition::Rejected("no_id");
     }
     let stored_at = context.stored_at.unwrap_or(context.now);
+    event.event_time = clamp_event_time(Timestamp::from_millis(event.event_time), stored_at).as_millis();
+    if state.is_erased(event.event_time) {
+        return Disposition::Ignored("erased");
+    }
     if state.see(&event.message_id, stored_at, policy.window, policy.remembered_ids) == Seen::Again {
         return Disposition::Ignored("duplicate");
     }
-    event.event_time = clamp_event_time(Timestamp::from_millis(event.event_time), stored_at).as_millis();
     event.received_at = received_at(Timestamp::from_millis(event.received_at), stored_at).as_millis();
     event.sent_at = event.sent_at.filter(|sent_at| CALENDAR.contains(sent_at));
     for told in identity::settle(policy, state, context.key, &mut event, stored_at) {

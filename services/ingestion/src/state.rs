@@ -5,7 +5,7 @@
 //! - a message id stays known for the whole window after the broker stored it, and at most an hour longer;
 //! - except that a key never holds more than its cap: the eldest are forgotten first, and counted;
 //! - a key that sends nothing has no state in the end: a user's after a window and an hour, an unknown visitor's after the
-//!   age of a history, a linked device's after the age of a link.
+//!   age of a history, a linked device's after the age of a link; but for the date of an erasure, which stays.
 
 use std::fmt;
 
@@ -41,6 +41,8 @@ pub struct ResolverState {
     /// What she did, in the order in which it was told.
     #[serde(default)]
     pub history: Vec<PastEvent>,
+    /// Until when what happened is not to be known: whoever it is asked to be erased.
+    pub erased_at: Option<Timestamp>,
 }
 
 /// The messages that the broker stored in one hour.
@@ -95,13 +97,23 @@ impl ResolverState {
             self.history.clear();
         }
         if self.seen.is_empty() && self.linked_until.is_none() && self.anonymous_until.is_none() {
-            *self = Self::default();
+            *self = Self { erased_at: self.erased_at, ..Self::default() };
         }
     }
 
-    /// Forgets whose it is and what was done, but not which messages came.
-    pub fn forget_whose(&mut self) {
-        *self = Self { seen: std::mem::take(&mut self.seen), forgotten: self.forgotten, ..Self::default() };
+    /// Forgets whose it is and what was done until `at`, but not which messages came.
+    pub fn erase(&mut self, at: Timestamp) {
+        *self = Self {
+            seen: std::mem::take(&mut self.seen),
+            forgotten: self.forgotten,
+            erased_at: self.erased_at.max(Some(at)),
+            ..Self::default()
+        };
+    }
+
+    /// Whether what happened then is not to be known any more.
+    pub fn is_erased(&self, event_time: i64) -> bool {
+        self.erased_at.is_some_and(|erased_at| event_time <= erased_at.as_millis())
     }
 
     /// How many message ids are held.

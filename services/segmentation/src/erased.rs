@@ -10,6 +10,17 @@ use crate::state::SegmentationState;
 use crate::step::forget;
 use crate::{Effects, ids};
 
+/// The id of the request by which another id of somebody who is erased is asked for: it begins with [`asked_for_all_of`]. It says
+/// nothing of whose the device was, but to those who know whom to ask about.
+pub fn asked_for(whose: &str, id: &str, at: Timestamp) -> String {
+    asked_for_all_of(whose) + &ids::hash(&[whose, id, &at.as_millis().to_string()])
+}
+
+/// What the ids of all requests begin with by which further ids of somebody are asked for: they are found by it.
+pub fn asked_for_all_of(whose: &str) -> String {
+    ids::hash(&[whose])
+}
+
 /// Nothing that happened until `at` is known any more, here and wherever `customer.events` is read, whatever was known here;
 /// and her devices are asked for the same, under each id that she had.
 pub(crate) fn erase(
@@ -25,8 +36,7 @@ pub(crate) fn erase(
     effects.emit(Output::Forgotten(context.key.clone()));
     for id in ids {
         let request = PrivacyRequest {
-            // It says nothing of whose the device was.
-            request_id: ids::hash(&[context.key, &id, &at.as_millis().to_string()]),
+            request_id: asked_for(context.key, &id, at),
             kind: PrivacyKind::Erase,
             customer_id: Some(id),
             shop: shop.clone(),

@@ -41,6 +41,7 @@ use domain::Timestamp;
 use schemas::Schemas;
 use stream::{Cause, Context, Decoded, Disposition, Key, Poison, RecordRef, Service, Topology};
 
+pub use erased::{asked_for, asked_for_all_of};
 pub use input::Input;
 pub use output::Output;
 pub use policy::Policy;

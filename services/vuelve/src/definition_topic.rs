@@ -150,7 +150,7 @@ pub fn wait_until_in_force(
     offset: i64,
     timeout: Duration,
 ) -> anyhow::Result<()> {
-    let passed = |header: &ChangelogHeader| headers::has_taken_up(header, DATASET, offset);
+    let passed = |_, header: &ChangelogHeader| headers::has_taken_up(header, DATASET, offset);
     let behind = headers::wait_until_all(installation, services, timeout, passed)?;
     if behind.is_empty() {
         return Ok(());

@@ -120,16 +120,17 @@ fn header_in(
     header.map(Some).with_context(|| format!("{}[{}]@{}", record.topic, record.partition, record.offset))
 }
 
-/// Waits until every partition of these services has a header that `passed` takes; returns the partitions that have none by
-/// then. Of what lies there when it begins it reads the ends only, and it ends however fast others write.
+/// Waits until every partition of these services has a header that `passed` takes, which is told the partition; returns the
+/// partitions that have none by then. Of what lies there when it begins it reads the ends only, and it ends however fast others
+/// write.
 pub fn wait_until_all(
     installation: &Installation,
     services: &[&'static str],
     patience: Duration,
-    passed: impl Fn(&ChangelogHeader) -> bool,
+    passed: impl Fn(i32, &ChangelogHeader) -> bool,
 ) -> anyhow::Result<Vec<String>> {
     let deadline = Cell::new(Instant::now() + patience);
-    wait_for(installation, services, patience, &deadline, |_, _, header| passed(header))
+    wait_for(installation, services, patience, &deadline, passed)
 }
 
 /// Waits until a service has told every state of what a table says below an offset, and `show`s how many have still to hear,
@@ -143,7 +144,7 @@ pub fn wait_until_told(
 ) -> anyhow::Result<()> {
     let deadline = Cell::new(Instant::now() + patience);
     let left: RefCell<BTreeMap<i32, i64>> = RefCell::default();
-    let passed = |_: &'static str, partition: i32, header: &ChangelogHeader| {
+    let passed = |partition: i32, header: &ChangelogHeader| {
         let (true, Some(untold)) = (has_taken_up(header, dataset, offset), header.untold) else { return false };
         let mut left = left.borrow_mut();
         if left.insert(partition, untold) != Some(untold) {
@@ -172,7 +173,7 @@ pub fn is_told(
     let told = RefCell::new(BTreeMap::new());
     let deadline = Cell::new(Instant::now() + timeout);
     // One look: each partition's last header.
-    let looked = |_: &'static str, partition: i32, header: &ChangelogHeader| {
+    let looked = |partition: i32, header: &ChangelogHeader| {
         let is_told = has_taken_up(header, dataset, offset) && header.untold == Some(0);
         told.borrow_mut().insert(partition, is_told);
         false
@@ -200,7 +201,7 @@ fn wait_for(
     services: &[&'static str],
     patience: Duration,
     deadline: &Cell<Instant>,
-    passed: impl Fn(&'static str, i32, &ChangelogHeader) -> bool,
+    passed: impl Fn(i32, &ChangelogHeader) -> bool,
 ) -> anyhow::Result<Vec<String>> {
     let asker = Follower::new(&installation.cluster, &[], ANSWER_WITHIN.min(patience))?;
     let wait = Wait { installation, asker, deadline, passed };
@@ -245,7 +246,7 @@ struct Wait<'a, P> {
     passed: P,
 }
 
-impl<P: Fn(&'static str, i32, &ChangelogHeader) -> bool> Wait<'_, P> {
+impl<P: Fn(i32, &ChangelogHeader) -> bool> Wait<'_, P> {
     /// Takes those of a service that have passed out of those that are behind.
     fn look(&self, service: &str, behind: &mut Vec<Behind>) -> anyhow::Result<()> {
         if behind.iter().all(|place| place.service != service) {
@@ -294,14 +295,14 @@ impl<P: Fn(&'static str, i32, &ChangelogHeader) -> bool> Wait<'_, P> {
 
     /// How many headers lie from an offset on, as of now, and whether one of them has passed, which ends the reading.
     fn read(&self, place: &Behind, topic: &str, from: i64) -> anyhow::Result<(u64, bool)> {
-        let section = Section { partition: Some(place.partition), from: Some(from), since: None };
+        let section = Section { partition: Some(place.partition), from: Some(from), ..Section::default() };
         let (mut headers, mut passed, mut failure) = (0, false, None);
         read_section(&self.installation.cluster, topic, section, ANSWER_WITHIN, |record, _| {
             match header_in(self.installation, place.service, &record) {
                 Ok(None) => {}
                 Ok(Some(header)) => {
                     headers += 1;
-                    passed = (self.passed)(place.service, place.partition, &header);
+                    passed = (self.passed)(place.partition, &header);
                 }
                 Err(error) => failure = Some(error),
             }

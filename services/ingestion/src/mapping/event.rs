@@ -179,9 +179,12 @@ fn message_id(item: &mut Object<'_>, json: &str, timed: bool, index: usize, enve
     }
 }
 
+/// What the id of somebody of whom only an address is known begins with; the address's keyed hash follows.
+pub const ADDRESS_ID_PREFIX: &str = "address-";
+
 /// The id of somebody of whom only an address is known.
 pub fn id_of_address(address: &str, secret: &Secret) -> String {
-    format!("address-{}", AddressHash::of(secret, address))
+    format!("{ADDRESS_ID_PREFIX}{}", AddressHash::of(secret, address))
 }
 
 /// Who: the ids, and the addresses that stood where an id should.

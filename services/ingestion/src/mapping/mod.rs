@@ -27,7 +27,7 @@ pub mod webhooks;
 
 pub use call::{Call, CallKind, Unreadable, read_call};
 pub(crate) use engagement::Engagement;
-pub use event::id_of_address;
+pub use event::{ADDRESS_ID_PREFIX, id_of_address};
 pub use event::{Envelope, Scope, Source, map};
 pub use json::mend_surrogates;
 pub(crate) use machine::{Machine, Visitor};

@@ -64,7 +64,8 @@ fn an_erasure_is_told_under_the_id_with_its_date_and_never_one_to_come() {
     let [Resolved::Event(event)] = &outputs[..] else { panic!("{outputs:?}") };
     assert_eq!((event.kind, event.customer_id.as_deref()), (EventKind::Erased, Some("ana")));
     assert_eq!((event.event_time, event.message_id.as_str()), (at(1).as_millis(), "r1"));
-    assert!(driver.state("ana").is_none(), "nothing is kept of who was not known");
+    let kept = driver.state("ana").unwrap();
+    assert_eq!((kept.erased_at, kept.held(), kept.linked_to), (Some(at(1)), 0, None), "the date, and nothing else");
 
     let ahead = PrivacyRequest {
         kind: PrivacyKind::Erase,
@@ -95,7 +96,29 @@ fn a_device_that_is_to_be_forgotten_is_linked_to_nobody_and_knows_no_past_but_ta
 }
 
 #[test]
-fn what_nobody_acts_on_yet_is_counted_by_its_name() {
+fn what_happened_before_an_erasure_and_is_told_later_goes_no_further_and_leaves_nothing() {
+    let mut driver = driver();
+    put(&mut driver, &viewed("m1", Some("ana"), 0), 0);
+    ask(&mut driver, PrivacyKind::Erase, "device", 1);
+    told(&mut driver);
+    let before = driver.state("device").unwrap();
+    put(&mut driver, &viewed("late", Some("ana"), 0), 2);
+    put(&mut driver, &viewed("late and alone", None, 1), 2);
+    assert_eq!(told(&mut driver), []);
+    assert_eq!(driver.state("device").unwrap(), before);
+    assert_eq!(driver.counts()[&(RECEIVED, "ignored", "erased")], 2);
+
+    // The date stays when all else has had its time; who comes back is known anew.
+    put(&mut driver, &viewed("of another", None, 24 * 400), 24 * 400);
+    told(&mut driver);
+    assert_eq!(driver.state("device").unwrap().erased_at, Some(at(1)));
+    put(&mut driver, &viewed("back", Some("ana"), 24 * 401), 24 * 401);
+    let kinds: Vec<_> = told(&mut driver).into_iter().map(|(kind, _)| kind).collect();
+    assert_eq!(kinds, [EventKind::Moved, EventKind::Identified, EventKind::Track]);
+}
+
+#[test]
+fn what_is_the_erasers_to_do_is_counted_by_its_name() {
     let mut driver = driver();
     for kind in [PrivacyKind::EraseShop, PrivacyKind::Export] {
         ask(&mut driver, kind, "ana", 1);

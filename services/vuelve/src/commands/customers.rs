@@ -4,14 +4,13 @@ use std::time::Instant;
 
 use clap::{Args, Subcommand, ValueHint};
 use domain::Timestamp;
-use ingestion::ids::{MAX_ID_BYTES, is_personal, names_somebody};
-use ingestion::mapping::id_of_address;
 use runtime::config::KafkaOptions;
-use vuelve::hosting::Sections;
 use vuelve::terminal::{print, tell};
-use vuelve::{customers, erasure, quintiles};
+use vuelve::{customers, quintiles};
 
 use super::Global;
+use super::erasing::{Erase, Erasures};
+use super::giving_out::Data;
 use super::run::installation;
 
 /// The customers: who they are, as segmentation knows them.
@@ -21,7 +20,9 @@ Examples:
   vuelve customers export --out customers.csv   A row for each customer with an order.
   vuelve customers export --out - | head        The same, to look at.
   vuelve customers learn-quintiles              Who is among the best fifth, from now on?
-  vuelve customers erase 17850                  Nobody knows this one any more.")]
+  vuelve customers erase 17850                  Nobody knows this one any more.
+  vuelve customers erasures                     Who asked to be erased, and how far is it?
+  vuelve customers data 17850 --out 17850.json  All that is held about this one, for herself.")]
 pub(crate) struct CustomersCommand {
     #[command(subcommand)]
     what: What,
@@ -32,25 +33,8 @@ enum What {
     Export(Export),
     LearnQuintiles(LearnQuintiles),
     Erase(Erase),
-}
-
-/// Asks for a customer to be erased, with all devices on which she was recognised: her profile, segments, runs and waiting
-/// messages end, and nothing that happened until now is let in again, however late it is told.
-///
-/// What it ends is gone from the states at once, from the changelogs when they are next compacted, and from topics of events when
-/// their retention is over. Which messages she had, and a hash of an address that must not be written to, stay.
-#[derive(Debug, Args)]
-#[command(after_help = "\
-Examples:
-  vuelve customers erase 17850             By the shop's id, or that of a device.
-  vuelve customers erase ana@example.com   By an address that is used as an id: it is hashed as the door hashes it.")]
-struct Erase {
-    /// The customer's id.
-    #[arg(value_name = "CUSTOMER")]
-    customer: String,
-    /// The shop that asks, for the record.
-    #[arg(long, default_value = "")]
-    shop: String,
+    Erasures(Erasures),
+    Data(Data),
 }
 
 /// Writes a table of the customers (CSV, by customer id): recency, frequency, monetary value, segments, quintiles, and what each
@@ -110,6 +94,8 @@ impl CustomersCommand {
             What::Export(export) => export.run(global),
             What::LearnQuintiles(learn) => learn.run(global),
             What::Erase(erase) => erase.run(global),
+            What::Erasures(erasures) => erasures.run(global),
+            What::Data(data) => data.run(global),
         }
     }
 }
@@ -143,24 +129,6 @@ impl LearnQuintiles {
         tokio.block_on(quintiles::publish(&installation, &learnt, timeout))?;
         print(&quintiles::json(&learnt)?)?;
         tell(&format!("learnt from {} customers in {:.1} s\n", learnt.customers, began.elapsed().as_secs_f64()));
-        Ok(ExitCode::SUCCESS)
-    }
-}
-
-impl Erase {
-    fn run(self, global: &Global) -> anyhow::Result<ExitCode> {
-        let id = self.customer.trim();
-        let names_somebody = names_somebody(id) && id.len() <= MAX_ID_BYTES;
-        anyhow::ensure!(names_somebody, "`{id}` names nobody: an id has 1 to {MAX_ID_BYTES} bytes");
-        let config = global.load()?;
-        let id = if is_personal(id) { id_of_address(id, &Sections::address_secret(&config)?) } else { id.to_owned() };
-        let installation = installation(&config)?;
-        let timeout = config.get::<KafkaOptions>().request_timeout.as_std();
-        let now = Timestamp::from_millis(jiff::Timestamp::now().as_millisecond());
-        let tokio = tokio::runtime::Runtime::new()?;
-        tokio.block_on(installation.check(false, timeout, timeout))?;
-        let request = tokio.block_on(erasure::ask(&installation, &id, &self.shop, now, timeout))?;
-        tell(&format!("asked for, as {}\n", request.request_id));
         Ok(ExitCode::SUCCESS)
     }
 }

@@ -7,6 +7,8 @@ mod config;
 mod customers;
 mod deadletters;
 mod demo;
+mod erasing;
+mod giving_out;
 mod import;
 mod mapping;
 mod replay;

@@ -9,6 +9,7 @@ mod admitting;
 mod channels;
 mod chore;
 mod door;
+mod erasing;
 mod learning;
 mod lookups;
 mod needs;

@@ -41,11 +41,13 @@ pub(super) struct JourneysOptions {
 }
 
 /// `[segmentation]`
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Copy, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct SegmentationOptions {
     /// How often the boundaries of quintiles are learnt anew; nought for never.
     pub(super) quintiles_every: HumanDuration,
+    /// How often it is looked whether somebody is to be erased, or is by now; nought for never.
+    pub(super) erasures_every: HumanDuration,
 }
 
 /// `[ingestion]`

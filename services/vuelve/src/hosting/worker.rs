@@ -1,3 +1,4 @@
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,6 +14,7 @@ use store::{Lookups, Memory, Redis, RedisOptions};
 use stream::{Service, State as _, StateStore, TimeMode, WorkerSettings};
 
 use super::chore::Owners;
+use super::erasing::Erasing;
 use super::learning::Learning;
 use super::report::Report;
 use super::sections::{IngestionOptions, SegmentationOptions};
@@ -31,7 +33,8 @@ pub async fn add_resolver(host: &mut Host, config: &Config, installation: &Insta
     add_workers::<Resolver, _>(host, config, installation, || Ok((policy.clone(), NoShell))).await.map(drop)
 }
 
-/// Adds the worker of segmentation, and what learns quintiles from time to time; returns what its lookups read from.
+/// Adds the worker of segmentation, and beside it what learns quintiles from time to time, and what sees erasures through;
+/// returns what its lookups read from.
 pub async fn add_segmentation(
     host: &mut Host,
     config: &Config,
@@ -39,11 +42,32 @@ pub async fn add_segmentation(
 ) -> anyhow::Result<Arc<dyn Lookups>> {
     let with = || Ok((segmentation::Policy::new(Sections::time_zones(config)?), NoShell));
     let Workers { lookups, owners } = add_workers::<Segmentation, _>(host, config, installation, with).await?;
-    let every = config.get::<SegmentationOptions>().quintiles_every;
+    let SegmentationOptions { quintiles_every, erasures_every } = *config.get();
     let timeout = config.get::<KafkaOptions>().request_timeout.as_std();
+    let beside = installation.clone();
     admitting::add(host, installation, owners.clone(), timeout);
-    Learning { installation: installation.clone(), owners, every, timeout }.add(host);
+    Learning { installation: beside.clone(), owners: owners.clone(), every: quintiles_every, timeout }.add(host);
+    let stores = stores_outside(config).await?;
+    Erasing { installation: beside, owners, stores, every: erasures_every, timeout }.add(host);
     Ok(lookups)
+}
+
+/// What all services' states are read from where they lie outside of their processes, by the services' names.
+async fn stores_outside(config: &Config) -> anyhow::Result<HashMap<String, Arc<dyn Lookups>>> {
+    if config.get::<StoreOptions>().kind != StoreKind::Redis {
+        return Ok(HashMap::new());
+    }
+    let indexes = [
+        (Resolver::topology().service, <Resolver as Service>::State::INDEX),
+        (Segmentation::topology().service, <Segmentation as Service>::State::INDEX),
+        (Journeys::topology().service, <Journeys as Service>::State::INDEX),
+        (Messaging::topology().service, <Messaging as Service>::State::INDEX),
+    ];
+    let mut stores = HashMap::new();
+    for (service, index) in indexes {
+        stores.insert(service.to_owned(), Store::open(config, service, index).await?.lookups());
+    }
+    Ok(stores)
 }
 
 /// Adds the worker of journeys; returns what its lookups read from.

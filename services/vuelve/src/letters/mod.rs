@@ -111,7 +111,7 @@ pub fn at(
     offset: i64,
     timeout: Duration,
 ) -> anyhow::Result<Option<Letter>> {
-    let section = Section { partition: Some(partition), from: Some(offset), since: None };
+    let section = Section { partition: Some(partition), from: Some(offset), ..Section::default() };
     let mut found = None;
     read_section(&installation.cluster, &installation.cluster.topic(DATASET), section, timeout, |record, _| {
         found = (record.offset == offset).then(|| Letter::of(record));

@@ -4,10 +4,11 @@ use proto::journeys::v1::GetJourneysRequest;
 use proto::journeys::v1::journeys_service_client::JourneysServiceClient;
 use proto::segmentation::v1::GetCustomerRequest;
 use proto::segmentation::v1::segmentation_service_client::SegmentationServiceClient;
-use schemas::{CustomerEvent, Decision, JourneyDecision};
+use schemas::{CustomerEvent, Decision, JourneyDecision, PrivacyKind, PrivacyReceipt, PrivacyRequest, PrivacyStage};
+use serde_json::Value;
 use tonic::transport::{Channel, Endpoint};
 
-use crate::shop::{Shop, track};
+use crate::shop::{Shop, now, track};
 
 const JOURNEY: &str = "
 journey: left-cart
@@ -80,5 +81,118 @@ async fn an_operator_erases_a_customer_and_no_other() {
     let nobody = shop.vuelve(&["customers", "erase", "undefined"]).await;
     assert_eq!(nobody.code, Some(1));
     assert!(nobody.err.contains("`undefined` names nobody"), "{}", nobody.err);
+    shop.close().await;
+}
+
+fn lines(told: &str) -> Vec<Value> {
+    told.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_operator_sees_how_far_requests_are_and_gives_data_out_once() {
+    let shop = Shop::open(JOURNEY).await;
+    let channel = Endpoint::from_shared(format!("http://{}", shop.grpc)).unwrap().connect().await.unwrap();
+    let segmentation = SegmentationServiceClient::new(channel);
+    for customer in ["ana", "berta"] {
+        shop.post("/v1/track", track(customer, "Product Added")).await;
+    }
+    let mut asks = segmentation.clone();
+    shop.until("two customers", async |_| {
+        (is_known(&mut asks, "ana").await && is_known(&mut asks, "berta").await).then_some(())
+    })
+    .await;
+
+    // As a platform's webhook asks.
+    let request = PrivacyRequest {
+        request_id: "gdpr-7".to_owned(),
+        kind: PrivacyKind::Export,
+        customer_id: Some("berta".to_owned()),
+        shop: "main".to_owned(),
+        at: now().as_millis(),
+        source: "madrid".to_owned(),
+        ..PrivacyRequest::default()
+    };
+    let mut value = Vec::new();
+    shop.installation.schemas.encode("privacy.requests", &request, &mut value).unwrap();
+    shop.append("privacy.requests", "berta", &value, &[]).await;
+    let told = shop.vuelve(&["customers", "erasures", "--open"]).await;
+    assert_eq!((told.code, told.err.as_str()), (Some(0), ""));
+    let rows: Vec<Vec<&str>> = told.out.lines().map(|line| line.split_whitespace().collect()).collect();
+    assert_eq!(rows[0][..5], ["REQUESTED", "REQUEST", "KIND", "ABOUT", "STATE"]);
+    assert_eq!((rows.len(), &rows[1][1..]), (2, &["gdpr-7", "export", "berta", "open", "-", "-"][..]));
+
+    // It is given out, once, into a file that nobody else can read and that is not replaced.
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("berta.json");
+    let path = file.to_str().unwrap();
+    let wrong = shop.vuelve(&["customers", "data", "ana", "--out", path, "--request", "gdpr-7"]).await;
+    assert_eq!(wrong.code, Some(1));
+    assert!(wrong.err.contains("`ana` did not ask for her data"), "{}", wrong.err);
+    let told = shop.vuelve(&["customers", "data", "berta", "--out", path, "--request", "gdpr-7"]).await;
+    assert_eq!(told.code, Some(0), "{}", told.err);
+    let held: Value = serde_json::from_str(&std::fs::read_to_string(&file).unwrap()).unwrap();
+    assert_eq!(held["states"]["journeys"]["berta"]["contact"]["email"], "berta@example.com");
+    assert_eq!(held["records"]["storefront.received"][0]["value"]["contact"]["email"], "berta@example.com");
+    assert_eq!((&held["ids"], &held["unreadable"]), (&serde_json::json!(["berta"]), &serde_json::json!(0)));
+    assert!(!held.to_string().contains("ana@example.com"));
+    let mode = std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(&file).unwrap().permissions());
+    assert_eq!(mode & 0o777, 0o600);
+    let again = shop.vuelve(&["customers", "data", "berta", "--out", path]).await;
+    assert!(again.code == Some(1) && again.err.contains("is there already"), "{}", again.err);
+    let nobody = shop.vuelve(&["customers", "data", "zoe", "--out", "-"]).await;
+    assert!(nobody.code == Some(1) && nobody.err.contains("nothing is known of `zoe`"), "{}", nobody.err);
+    let told = shop.vuelve(&["customers", "erasures", "--format", "json"]).await;
+    assert_eq!((&lines(&told.out)[0]["state"], lines(&told.out).len()), (&Value::from("done"), 1));
+
+    // One is erased: who waits for it is told when nobody knows her; what is left, and where, is said.
+    let told = shop.vuelve(&["customers", "erase", "ana", "--wait"]).await;
+    assert_eq!(told.code, Some(0), "{}", told.err);
+    assert!(told.err.ends_with("no service knows her any more\n"), "{}", told.err);
+    assert!(!is_known(&mut segmentation.clone(), "ana").await);
+    let told = shop.vuelve(&["customers", "erasures", "--open", "--format", "json"]).await;
+    let open = lines(&told.out);
+    assert_eq!((open.len(), &open[0]["state"], &open[0]["ids"]), (1, &"forgotten".into(), &serde_json::json!(["ana"])));
+    assert!(open[0]["due_by"].is_string() && !open[0]["places"].as_array().unwrap().is_empty(), "{}", open[0]);
+    shop.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn all_customers_of_a_shop_are_erased_and_the_shop_has_a_receipt() {
+    let shop = Shop::open(JOURNEY).await;
+    let channel = Endpoint::from_shared(format!("http://{}", shop.grpc)).unwrap().connect().await.unwrap();
+    let segmentation = SegmentationServiceClient::new(channel);
+    for customer in ["ana", "berta"] {
+        shop.post("/v1/track", track(customer, "Product Added")).await;
+    }
+    let visitor = serde_json::json!({ "event": "Product Viewed", "anonymousId": "a-visitor" });
+    shop.post("/v1/track", visitor.to_string()).await;
+    let everybody = ["a-visitor", "ana", "berta"];
+    let mut asks = segmentation.clone();
+    shop.until("all of them", async |_| {
+        for customer in everybody {
+            if !is_known(&mut asks, customer).await {
+                return None;
+            }
+        }
+        Some(())
+    })
+    .await;
+    let name = shop.all::<CustomerEvent>("customer.events").await[0].event.as_ref().unwrap().shop.clone();
+
+    let told = shop.vuelve(&["customers", "erase", "--all-of", &name, "--wait"]).await;
+    assert_eq!(told.code, Some(0), "{}", told.err);
+    for customer in everybody {
+        assert!(!is_known(&mut segmentation.clone(), customer).await, "{customer}");
+    }
+    let receipts = shop.all::<PrivacyReceipt>("privacy.receipts").await;
+    assert!(receipts.iter().all(|receipt| receipt.stage == PrivacyStage::Forgotten));
+    let of_shop: Vec<_> = receipts.iter().filter(|receipt| receipt.kind == PrivacyKind::EraseShop).collect();
+    assert_eq!(
+        (of_shop.len(), &of_shop[0].ids[..], of_shop[0].shop.as_str()),
+        (1, &everybody.map(str::to_owned)[..], &*name)
+    );
+    let mut each: Vec<_> = receipts.iter().filter_map(|receipt| receipt.customer_id.as_deref()).collect();
+    each.sort_unstable();
+    assert_eq!(each, everybody);
     shop.close().await;
 }

@@ -51,10 +51,8 @@ impl Shop {
 
     /// Opens a shop with one journey, whose messages leave by `channel`.
     pub(crate) async fn open_with(journey: &str, channel: Arc<dyn Channel>) -> Self {
-        let embedded =
-            Embedded::start(256 << 20, PARTITIONS, vec!["ingestion.door.grpc_listen=127.0.0.1:0".to_owned()])
-                .await
-                .unwrap();
+        let settings = ["ingestion.door.grpc_listen=127.0.0.1:0", "segmentation.erasures_every=200ms"];
+        let embedded = Embedded::start(256 << 20, PARTITIONS, settings.map(str::to_owned).to_vec()).await.unwrap();
         let config = &embedded.config;
         let installation = Installation::of(config, "0");
         installation.create(1, Duration::from_secs(10)).await.unwrap();

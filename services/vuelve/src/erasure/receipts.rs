@@ -1,0 +1,145 @@
+//! One look after another: what is next to do for the requests that are open, and the receipts that come of it.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use kafka::{KafkaFailure, NewRecord, append_alone};
+use schemas::PrivacyReceipt;
+
+use super::book::Book;
+use super::forgotten::Bounds;
+use super::removed::{ReadAt, Removal, Stores};
+use super::states::Patience;
+use super::{ERASER, RECEIPTS, REQUESTS, forgotten, record, removed, shop};
+use crate::hosting::Installation;
+
+/// Sees requests through. What it remembers only spares reading again: all else is in the log.
+#[derive(Debug)]
+pub struct Eraser {
+    installation: Installation,
+    stores: Stores,
+    timeout: Duration,
+    /// Where both topics ended when nothing was to do.
+    idle: Option<Vec<Bounds>>,
+    read_at: ReadAt,
+}
+
+/// What came of a look.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Looked {
+    /// What its requests wait for: services that have not read far enough.
+    pub waits: Option<String>,
+    /// How many further ids were asked for.
+    pub asked: usize,
+    /// How many receipts were written.
+    pub receipts: usize,
+    /// In how many places something of somebody who is forgotten may still lie.
+    pub places_left: usize,
+    /// The first of them.
+    pub first_left: Option<String>,
+}
+
+impl Eraser {
+    /// `stores` are those of all services, by their names, where they are in Redis.
+    pub fn new(
+        installation: Installation,
+        stores: HashMap<String, std::sync::Arc<dyn store::Lookups>>,
+        timeout: Duration,
+    ) -> Self {
+        Self { installation, stores, timeout, idle: None, read_at: HashMap::new() }
+    }
+
+    /// Does what is next for every open request, or gives up once it is told not to `go_on`. On a thread that may wait.
+    pub fn look(&mut self, go_on: &dyn Fn() -> bool) -> anyhow::Result<Looked> {
+        let patience = Patience { timeout: self.timeout, go_on };
+        let ends = self.ends()?;
+        if self.idle.as_ref() == Some(&ends) {
+            return Ok(Looked::default());
+        }
+        let mut looked = Looked::default();
+        let book = Book::read(&self.installation, self.timeout)?;
+        let of_shops = shop::look(&self.installation, &book, patience)?;
+        looked.asked += self.ask(&of_shops.asks)?;
+        looked.receipts += self.write(of_shops.receipts)?;
+        match forgotten::look(&self.installation, !self.stores.is_empty(), patience)? {
+            forgotten::Looked::Nothing => {}
+            forgotten::Looked::Behind(behind) => looked.waits = Some(behind),
+            forgotten::Looked::Asks(asks) => looked.asked += self.ask(&asks)?,
+            forgotten::Looked::Forgotten(receipts) => looked.receipts += self.write(receipts)?,
+        }
+        let book = Book::read(&self.installation, self.timeout)?;
+        let removal = Removal { installation: &self.installation, stores: &self.stores, patience };
+        let removed::Looked { receipts, ticks, left, first_left } = removal.look(&book, &mut self.read_at)?;
+        (looked.places_left, looked.first_left) = (left, first_left);
+        looked.receipts += self.write(receipts)?;
+        self.append(ticks)?;
+        // Ends that were asked for before the reading: what came since is seen by the next look.
+        let is_idle = book.to_forget().is_empty() && book.to_remove().is_empty() && book.shops().is_empty();
+        self.idle = is_idle.then_some(ends);
+        Ok(looked)
+    }
+
+    fn ends(&self) -> anyhow::Result<Vec<Bounds>> {
+        let cluster = &self.installation.cluster;
+        let of = |dataset| Ok(kafka::bounds(cluster, &cluster.topic(dataset), 0..cluster.partitions, self.timeout)?);
+        [REQUESTS, RECEIPTS].into_iter().map(of).collect()
+    }
+
+    fn ask(&self, asks: &[schemas::PrivacyRequest]) -> anyhow::Result<usize> {
+        let records = asks.iter().map(|ask| record(&self.installation, ask)).collect::<anyhow::Result<Vec<_>>>()?;
+        self.append(records)
+    }
+
+    fn append(&self, records: Vec<NewRecord>) -> anyhow::Result<usize> {
+        if records.is_empty() {
+            return Ok(0);
+        }
+        Ok(append_alone(&self.installation.cluster, ERASER, self.timeout, || Ok(records))?)
+    }
+
+    fn write(&self, receipts: Vec<PrivacyReceipt>) -> anyhow::Result<usize> {
+        write(&self.installation, receipts, self.timeout)
+    }
+}
+
+/// Writes receipts, each once: those that are there by then are left out, and nobody else writes at the same time.
+pub(super) fn write(
+    installation: &Installation,
+    receipts: Vec<PrivacyReceipt>,
+    timeout: Duration,
+) -> anyhow::Result<usize> {
+    if receipts.is_empty() {
+        return Ok(0);
+    }
+    let (cluster, mut failure) = (&installation.cluster, None);
+    let written = append_alone(cluster, ERASER, timeout, || {
+        let records = missing(installation, receipts, timeout);
+        records.map_err(|error| {
+            let said = KafkaFailure::Installation(format!("{error:#}"));
+            failure = Some(error);
+            said
+        })
+    });
+    failure.map_or_else(|| Ok(written?), Err)
+}
+
+fn missing(
+    installation: &Installation,
+    receipts: Vec<PrivacyReceipt>,
+    timeout: Duration,
+) -> anyhow::Result<Vec<NewRecord>> {
+    let book = Book::read(installation, timeout)?;
+    let mut records = Vec::new();
+    for receipt in receipts.into_iter().filter(|receipt| !book.has(receipt)) {
+        let mut value = Vec::new();
+        installation.schemas.encode(RECEIPTS, &receipt, &mut value)?;
+        records.push(NewRecord {
+            topic: installation.cluster.topic(RECEIPTS).into(),
+            partition: None,
+            key: Some(receipt.customer_id.as_ref().unwrap_or(&receipt.shop).as_bytes().to_vec()),
+            value: Some(value.into()),
+            headers: [].into(),
+        });
+    }
+    Ok(records)
+}

@@ -1,0 +1,291 @@
+//! The second stage: nothing of hers that was written before is left in any place.
+//!
+//! A topic whose records are deleted is empty of her once its log begins behind what was written by then. A compacted one is
+//! read raw: no value of hers is left but the last of its key, which was written when she was erased, or since.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use anyhow::Context;
+use domain::{HumanDuration, Timestamp};
+use ingestion::partition_of;
+use kafka::{NewRecord, Section, read_section};
+use schemas::{PrivacyMeans, PrivacyPlace, PrivacyReceipt, PrivacyStage};
+use segmentation::SegmentationState;
+use store::Lookups;
+
+use super::book::{Book, Key};
+use super::forgotten::{now, receipt};
+use super::states::{Patience, fold, may_stay};
+use crate::hosting::Installation;
+
+/// What is compacted and is not a changelog, which its engine keeps writing to: an idle segment does not close by itself.
+const PROFILES: &str = "customer.profiles";
+/// A key that is no customer's: no event is taken under it.
+const NOBODY: &[u8] = b"none";
+/// After how long what is compacted is read again, where something was left: at first, and at last; each time twice as long.
+const READ_AGAIN: HumanDuration = HumanDuration::from_millis(1_000);
+const READ_AGAIN_AT_MOST: HumanDuration = HumanDuration::from_hours(1);
+
+/// When what is compacted was read for requests, and after how long it is read again. No more than a memory: whoever has none
+/// reads once more.
+pub(super) type ReadAt = HashMap<Key, (Timestamp, HumanDuration)>;
+
+/// The stores of all services, where they are to be asked.
+pub(super) type Stores = HashMap<String, std::sync::Arc<dyn Lookups>>;
+
+/// What came of it.
+#[derive(Default)]
+pub(super) struct Looked {
+    pub(super) receipts: Vec<PrivacyReceipt>,
+    /// Records that let idle segments be closed.
+    pub(super) ticks: Vec<NewRecord>,
+    /// How many places may still hold something.
+    pub(super) left: usize,
+    /// The first of them.
+    pub(super) first_left: Option<String>,
+}
+
+impl Looked {
+    fn count(&mut self, open: &Open<'_>) {
+        self.left += left(open);
+        let first = open.places.iter().find(|place| place.removed_at.is_none());
+        let shown = |place: &PrivacyPlace| {
+            format!("{}[{}], by {}", place.dataset, place.partition, crate::written::word(&place.means))
+        };
+        self.first_left = self.first_left.take().or_else(|| first.map(shown));
+    }
+}
+
+/// Looks at the places of those who are forgotten.
+pub(super) struct Removal<'a> {
+    pub(super) installation: &'a Installation,
+    pub(super) stores: &'a Stores,
+    pub(super) patience: Patience<'a>,
+}
+
+/// A request, its forgotten receipt, and which of its places are empty of her.
+struct Open<'b> {
+    wish: &'b super::Wish,
+    ids: BTreeSet<&'b str>,
+    places: Vec<PrivacyPlace>,
+}
+
+impl Removal<'_> {
+    pub(super) fn look(&self, book: &Book, read_at: &mut ReadAt) -> anyhow::Result<Looked> {
+        let mut looked = Looked::default();
+        let mut open: Vec<Open<'_>> = book
+            .to_remove()
+            .into_iter()
+            .map(|(wish, forgotten)| Open {
+                wish,
+                ids: forgotten.ids.iter().map(String::as_str).collect(),
+                places: forgotten.places.clone(),
+            })
+            .collect();
+        self.look_at_what_is_deleted(&mut open)?;
+        let now = now();
+        let lag = compacted_within();
+        open.retain(|open| {
+            let forgotten = book.receipt(open.wish, PrivacyStage::Forgotten).map_or(0, |receipt| receipt.at);
+            let deleted =
+                open.places.iter().all(|place| place.means != PrivacyMeans::Retention || place.removed_at.is_some());
+            let compacted = now >= Timestamp::from_millis(forgotten) + lag;
+            let is_due = read_at.get(&open.wish.key()).is_none_or(|(read, wait)| now >= *read + *wait);
+            let reads = (deleted || compacted) && is_due;
+            if !reads {
+                looked.count(open);
+            }
+            reads
+        });
+        if open.is_empty() {
+            return Ok(looked);
+        }
+        self.look_at_what_is_compacted(&mut open)?;
+        self.look_into_stores(&mut open)?;
+        let mut ticks = BTreeSet::new();
+        for open in open {
+            if left(&open) == 0 {
+                read_at.remove(&open.wish.key());
+                let forgotten = book.receipt(open.wish, PrivacyStage::Forgotten).context("it was forgotten")?;
+                looked.receipts.push(receipt(open.wish, PrivacyStage::Erased, forgotten.ids.clone(), open.places));
+                continue;
+            }
+            looked.count(&open);
+            let wait = read_at.get(&open.wish.key()).map_or(READ_AGAIN, |(_, wait)| {
+                HumanDuration::from_millis(wait.as_millis().saturating_mul(2)).min(READ_AGAIN_AT_MOST)
+            });
+            read_at.insert(open.wish.key(), (now, wait));
+            let idle = open.places.iter().filter(|place| place.dataset == PROFILES && place.removed_at.is_none());
+            ticks.extend(idle.map(|place| place.partition));
+        }
+        looked.ticks = ticks.into_iter().map(|partition| self.tick(partition)).collect();
+        Ok(looked)
+    }
+
+    /// A record that says nothing, for the segment to be closed that lies open in a partition where nobody writes.
+    fn tick(&self, partition: i32) -> NewRecord {
+        NewRecord {
+            topic: self.installation.cluster.topic(PROFILES).into(),
+            partition: Some(partition),
+            key: Some(NOBODY.to_vec()),
+            value: None,
+            headers: [].into(),
+        }
+    }
+
+    fn look_at_what_is_deleted(&self, open: &mut [Open<'_>]) -> anyhow::Result<()> {
+        let cluster = &self.installation.cluster;
+        for (dataset, partitions) in by_dataset(open, PrivacyMeans::Retention) {
+            let bounds = kafka::bounds(cluster, &cluster.topic(&dataset), partitions, self.patience.timeout)?;
+            let seen = now().as_millis();
+            for place in open.iter_mut().flat_map(|open| &mut open.places) {
+                let begins = bounds.get(&place.partition).map(|(begins, _)| *begins);
+                if place.dataset == dataset && begins.is_some_and(|begins| begins >= place.until_offset) {
+                    place.removed_at = Some(seen);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn look_at_what_is_compacted(&self, open: &mut [Open<'_>]) -> anyhow::Result<()> {
+        let back = self.who_came_back(open)?;
+        for (dataset, partitions) in by_dataset(open, PrivacyMeans::Compaction) {
+            for partition in partitions {
+                let is_here = |place: &PrivacyPlace| {
+                    place.dataset == dataset && place.partition == partition && place.means == PrivacyMeans::Compaction
+                };
+                let until = open.iter().flat_map(|open| &open.places).filter(|place| is_here(place));
+                let until = until.map(|place| place.until_offset).max().unwrap_or_default();
+                let ids: BTreeSet<&str> = open.iter().flat_map(|open| open.ids.iter().copied()).collect();
+                let values = self.values(&dataset, partition, until, &ids)?;
+                let seen = now().as_millis();
+                for open in open.iter_mut() {
+                    for place in open.places.iter_mut().filter(|place| is_here(place)) {
+                        let is_left = open.ids.iter().any(|id| {
+                            let of_id = values.get(*id).map_or(&[][..], Vec::as_slice);
+                            is_left(of_id, place.until_offset, back.contains_key(*id))
+                        });
+                        place.removed_at = (!is_left).then_some(seen);
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The records of these ids in a partition, raw as they lie there: the offset of each, and whether it may not stay.
+    fn values(
+        &self,
+        dataset: &str,
+        partition: i32,
+        until: i64,
+        ids: &BTreeSet<&str>,
+    ) -> anyhow::Result<HashMap<String, Vec<(i64, bool)>>> {
+        let cluster = &self.installation.cluster;
+        let section = Section { partition: Some(partition), uncommitted: true, ..Section::default() };
+        let (mut values, mut failure): (HashMap<String, Vec<_>>, _) = (HashMap::new(), None);
+        read_section(cluster, &cluster.topic(dataset), section, self.patience.timeout, |record, _| {
+            failure = self.patience.check().err();
+            if failure.is_some() || record.offset >= until {
+                return false;
+            }
+            let key = record.key.as_deref().and_then(|key| std::str::from_utf8(key).ok());
+            let Some(key) = key.filter(|key| ids.contains(key)) else { return true };
+            let stays = record.value.as_deref().map_or(Ok(true), |value| may_stay(self.installation, dataset, value));
+            match stays {
+                Ok(stays) => values.entry(key.to_owned()).or_default().push((record.offset, !stays)),
+                Err(error) => failure = Some(error),
+            }
+            failure.is_none()
+        })?;
+        failure.map_or(Ok(values), Err)
+    }
+
+    /// Of whom something is known since she was erased.
+    fn who_came_back(&self, open: &[Open<'_>]) -> anyhow::Result<HashMap<String, SegmentationState>> {
+        let ids: BTreeSet<&str> = open.iter().flat_map(|open| open.ids.iter().copied()).collect();
+        let of = |id: &&str| partition_of(id.as_bytes(), self.installation.cluster.partitions);
+        let partitions = ids.iter().map(of).collect();
+        fold(self.installation, "segmentation", Some(&partitions), self.patience, |id, state: &SegmentationState| {
+            ids.contains(id) && state.erased_at.is_some() && !state.is_nobody()
+        })
+    }
+
+    fn look_into_stores(&self, open: &mut [Open<'_>]) -> anyhow::Result<()> {
+        let back = self.who_came_back(open)?;
+        for open in open {
+            for place in open.places.iter_mut().filter(|place| place.means == PrivacyMeans::Store) {
+                let service = place.dataset.trim_end_matches(".changelog");
+                let Some(store) = self.stores.get(service) else { continue };
+                let of = |id: &&str| partition_of(id.as_bytes(), self.installation.cluster.partitions);
+                let wanted: Vec<(i32, &str)> = open
+                    .ids
+                    .iter()
+                    .copied()
+                    .filter(|id| of(id) == place.partition && !back.contains_key(*id))
+                    .map(|id| (place.partition, id))
+                    .collect();
+                let mut is_left = false;
+                for (_, value) in store.get_all(&wanted)?.into_iter().flatten() {
+                    is_left |= !may_stay(self.installation, &place.dataset, &value)?;
+                }
+                place.removed_at = (!is_left).then_some(now().as_millis());
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Whether something is left among the values of one key, each with its offset and whether it may not stay. The last of them
+/// was written when she was erased or later: then it may be anything, if she has come back.
+fn is_left(values: &[(i64, bool)], until: i64, came_back: bool) -> bool {
+    let before: Vec<_> = values.iter().filter(|(offset, _)| *offset < until).collect();
+    let last = values.len().saturating_sub(1);
+    before.iter().enumerate().any(|(number, (_, is_hers))| *is_hers && !(came_back && number == last))
+}
+
+fn left(open: &Open<'_>) -> usize {
+    open.places.iter().filter(|place| place.removed_at.is_none()).count()
+}
+
+/// In which partitions of which datasets something may still lie that is removed so.
+fn by_dataset(open: &[Open<'_>], means: PrivacyMeans) -> BTreeMap<String, BTreeSet<i32>> {
+    let mut found: BTreeMap<String, BTreeSet<i32>> = BTreeMap::new();
+    for place in open.iter().flat_map(|open| &open.places).filter(|place| place.means == means) {
+        if place.removed_at.is_none() {
+            found.entry(place.dataset.clone()).or_default().insert(place.partition);
+        }
+    }
+    found
+}
+
+/// After how long what is compacted is gone.
+fn compacted_within() -> HumanDuration {
+    let specs = schemas::topics("any", 1);
+    let compacted = specs.iter().filter(|spec| spec.holds_customers() && spec.cleanup == schemas::Cleanup::Compact);
+    let longest = compacted.filter_map(schemas::TopicSpec::gone_within).max().unwrap_or_default();
+    HumanDuration::from_millis(i64::try_from(longest.as_millis()).unwrap_or(i64::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_value_that_lies_behind_another_is_left_and_the_last_one_only_if_she_has_not_come_back() {
+        for (values, came_back, expected) in [
+            (&[][..], false, false),
+            (&[(3, false)], false, false),
+            (&[(3, true)], false, true),
+            (&[(3, true)], true, false),
+            (&[(3, true), (5, false)], false, true),
+            (&[(3, true), (5, true)], true, true),
+            // Written since: no matter what.
+            (&[(12, true)], false, false),
+            (&[(3, true), (12, true)], true, true),
+        ] {
+            assert_eq!(is_left(values, 10, came_back), expected, "{values:?}, came back: {came_back}");
+        }
+    }
+}
