@@ -131,13 +131,10 @@ impl Pipeline {
             }
         }
         for output in self.segmentation.outputs() {
-            match output {
-                segmentation::Output::Event(told) => {
-                    let value = encode("customer.events", &*told);
-                    self.journeys.input("customer.events", &told.customer_id, &value, self.now);
-                    self.came.told.entry(told.customer_id.clone()).or_default().push(*told);
-                }
-                _ => {}
+            if let segmentation::Output::Event(told) = output {
+                let value = encode("customer.events", &*told);
+                self.journeys.input("customer.events", &told.customer_id, &value, self.now);
+                self.came.told.entry(told.customer_id.clone()).or_default().push(*told);
             }
         }
         for output in self.journeys.outputs() {
