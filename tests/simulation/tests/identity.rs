@@ -258,3 +258,14 @@ fn a_device_of_which_nobody_is_told_that_it_moved_is_found() {
     let found = found(|event| event.kind != EventKind::Moved);
     assert!(found.contains(profile::PROFILE) && found.contains(reminders::MOVED), "{found:?}");
 }
+
+#[test]
+fn a_recognition_that_is_dated_too_early_is_found() {
+    let found = found(|event| {
+        if event.kind == EventKind::Identified {
+            event.event_time -= HumanDuration::from_hours(6).as_millis();
+        }
+        true
+    });
+    assert!(found.contains(reminders::AT_LOGIN), "{found:?}");
+}

@@ -20,7 +20,7 @@ use std::collections::BTreeMap;
 use schemas::{CustomerEvent, Decision, EventKind, JourneyDecision};
 
 use super::Told;
-use super::whose::Whose;
+use super::whose::{Recognition, Whose};
 use crate::Breach;
 
 /// The invariants, by name.
@@ -58,6 +58,8 @@ struct Known<'a> {
     time: i64,
     /// When what tells of it reached the broker.
     told_at: i64,
+    /// What it opens counts from then: when she did it, or was recognised.
+    counts_from: i64,
     /// Where that lies among what is told of her.
     position: usize,
     /// It was done before she was recognised.
@@ -99,7 +101,7 @@ pub fn breaches(heard: &Heard<'_>) -> Vec<Breach> {
     let mut breaches = Vec::new();
     for run in &runs {
         bought(heard, run, &known[run.customer], &mut breaches);
-        at_login(heard, run, &mut breaches);
+        at_login(run, &mut breaches);
     }
     twice(heard, &runs, &mut breaches);
     for recognition in &heard.whose.recognitions {
@@ -112,14 +114,15 @@ pub fn breaches(heard: &Heard<'_>) -> Vec<Breach> {
 /// By message, all that is known of a customer.
 fn known<'a>(heard: &Heard<'a>, places: &BTreeMap<&'a str, usize>, customer: &str) -> BTreeMap<&'a str, Known<'a>> {
     let mut known = BTreeMap::new();
-    let mut note = |message: &str, position, told_at: Option<i64>| {
+    let mut note = |message: &str, position, by: Option<&Recognition>| {
         let Some((message, place)) = places.get_key_value(message) else { return };
         let Told { at_ms, event } = &heard.log[*place];
         let entry = Known {
             time: event.event_time,
-            told_at: told_at.unwrap_or(*at_ms),
+            told_at: by.map_or(*at_ms, |by| heard.log[by.by].at_ms),
+            counts_from: by.map_or(event.event_time, |by| by.at_ms),
             position,
-            is_past: told_at.is_some(),
+            is_past: by.is_some(),
             name: &event.name,
             cart: event.cart_id.as_deref(),
         };
@@ -137,7 +140,7 @@ fn known<'a>(heard: &Heard<'a>, places: &BTreeMap<&'a str, usize>, customer: &st
         });
         let Some(by) = by else { continue };
         for place in &by.history {
-            note(&heard.log[*place].event.message_id, position, Some(heard.log[by.by].at_ms));
+            note(&heard.log[*place].event.message_id, position, Some(by));
         }
     }
     known
@@ -207,11 +210,11 @@ fn bought(heard: &Heard<'_>, run: &Run<'_>, known: &BTreeMap<&str, Known<'_>>, b
     }
 }
 
-fn at_login(heard: &Heard<'_>, run: &Run<'_>, breaches: &mut Vec<Breach>) {
-    let heard_at = time_of(&heard.told[run.customer][run.opened_by.position]).max(run.opened_by.time);
-    let too_soon = run.asked.iter().any(|(_, due)| *due < heard_at.max(run.began_at) + HOUR_MS);
-    if too_soon || run.began_at < heard_at {
-        breaches.push(Breach::new(AT_LOGIN, format!("{}: told at {heard_at}, {run:?}", run.customer)));
+fn at_login(run: &Run<'_>, breaches: &mut Vec<Breach>) {
+    let counts_from = run.opened_by.counts_from;
+    let too_soon = run.asked.iter().any(|(_, due)| *due < counts_from.max(run.began_at) + HOUR_MS);
+    if too_soon || run.began_at < counts_from {
+        breaches.push(Breach::new(AT_LOGIN, format!("{}: known at {counts_from}, {run:?}", run.customer)));
     }
 }
 
