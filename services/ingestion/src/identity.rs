@@ -9,6 +9,8 @@
 //! - a second person on the device takes nothing along: what was done on it while it was linked was never hers;
 //! - a device that was linked to more than three customers is shared: it keeps no history and links nobody; nor does an id
 //!   under which somebody is known as a customer, so that no browser takes her over by calling itself so;
+//! - she is recognised at the time of that event, and never before what the history tells of: a device may tell late that
+//!   somebody logged in, and what begins at that moment must not be due before what it is about;
 //! - the records and their message ids depend on the device's own events alone, and are far below the size of a record.
 //!
 //! A link is made for each person once. Who logs out and goes on under the same anonymous id is still followed as the one that
@@ -113,17 +115,20 @@ impl ResolverState {
         if !is_new {
             return Vec::new();
         }
-        let recognition = Recognition { key, customer, event };
+        // An event that is told late says of what was done since as well whose it is: nobody is recognised before that.
+        let at = history.iter().map(|past| past.event_time).chain([event.event_time]).max();
+        let recognition = Recognition { key, customer, event, at: at.unwrap_or(event.event_time) };
         let moved = was_anonymous.then(|| recognition.told(EventKind::Moved, key, Vec::new()));
         moved.into_iter().chain([recognition.told(EventKind::Identified, customer, history)]).collect()
     }
 }
 
-/// A device, who turned out to use it, and the event that said so.
+/// A device, who turned out to use it, the event that said so, and as of when she is recognised.
 struct Recognition<'a> {
     key: &'a str,
     customer: &'a str,
     event: &'a StorefrontEvent,
+    at: i64,
 }
 
 /// What the record repeats of the event, which may be as large as a record: not what is longer than any id.
@@ -133,7 +138,7 @@ fn short(text: &str) -> Option<String> {
 
 impl Recognition<'_> {
     fn told(&self, kind: EventKind, under: &str, history: Vec<PastEvent>) -> StorefrontEvent {
-        let Self { key, customer, event } = *self;
+        let Self { key, customer, event, at } = *self;
         StorefrontEvent {
             message_id: self.message_id(kind),
             kind,
@@ -142,7 +147,7 @@ impl Recognition<'_> {
             user_id: Some(customer.to_owned()),
             anonymous_id: Some(key.to_owned()),
             customer_id: Some(under.to_owned()),
-            event_time: event.event_time,
+            event_time: at,
             received_at: event.received_at,
             historical: event.historical,
             traceparent: event.traceparent.as_deref().and_then(short),

@@ -126,6 +126,9 @@ fn refusal(
     if memory::exited_after(state, &journey.name, key, view.time()) {
         return Some("exited_later");
     }
+    if memory::ran_since(state, &journey.name, key, view) {
+        return Some("ran_since");
+    }
     if memory::ended_within(state, journey, key, context.now) {
         return Some("reentry");
     }

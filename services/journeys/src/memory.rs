@@ -11,6 +11,9 @@ use crate::policy::Policy;
 use crate::state::{JourneysState, MAX_PAST, MAX_PAST_STEPS, PastExit, PastRun, Run};
 use crate::walk::Ending;
 
+/// How a run ended that went all its way, as it is kept.
+const COMPLETED: &str = "completed";
+
 /// A run is over.
 pub(crate) fn note_end(policy: &Policy, state: &mut JourneysState, run: Run, ending: Ending, now: Timestamp) {
     let reentry =
@@ -94,6 +97,17 @@ pub(crate) fn exited_after(state: &JourneysState, journey: &str, key: &str, time
 pub(crate) fn ended_within(state: &JourneysState, journey: &Journey, key: &str, now: Timestamp) -> bool {
     let past = state.past_runs.iter().find(|past| past.journey == journey.name && *past.key == *key);
     past.is_some_and(|past| now < past.ended_at + journey.reentry)
+}
+
+/// Whether what comes late happened while the last run was active, which has gone all its way since. Of a past, also whether a
+/// run began since, however that ended: it was about what came later.
+pub(crate) fn ran_since(state: &JourneysState, journey: &str, key: &str, view: &EventView<'_>) -> bool {
+    let past = state.past_runs.iter().find(|past| *past.journey == *journey && *past.key == *key);
+    past.is_some_and(|past| {
+        let began_since = past.started_at > view.time();
+        let goes_on = past.ended_at > view.time() && past.end == COMPLETED;
+        if view.is_past { began_since || goes_on } else { goes_on && !began_since }
+    })
 }
 
 /// How many runs of the journey and key began at that very time before.

@@ -39,11 +39,13 @@ pub enum Broken {
     ForgetsMessages,
     /// A mark does not count what was sent twice, of which nobody says where it lies.
     OverlooksRepeats,
+    /// What was done on a device before anybody knew whose it is counts as done at the moment of recognition.
+    DatesHistoryAnew,
 }
 
 impl Broken {
     /// All of them.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 19] = [
         Self::RepeatsTheEnd,
         Self::SkipsTheFence,
         Self::AsksForGenerationAfresh,
@@ -62,5 +64,6 @@ impl Broken {
         Self::TrustsItsOwnClock,
         Self::ForgetsMessages,
         Self::OverlooksRepeats,
+        Self::DatesHistoryAnew,
     ];
 }

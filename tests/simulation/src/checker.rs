@@ -1,10 +1,12 @@
 //! Says what is wrong, by the invariant's name: from the input log, the other logs, the stores and the provider's book, and
 //! from nothing that the engine says of itself.
 
+mod recognised;
+mod stores;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use bytes::Bytes;
 use devbroker::core::ErrorCode;
 use devbroker::core::batch;
 use devbroker::core::log::{Isolation, PartitionLog};
@@ -14,17 +16,16 @@ use ingestion::{EARLIEST, Resolver, ResolverState, partition_of};
 use journeys::JourneysState;
 use messaging::MessagingState;
 use schemas::{
-    Change, ChangelogHeader, ChangelogRecord, CustomerEvent, Decision, JourneyDecision, MessageOutcome, MessageRequest,
-    Outcome, RequestAction, SegmentChange, StateContract, StorefrontEvent, topic_name,
+    Change, ChangelogHeader, ChangelogRecord, CustomerEvent, Decision, EventKind, JourneyDecision, MessageOutcome,
+    MessageRequest, Outcome, RequestAction, SegmentChange, StateContract, StorefrontEvent, topic_name,
 };
 use segmentation::SegmentationState;
-use stream::{Due, Service, Topology};
+use stream::{Service, Topology};
 
 use crate::SCHEMAS;
-use crate::clients::due_of;
+use crate::checker::stores::{Fold, fold, stores_are_the_fold};
 use crate::expected;
-use crate::redis;
-use crate::workload::{PARTITIONS, PREFIX, Workload};
+use crate::workload::{Arrival, PARTITIONS, PREFIX, Workload};
 use crate::world::World;
 
 /// An invariant that is broken.
@@ -73,39 +74,6 @@ fn committed(world: &World, at: &TopicPartition) -> Vec<Record> {
         }
     }
     all
-}
-
-/// What a changelog's fold gives, up to the last header of an offset or before it.
-struct Fold {
-    header: Option<(i64, ChangelogHeader)>,
-    states: BTreeMap<String, (Bytes, Due)>,
-}
-
-fn fold<S: StateContract>(world: &World, dataset: &str, partition: i32, until: i64) -> Fold {
-    let mut fold = Fold { header: None, states: BTreeMap::new() };
-    let mut pending: Vec<Record> = Vec::new();
-    for record in committed(world, &at(dataset, partition)).into_iter().take_while(|record| record.offset <= until) {
-        if record.key.as_deref() != Some(b"\0") {
-            pending.push(record);
-            continue;
-        }
-        for record in pending.drain(..) {
-            let key = String::from_utf8_lossy(record.key.as_deref().unwrap_or_default()).into_owned();
-            match record.value {
-                None => drop(fold.states.remove(&key)),
-                Some(value) => {
-                    let due = record.headers.iter().find(|(name, _)| name == "vuelve-due");
-                    let due = due.and_then(|(_, value)| value.as_deref()).map(due_of).unwrap_or_default();
-                    fold.states.insert(key, (value, due));
-                }
-            }
-        }
-        let header = record.value.as_deref().and_then(|value| SCHEMAS.decode::<ChangelogRecord<S>>(value).ok());
-        if let Some(header) = header.and_then(|record| record.header) {
-            fold.header = Some((record.offset, header));
-        }
-    }
-    fold
 }
 
 /// Folds a partition of a changelog, given its dataset, up to an offset.
@@ -249,6 +217,7 @@ pub fn check(world: &World, workload: &Workload) -> Vec<Breach> {
     events_are_what_was_sent(world, workload, &mut breaches);
     what_is_told_is_what_happened(world, &mut breaches);
     requests_are_exact(workload, &requests, &mut breaches);
+    recognised::people_are_who_they_would_be(world, workload, &mut breaches);
     outputs_keep_their_order(&requests, &mut breaches);
     decisions_are_taken_once(&decisions(world), &mut breaches);
     every_request_has_one_outcome(&requests, &outcomes, &mut breaches);
@@ -311,8 +280,9 @@ fn what_is_told_is_what_happened(world: &World, breaches: &mut Vec<Breach>) {
 
 fn requests_are_exact(workload: &Workload, requests: &[(i32, MessageRequest)], breaches: &mut Vec<Breach>) {
     let expected = expected::reminders(workload);
+    let customers: BTreeSet<&str> = workload.clicks().map(|click| click.customer.as_str()).collect();
     let mut found: BTreeMap<(String, String, i64), u32> = BTreeMap::new();
-    for (_, request) in requests {
+    for (_, request) in requests.iter().filter(|(_, request)| customers.contains(request.customer_id.as_str())) {
         *found.entry((request.customer_id.clone(), request.template.clone(), request.due_at)).or_default() += 1;
     }
     for (reminder, count) in &found {
@@ -334,25 +304,32 @@ fn requests_are_exact(workload: &Workload, requests: &[(i32, MessageRequest)], b
 /// Each message is there once, however often it came, under its own key, where that belongs, in its sender's order, and not
 /// from the future.
 fn events_are_what_was_sent(world: &World, workload: &Workload, breaches: &mut Vec<Breach>) {
+    let owned = recognised::owners(world, workload);
     let sent: BTreeMap<&str, &str> = workload.sent().map(|sent| sent.arrival.names()).collect();
     let mut found: BTreeMap<String, u32> = BTreeMap::new();
-    let mut messages: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    let mut messages: BTreeMap<(String, String), Vec<String>> = BTreeMap::new();
     let stored_at = stored_at(world);
     for (partition, event) in events(world) {
-        let (message, customer) = (event.message_id, event.customer_id.unwrap_or_default());
-        *found.entry(message.clone()).or_default() += 1;
-        if sent.get(message.as_str()).is_none_or(|key| *key != customer)
-            || partition_of(customer.as_bytes(), PARTITIONS) != partition
-        {
+        let (kind, message, customer) = (event.kind, event.message_id, event.customer_id.unwrap_or_default());
+        let owner = owned.get(message.as_str()).map(String::as_str).or_else(|| sent.get(message.as_str()).copied());
+        let is_where_it_belongs = partition_of(customer.as_bytes(), PARTITIONS) == partition;
+        // Of who was recognised only the resolver tells: it is looked at by itself.
+        let by_the_resolver = matches!(kind, EventKind::Identified | EventKind::Moved);
+        if !is_where_it_belongs || !by_the_resolver && owner != Some(&customer) {
             let detail = format!("{message} lies under {customer} in {partition}");
             breaches.push(Breach::new("an_event_lies_under_its_customer", detail));
         }
+        if by_the_resolver {
+            continue;
+        }
+        *found.entry(message.clone()).or_default() += 1;
         let latest = stored_at.get(&message).copied().unwrap_or_default();
         if !(EARLIEST.as_millis()..=latest).contains(&event.event_time) {
             let detail = format!("{message} happened at {}", event.event_time);
             breaches.push(Breach::new("no_event_is_of_another_age", detail));
         }
-        messages.entry(customer).or_default().push(message);
+        let key = sent.get(message.as_str()).copied().unwrap_or_default().to_owned();
+        messages.entry((key, customer)).or_default().push(message);
     }
     for message in sent.keys() {
         let count = found.get(*message).copied().unwrap_or(0);
@@ -360,14 +337,17 @@ fn events_are_what_was_sent(world: &World, workload: &Workload, breaches: &mut V
             breaches.push(Breach::new("a_message_comes_once", format!("{message} came {count} times")));
         }
     }
-    let mut clicked: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
-    for click in workload.clicks() {
-        clicked.entry(&click.customer).or_default().push(&click.message);
+    let mut done: BTreeMap<(&str, &str), Vec<&str>> = BTreeMap::new();
+    for sent in workload.sent().filter(|sent| !sent.again && !matches!(sent.arrival, Arrival::Visit(_))) {
+        let (message, key) = sent.arrival.names();
+        let owner = owned.get(message).map_or(key, String::as_str);
+        done.entry((key, owner)).or_default().push(message);
     }
-    for (customer, clicked) in clicked {
-        let came: Vec<&str> = messages.get(customer).into_iter().flatten().map(String::as_str).collect();
-        if came != clicked {
-            let detail = format!("{customer} did {clicked:?}, and it came as {came:?}");
+    for ((key, customer), done) in done {
+        let came = messages.get(&(key.to_owned(), customer.to_owned()));
+        let came: Vec<&str> = came.into_iter().flatten().map(String::as_str).collect();
+        if came != done {
+            let detail = format!("{customer} did {done:?} as {key}, and it came as {came:?}");
             breaches.push(Breach::new("events_keep_their_order", detail));
         }
     }
@@ -468,57 +448,6 @@ fn nothing_is_sent_twice(world: &World, outcomes: &[(i32, MessageOutcome)], brea
         if !fits {
             let detail = format!("{} is {:?} and was sent {taken} times", outcome.message_id, outcome.outcome);
             breaches.push(Breach::new("outcomes_say_what_was_sent", detail));
-        }
-    }
-}
-
-/// Up to where a view may lack what the changelog has. The resolver was told to stop: one that was about to heal its view of its
-/// last batch leaves that to the next owner, and there is none.
-fn may_stand_at(world: &World, topology: &Topology, partition: i32) -> i64 {
-    let view = world.redis.get(topology.service).and_then(|redis| redis.position(partition));
-    let records = committed(world, &at(topology.changelog, partition));
-    let headers = records.iter().rev().filter(|record| record.key.as_deref() == Some(b"\0"));
-    let before_last = headers.map(|record| record.offset).nth(1);
-    let is_stopped = topology.service == Resolver::topology().service;
-    view.map(|view| view.header_offset).filter(|at| is_stopped && Some(*at) == before_last).unwrap_or(i64::MAX)
-}
-
-fn stores_are_the_fold(world: &World, breaches: &mut Vec<Breach>) {
-    let nothing = redis::States::new();
-    for (topology, fold, last_header) in services() {
-        for partition in 0..PARTITIONS {
-            let place = || format!("{} {partition}", topology.service);
-            let redis = world.redis.get(topology.service);
-            let until = may_stand_at(world, topology, partition);
-            let Fold { header, states } = fold(world, topology.changelog, partition, until);
-            let Some((offset, _)) = header else { continue };
-            let view =
-                redis.and_then(|redis| redis.position(partition).zip(redis.states(partition).or(Some(&nothing))));
-            match view {
-                None => breaches.push(Breach::new("the_store_is_the_fold", format!("{} has no view", place()))),
-                Some((position, kept)) => {
-                    if position.header_offset != offset {
-                        let detail = format!("{} stands at {}, not {offset}", place(), position.header_offset);
-                        breaches.push(Breach::new("the_store_is_the_fold", detail));
-                    }
-                    let kept: BTreeMap<String, (Bytes, Due)> =
-                        kept.iter().map(|(key, state)| (key.to_string(), state.clone())).collect();
-                    for key in kept.keys().chain(states.keys()).collect::<BTreeSet<_>>() {
-                        if kept.get(key) != states.get(key) {
-                            breaches
-                                .push(Breach::new("the_store_is_the_fold", format!("{} differs at {key}", place())));
-                        }
-                    }
-                }
-            }
-            let Some(header) = last_header(world, topology.changelog, partition) else { continue };
-            let primary = topology.primary().dataset;
-            let position = header.positions.iter().find(|position| position.dataset == primary);
-            let offset = group_offset(world, topology, partition).ok().flatten();
-            if offset != position.map(|position| position.next_offset) {
-                let detail = format!("{}: {offset:?}, and the header says {position:?}", place());
-                breaches.push(Breach::new("group_offsets_are_the_headers", detail));
-            }
         }
     }
 }

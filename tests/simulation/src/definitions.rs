@@ -43,6 +43,11 @@ static RECORDS: LazyLock<Vec<(String, Vec<u8>)>> = LazyLock::new(|| {
     documents.iter().filter_map(record).collect()
 });
 
+/// Key and value of each, as they lie on their topic.
+pub(crate) fn records() -> &'static [(String, Vec<u8>)] {
+    &RECORDS
+}
+
 /// Puts them on their topic.
 pub(crate) fn append(world: &mut World) {
     if RECORDS.len() < 5 {

@@ -16,6 +16,7 @@ pub mod checker;
 pub mod clients;
 mod definitions;
 pub mod expected;
+pub mod identity;
 pub mod plan;
 pub mod provider;
 pub mod redis;

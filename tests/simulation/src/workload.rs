@@ -1,9 +1,11 @@
-//! The shop: few customers who fill carts and buy soon, late or never, and visitors who only look. Its events are the input
-//! log of a run, and all that the checker starts from.
+//! The shop: few customers who fill carts and buy soon, late or never; people who are recognised at any time on several devices
+//! (`identity/`); and visitors who only look. Its events are the input log of a run, and all that the checker starts from.
 //!
 //! Wanted properties:
 //! - each click reaches the broker at its own time: what is due before it is due before the broker has it;
 //! - nobody sends a message again after the resolver may have forgotten it.
+
+use std::collections::{BTreeMap, BTreeSet};
 
 use devbroker::core::records::BatchBuilder;
 use devbroker::core::topics::TopicPartition;
@@ -13,6 +15,8 @@ use schemas::{Contact, EventKind, Product, StorefrontEvent};
 
 use crate::SCHEMAS;
 use crate::chance::Chance;
+use crate::identity::story::{Happening, told};
+use crate::identity::{Told, received_key};
 use crate::world::{BEGIN_MS, MS, Micros, World};
 
 /// The prefix of the installation.
@@ -29,6 +33,8 @@ const CLOSED_MS: i64 = 100 * 24 * HOUR_MS;
 const APART_MS: i64 = 2_000;
 /// Time moves by at most so much at once.
 const STEP_MS: i64 = 5 * HOUR_MS;
+/// At most so many things are done by those who are recognised.
+const HAPPENINGS: u64 = 40;
 /// How many times it moves while there are events.
 const STEPS: i64 = 24;
 
@@ -59,16 +65,18 @@ pub struct Visit {
 }
 
 /// What arrives at the broker.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Arrival {
     /// Of a customer.
     Click(Click),
+    /// Of somebody who may be recognised: on a device, or by the shop's server.
+    Told(Box<Told>),
     /// Of a visitor.
     Visit(Visit),
 }
 
 /// Something that is sent, once more perhaps.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Sent {
     /// What.
     pub arrival: Arrival,
@@ -91,23 +99,25 @@ impl Workload {
     /// Draws one.
     pub fn draw(chance: &mut Chance) -> Self {
         let lasts = chance.between(30, 150) as i64 * HOUR_MS;
-        let clicks = clicks(chance, lasts);
-        let end = clicks.last().map_or(BEGIN_MS, |click| click.at_ms) + 1;
-        let open = lasts + clicks.len() as i64;
+        let mut acts: Vec<Arrival> = clicks(chance, lasts).into_iter().map(Arrival::Click).collect();
+        acts.extend(told_by_people(chance, lasts));
+        settle_times(chance, lasts, &mut acts);
+        let end = acts.last().map_or(BEGIN_MS, Arrival::at_ms) + 1;
+        let open = lasts + acts.len() as i64;
         let step = (open.min(end - BEGIN_MS) / STEPS).max(10 * APART_MS);
         let mut steps: Vec<(Vec<Sent>, i64)> = Vec::new();
         let mut until = BEGIN_MS;
-        let mut rest = clicks.into_iter().peekable();
+        let mut rest = acts.into_iter().peekable();
         while until < end + TAIL_MS {
-            let closed = rest.peek().map_or(0, |click| click.at_ms - until);
+            let closed = rest.peek().map_or(0, |act| act.at_ms() - until);
             until += match closed {
                 closed if closed > CLOSED_MS / 2 => closed,
                 _ if until < end => step,
                 _ => STEP_MS,
             };
             let mut here = Vec::new();
-            while let Some(click) = rest.next_if(|click| click.at_ms < until) {
-                here.push(Sent { arrival: Arrival::Click(click), astray: None, again: false });
+            while let Some(arrival) = rest.next_if(|act| act.at_ms() < until) {
+                here.push(Sent { arrival, astray: None, again: false });
             }
             steps.push((here, until));
         }
@@ -129,6 +139,8 @@ impl Workload {
                 if original.again || chance.below(6) > 0 {
                     continue;
                 }
+                // A device's own order says whose what is: what is forwarded has lost it.
+                let at_home = at_home || matches!(original.arrival, Arrival::Told(_));
                 let astray = (!at_home && chance.below(2) == 0).then(|| chance.below(PARTITIONS as u64) as i32);
                 let copy = Sent { astray, again: true, ..original.clone() };
                 let soon = chance.below(2) == 0;
@@ -177,8 +189,21 @@ impl Workload {
     pub fn clicks(&self) -> impl Iterator<Item = &Click> {
         self.sent().filter(|sent| !sent.again).filter_map(|sent| match &sent.arrival {
             Arrival::Click(click) => Some(click),
-            Arrival::Visit(_) => None,
+            Arrival::Told(_) | Arrival::Visit(_) => None,
         })
+    }
+
+    /// All that was done by those who may be recognised, each once, in its order; when the broker had it, its book says.
+    pub fn told(&self, stored_at: &BTreeMap<String, i64>) -> Vec<Told> {
+        let told = self.sent().filter(|sent| !sent.again).filter_map(|sent| match &sent.arrival {
+            Arrival::Told(told) => Some(&**told),
+            Arrival::Click(_) | Arrival::Visit(_) => None,
+        });
+        told.map(|told| Told {
+            at_ms: stored_at.get(&told.event.message_id).copied().unwrap_or(told.at_ms),
+            event: told.event.clone(),
+        })
+        .collect()
     }
 
     /// Lets the shop go on by itself, a step each so often.
@@ -225,18 +250,45 @@ fn clicks(chance: &mut Chance, lasts: i64) -> Vec<Click> {
             at += chance.between(1, 6 * HOUR_MS as u64) as i64;
         }
     }
-    clicks.sort_by_key(|click| click.at_ms);
-    // Sometimes the shop is closed for so long that customers are forgotten meanwhile.
-    if chance.below(2) == 0 {
-        let reopens = BEGIN_MS + chance.between(lasts as u64 / 8, lasts as u64) as i64;
-        clicks.iter_mut().filter(|click| click.at_ms >= reopens).for_each(|click| click.at_ms += CLOSED_MS);
-    }
-    let mut earliest = BEGIN_MS;
-    for click in &mut clicks {
-        click.at_ms = click.at_ms.max(earliest);
-        earliest = click.at_ms + APART_MS;
-    }
     clicks
+}
+
+/// What people do who may be recognised. That a message comes again is the senders' matter.
+fn told_by_people(chance: &mut Chance, lasts: i64) -> impl Iterator<Item = Arrival> {
+    let count = chance.below(2) * chance.between(4, HAPPENINGS);
+    let longest = lasts / 1_000 / (count.max(8) as i64) * 2;
+    let happenings: Vec<Happening> = (0..count).map(|_| Happening::draw(chance, longest as u64)).collect();
+    let begin = BEGIN_MS + chance.below(lasts as u64 / 4) as i64;
+    let mut seen = BTreeSet::new();
+    let all = told(&happenings, begin, chance.below(2) == 0).into_iter();
+    all.filter(move |told| seen.insert(told.event.message_id.clone())).map(|told| Arrival::Told(Box::new(told)))
+}
+
+/// Puts all in the order of time, far enough apart.
+fn settle_times(chance: &mut Chance, lasts: i64, acts: &mut [Arrival]) {
+    acts.sort_by_key(Arrival::at_ms);
+    // Sometimes the shop is closed for so long that customers are forgotten meanwhile.
+    let reopens = (chance.below(2) == 0).then(|| BEGIN_MS + chance.between(lasts as u64 / 8, lasts as u64) as i64);
+    let mut earliest = BEGIN_MS;
+    // What is told again says when it happened.
+    let mut moved: BTreeMap<i64, i64> = BTreeMap::new();
+    for act in acts {
+        let at_ms = act.at_ms();
+        let closed = if reopens.is_some_and(|reopens| at_ms >= reopens) { CLOSED_MS } else { 0 };
+        let settled = (at_ms + closed).max(earliest);
+        earliest = settled + APART_MS;
+        match act {
+            Arrival::Click(click) => click.at_ms = settled,
+            Arrival::Visit(visit) => visit.claimed_ms = settled,
+            Arrival::Told(told) => {
+                moved.insert(at_ms, settled);
+                told.at_ms = settled;
+                let event = &mut told.event;
+                event.event_time = moved.get(&event.event_time).copied().unwrap_or(settled);
+                event.received_at = settled;
+            }
+        }
+    }
 }
 
 impl Arrival {
@@ -245,6 +297,16 @@ impl Arrival {
         match self {
             Self::Click(click) => (&click.message, &click.customer),
             Self::Visit(visit) => (&visit.message, &visit.visitor),
+            Self::Told(told) => (&told.event.message_id, received_key(&told.event)),
+        }
+    }
+
+    /// When, as whoever tells of it has it.
+    fn at_ms(&self) -> i64 {
+        match self {
+            Self::Click(click) => click.at_ms,
+            Self::Visit(visit) => visit.claimed_ms,
+            Self::Told(told) => told.at_ms,
         }
     }
 
@@ -257,6 +319,7 @@ impl Arrival {
             ..StorefrontEvent::default()
         };
         match self {
+            Self::Told(told) => told.event.clone(),
             Self::Visit(visit) => StorefrontEvent {
                 kind: EventKind::Page,
                 name: "Page Viewed".to_owned(),
@@ -290,8 +353,8 @@ impl Arrival {
 impl World {
     fn arrive(&mut self, sent: &Sent, window_ms: i64) {
         let (message, key) = sent.arrival.names();
-        if let (Arrival::Click(click), false) = (&sent.arrival, sent.again) {
-            self.wall_comes_to(click.at_ms);
+        if let (Arrival::Click(_) | Arrival::Told(_), false) = (&sent.arrival, sent.again) {
+            self.wall_comes_to(sent.arrival.at_ms());
         }
         let present = self.wall_ms();
         let stored_at = *self.stored_at.entry(message.to_owned()).or_insert(present);

@@ -131,6 +131,26 @@ fn the_records_say_who_and_when_and_have_the_same_ids_again() {
 }
 
 #[test]
+fn who_is_recognised_by_what_is_told_late_is_so_no_sooner_than_what_she_did_meanwhile() {
+    let mut shop = Shop::new();
+    shop.tell(Some("d1"), None, viewed());
+    shop.tell(Some("d1"), None, viewed());
+    let late = StorefrontEvent {
+        message_id: "late".to_owned(),
+        shop: "demo".to_owned(),
+        anonymous_id: Some("d1".to_owned()),
+        user_id: Some("ana".to_owned()),
+        event_time: at(0).as_millis(),
+        received_at: at(3).as_millis(),
+        ..viewed()
+    };
+    shop.driver.input(RECEIVED, "d1", &encode(RECEIVED, &late), at(3));
+    let times: Vec<_> = shop.events().into_iter().skip(2).map(|event| (event.kind, event.event_time)).collect();
+    let last = at(2).as_millis();
+    assert_eq!(times, [(EventKind::Moved, last), (EventKind::Identified, last), (EventKind::Track, at(0).as_millis())]);
+}
+
+#[test]
 fn a_second_person_on_the_device_takes_nothing_along() {
     let mut shop = Shop::new();
     shop.tell(Some("d1"), None, viewed());

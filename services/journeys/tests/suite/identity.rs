@@ -145,6 +145,39 @@ fn a_cart_that_she_is_reminded_of_already_begins_no_second_run() {
 }
 
 #[test]
+fn a_cart_that_she_has_been_reminded_of_since_begins_no_second_run() {
+    // While that run was active, and before it.
+    for added in [HOUR + 600, HOUR - 600] {
+        let mut world = World::new(JOURNEYS);
+        world.track_cart("Product Added", "c1", HOUR);
+        world.advance(3 * HOUR);
+        world.recognise(3 * HOUR, vec![past("Product Added", "c1", added)]);
+        world.advance(DAY);
+        assert_eq!(world.written.messages(), [("first", 2 * HOUR)]);
+        assert_eq!(world.written.refusals(), ["ran_since"]);
+    }
+    // What was put in when it was over is new.
+    let mut world = World::new(JOURNEYS);
+    world.track_cart("Product Added", "c1", HOUR);
+    world.advance(3 * HOUR);
+    world.recognise(3 * HOUR, vec![past("Product Added", "c1", 2 * HOUR + 600)]);
+    world.advance(DAY);
+    assert_eq!(world.written.messages(), [("first", 2 * HOUR), ("first", 4 * HOUR)]);
+}
+
+#[test]
+fn an_addition_that_is_told_late_of_a_run_that_has_gone_all_its_way_begins_no_second_one() {
+    let mut world = World::new(JOURNEYS);
+    world.track_cart("Product Added", "c1", HOUR);
+    world.advance(3 * HOUR);
+    let added = track(ANA, "Product Added", HOUR + 600);
+    world.event(&StorefrontEvent { cart_id: Some("c1".to_owned()), received_at: 3 * HOUR * 1000, ..added });
+    world.advance(DAY);
+    assert_eq!(world.written.messages(), [("first", 2 * HOUR)]);
+    assert_eq!(world.written.refusals(), ["ran_since"]);
+}
+
+#[test]
 fn her_own_cart_stays_the_one_that_she_used_last() {
     let mut world = World::new(JOURNEYS);
     world.track_cart("Product Added", "own", 4 * HOUR);
