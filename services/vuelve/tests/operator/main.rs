@@ -4,6 +4,7 @@
 mod applying;
 mod customers;
 mod erasing;
+mod freshness;
 mod headers;
 mod importing;
 mod letters;

@@ -2,8 +2,11 @@
 //!
 //! Wanted properties:
 //! - an answer is one state of each customer, read from the view that the workers keep; nothing changes by asking;
+//! - it is at least as new as its caller asks for, or there is none;
 //! - no more lookups wait for the store at once than calls are taken, also where their callers have gone away.
 
+mod at_least;
+mod boundaries;
 mod failure;
 mod journeys;
 mod journeys_words;
@@ -24,7 +27,9 @@ use store::Lookups;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::Installation;
-use reader::Reader;
+use at_least::Progress;
+use boundaries::InForce;
+use reader::{FreshReader, Reader};
 
 /// As long as a key may be.
 const MAX_ID_BYTES: usize = 1024;
@@ -57,12 +62,15 @@ pub async fn add_lookups(
     let places = Arc::new(Semaphore::new(options.max_concurrent_calls as usize));
     let reader = |lookups| Reader { lookups, installation: installation.clone(), places: Arc::clone(&places) };
     let mut server = GrpcServer::new(options, host.readiness().clone());
+    let timeout = config.get::<KafkaOptions>().request_timeout.as_std();
     if let Some(lookups) = segmentation {
-        let answers = segmentation::Answers::new(reader(lookups), installation.replay);
+        let boundaries = InForce::follow(host, installation, timeout).await?;
+        let progress = Arc::new(Progress::new(installation, timeout));
+        let reader = FreshReader { reader: reader(lookups), progress };
+        let answers = segmentation::Answers::new(reader, boundaries, installation.replay);
         server = server.service(|limit| proto::segmentation_server(answers, limit));
     }
     if let Some(lookups) = journeys {
-        let timeout = config.get::<KafkaOptions>().request_timeout.as_std();
         let answers = journeys::Answers::new(reader(lookups), timeout);
         server = server.service(|limit| proto::journeys_server(answers, limit));
     }
