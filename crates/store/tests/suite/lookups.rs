@@ -68,7 +68,7 @@ pub fn where_one_partition_is_being_restored_nothing_of_several_is_answered(back
     let wanted = [(1, "anna"), (2, "berta")];
     assert!(matches!(lookups.get_all(&wanted), Err(LookupError::Restoring(2))));
     filled(&mut store, 2, "g", &[]);
-    let found: Vec<bool> = lookups.get_all(&wanted).unwrap().iter().map(Option::is_some).collect();
+    let found: Vec<bool> = lookups.get_all(&wanted).unwrap().iter().map(|looked| looked.value.is_some()).collect();
     assert_eq!(found, [true, false]);
 }
 
