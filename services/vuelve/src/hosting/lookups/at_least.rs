@@ -62,6 +62,11 @@ impl AtLeast {
         Ok(Self(places))
     }
 
+    /// Whether the log may have to be asked how far a view has come.
+    pub(super) fn asks_the_log(&self) -> bool {
+        self.0.values().any(|place| matches!(place, Place::Event(_)))
+    }
+
     /// The same of one customer, who is in `hers`: another partition's place says nothing of her.
     pub(super) fn of_one(named: Option<Named>, hers: Partition, partitions: Partition) -> Result<Self, Refusal> {
         let at_least = Self::of(named, partitions)?;

@@ -7,6 +7,7 @@
 
 mod at_least;
 mod boundaries;
+mod desk;
 mod failure;
 mod journeys;
 mod journeys_words;
@@ -20,7 +21,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use proto::Refusal;
-use runtime::config::{Config, GrpcOptions, KafkaOptions};
+use runtime::config::{Config, GrpcOptions, KafkaOptions, StoreOptions};
 use runtime::grpc::GrpcServer;
 use runtime::host::Host;
 use store::Lookups;
@@ -29,6 +30,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use super::Installation;
 use at_least::Progress;
 use boundaries::InForce;
+use desk::Desk;
 use reader::{FreshReader, Reader};
 
 /// As long as a key may be.
@@ -66,7 +68,8 @@ pub async fn add_lookups(
     if let Some(lookups) = segmentation {
         let boundaries = InForce::follow(host, installation, timeout).await?;
         let progress = Arc::new(Progress::new(installation, timeout));
-        let reader = FreshReader { reader: reader(lookups), progress };
+        let desk = Desk::open(&lookups, usize::from(config.get::<StoreOptions>().connections))?;
+        let reader = FreshReader { reader: reader(lookups), desk: Arc::new(desk), progress };
         let answers = segmentation::Answers::new(reader, boundaries, installation.replay);
         server = server.service(|limit| proto::segmentation_server(answers, limit));
     }

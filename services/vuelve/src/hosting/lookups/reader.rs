@@ -9,9 +9,10 @@ use proto::{Extensions, Refusal};
 use schemas::{DecodeError, Schemas};
 use store::{Looked, Lookups};
 use stream::Partition;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::at_least::{AtLeast, Patience, Progress};
+use super::desk::{Desk, Wanted};
 use super::failure::Failure;
 use super::{RETRY, place};
 use crate::hosting::Installation;
@@ -52,8 +53,7 @@ impl Reader {
         call: &Extensions,
         work: impl FnOnce(&Self) -> Result<T, Failure> + Send + 'static,
     ) -> Result<T, Refusal> {
-        let place =
-            place(&self.places).ok_or(Refusal::Exhausted { limit: "grpc.max_concurrent_calls", retry_after: RETRY })?;
+        let place = self.place()?;
         let this = self.clone();
         let work = move || {
             let _place = place;
@@ -61,6 +61,16 @@ impl Reader {
         };
         let result = tokio::task::spawn_blocking(work).await;
         result.unwrap_or_else(|error| Err(Failure::Other(error.into()))).map_err(|failure| failure.refusal(call))
+    }
+
+    /// The place that a lookup keeps.
+    fn place(&self) -> Result<OwnedSemaphorePermit, Refusal> {
+        place(&self.places).ok_or(Refusal::Exhausted { limit: "grpc.max_concurrent_calls", retry_after: RETRY })
+    }
+
+    /// Whether a state was written by a schema that is not known here yet: the registry is asked for it.
+    fn is_new(&self, looked: &Looked) -> bool {
+        looked.value.as_deref().is_some_and(|value| self.installation.schemas.missing(value).is_some())
     }
 
     pub(super) fn partition(&self, customer_id: &str) -> Partition {
@@ -93,6 +103,7 @@ pub(super) struct Read<T> {
 #[derive(Clone)]
 pub(super) struct FreshReader {
     pub(super) reader: Reader,
+    pub(super) desk: Arc<Desk>,
     pub(super) progress: Arc<Progress>,
 }
 
@@ -107,15 +118,15 @@ impl FreshReader {
         read: impl Fn(&str, &Schemas, Option<&[u8]>) -> Result<T, DecodeError> + Send + Sync + 'static,
     ) -> Result<Read<T>, Refusal> {
         let patience = Patience::of(call);
-        let asked = Arc::new((customer_ids, at_least, read));
+        let wanted: Wanted = customer_ids.into_iter().map(|id| (self.reader.partition(&id), id)).collect();
+        let asked = Arc::new((wanted, at_least, read));
         let mut pause = FIRST_PAUSE;
         loop {
+            let looked = self.look(asked.0.clone(), call).await?;
+            let waits = asked.1.asks_the_log() || looked.iter().any(|looked| self.reader.is_new(looked));
             let (asked, progress) = (Arc::clone(&asked), Arc::clone(&self.progress));
-            let look = move |reader: &Reader| {
-                let (customer_ids, at_least, read) = &*asked;
-                let wanted: Vec<(Partition, &str)> =
-                    customer_ids.iter().map(|id| (reader.partition(id), id.as_str())).collect();
-                let looked = reader.lookups.get_all(&wanted).map_err(Failure::Lookup)?;
+            let make = move |reader: &Reader| {
+                let (wanted, at_least, read) = &*asked;
                 let placed: Vec<(Partition, &Looked)> =
                     wanted.iter().map(|(partition, _)| *partition).zip(&looked).collect();
                 if let Some(behind) = progress.behind(at_least, &placed)? {
@@ -126,13 +137,18 @@ impl FreshReader {
                     let offset = looked.position.header_offset;
                     as_of.entry(partition).and_modify(|least: &mut i64| *least = offset.min(*least)).or_insert(offset);
                 }
-                let decode = |(looked, id): (&Looked, &String)| {
+                let decode = |(looked, (_, id)): (&Looked, &(Partition, String))| {
                     reader.decode(Some(looked), |schemas, value| read(id, schemas, value))
                 };
-                let made = looked.iter().zip(customer_ids).map(decode).collect::<Result<_, _>>()?;
+                let made = looked.iter().zip(wanted).map(decode).collect::<Result<_, _>>()?;
                 Ok(Ok(Read { made, as_of }))
             };
-            let behind = match self.reader.blocking(call, look).await? {
+            let made = if waits {
+                self.reader.blocking(call, make).await?
+            } else {
+                make(&self.reader).map_err(|failure| failure.refusal(call))?
+            };
+            let behind = match made {
                 Ok(read) => return Ok(read),
                 Err(behind) => behind,
             };
@@ -143,5 +159,15 @@ impl FreshReader {
             tokio::time::sleep(pause.min(left)).await;
             pause = (pause * 2).min(LONGEST_PAUSE);
         }
+    }
+
+    /// What the store holds.
+    async fn look(&self, wanted: Wanted, call: &Extensions) -> Result<Vec<Looked>, Refusal> {
+        let place = self.reader.place()?;
+        let looked = match self.desk.read(wanted, place).await {
+            Some(looked) => looked.map_err(Failure::Lookup),
+            None => Err(Failure::Other(anyhow::anyhow!("a thread that reads states has panicked"))),
+        };
+        looked.map_err(|failure| failure.refusal(call))
     }
 }
