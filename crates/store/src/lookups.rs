@@ -19,6 +19,15 @@ use stream::{Key, Label, Partition, StoreError, StorePosition};
 /// What the view of a key's partition stands for, and the key's framed changelog value.
 pub type Stored = (StorePosition, Bytes);
 
+/// What is under a key that was asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Looked {
+    /// What the view of its partition stood for: also where there is nothing under the key, which is an answer as of then, too.
+    pub position: StorePosition,
+    /// The key's framed changelog value; none where it has no state.
+    pub value: Option<Bytes>,
+}
+
 /// Who is under a label in a partition?
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MembersQuery {
@@ -44,13 +53,14 @@ pub struct Members {
 /// Reads of states, shared by all lookups of a service. Calls block: an async caller wraps them in its runtime's
 /// `spawn_blocking`.
 pub trait Lookups: Debug + Send + Sync {
-    /// What is stored under each of these keys, in their order; none where a key has no state. At once, where the store can.
+    /// What is stored under each of these keys, in their order. At once, where the store can.
     /// States of one partition may be of different moments where a batch was applied in between.
-    fn get_all(&self, wanted: &[(Partition, &str)]) -> Result<Vec<Option<Stored>>, LookupError>;
+    fn get_all(&self, wanted: &[(Partition, &str)]) -> Result<Vec<Looked>, LookupError>;
 
-    /// What is stored under one key.
+    /// What is stored under one key; none where it has no state.
     fn get(&self, partition: Partition, key: &str) -> Result<Option<Stored>, LookupError> {
-        Ok(self.get_all(&[(partition, key)])?.pop().flatten())
+        let looked = self.get_all(&[(partition, key)])?.pop();
+        Ok(looked.and_then(|Looked { position, value }| Some((position, value?))))
     }
 
     /// Who is under labels, in the order of the questions. At once, where the store can; each answer is of one moment.

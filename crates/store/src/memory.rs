@@ -14,7 +14,7 @@ use parking_lot::RwLock;
 use stream::{Applied, Lane, LoadRequest, Loaded, Partition, StateChange, StateStore, StoreError, StorePosition};
 
 use crate::limits;
-use crate::lookups::{LookupError, Lookups, Members, MembersQuery, Stored};
+use crate::lookups::{Looked, LookupError, Lookups, Members, MembersQuery};
 use crate::rebuild_lost;
 use view::View;
 
@@ -225,13 +225,13 @@ pub struct MemoryLookups {
 }
 
 impl Lookups for MemoryLookups {
-    fn get_all(&self, wanted: &[(Partition, &str)]) -> Result<Vec<Option<Stored>>, LookupError> {
+    fn get_all(&self, wanted: &[(Partition, &str)]) -> Result<Vec<Looked>, LookupError> {
         limits::check_lookup(wanted)?;
         let get = |(partition, key): &(Partition, &str)| {
             let slot = self.memory.slot(*partition).ok_or(LookupError::Restoring(*partition))?;
             let views = slot.views.read();
             let (position, view) = views.view.as_ref().ok_or(LookupError::Restoring(*partition))?;
-            Ok(view.get(key).map(|value| (position.clone(), value)))
+            Ok(Looked { position: position.clone(), value: view.get(key) })
         };
         wanted.iter().map(get).collect()
     }

@@ -666,9 +666,10 @@ fn lookups_that_wait_for_a_connection_are_asked_together_and_each_has_its_own_an
     applied(&mut store, &start, 1, &states);
     let lookups = store.lookups();
     assert!(lookups.get(PARTITION, "c0").unwrap().is_some());
+    // One a bucket, and two for the view: one lookup by itself has three.
     let reads = || {
         let told = server.command(&["INFO", "commandstats"]).unwrap().unwrap();
-        let line = told.lines().find_map(|line| line.strip_prefix("cmdstat_evalsha:calls=")).unwrap();
+        let line = told.lines().find_map(|line| line.strip_prefix("cmdstat_hmget:calls=")).unwrap();
         line.split(',').next().unwrap().parse::<usize>().unwrap()
     };
     let before = reads();
@@ -685,7 +686,7 @@ fn lookups_that_wait_for_a_connection_are_asked_together_and_each_has_its_own_an
         proxy.resume();
     });
     let asked = reads() - before;
-    assert!(asked <= 5, "{asked} times for 40 lookups");
+    assert!(asked <= 40 + 5 * 2, "{asked} commands for 40 lookups");
 }
 
 #[test]

@@ -12,6 +12,7 @@ use domain::Timestamp;
 use schemas::{ChangelogRecord, DecodeError, Schemas};
 
 use crate::field::{Counter, Field, Profile, Value};
+use crate::quintiles::Boundaries;
 use crate::score;
 use crate::state::{Did, Membership, Seen, SegmentationState, Spending};
 use crate::windows::WINDOW_DAYS;
@@ -81,6 +82,21 @@ pub struct CustomerView {
     pub segments: Vec<Membership>,
     /// The anonymous ids of devices on which she was recognised, the latest last.
     pub anonymous_ids: Vec<String>,
+    /// Her quintiles, where she has ordered and boundaries are published.
+    pub rfm: Option<RfmView>,
+}
+
+/// In which fifth of all customers somebody is, 1 to 5: 5 is the best.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RfmView {
+    /// By days since her last order.
+    pub recency: i64,
+    /// By orders.
+    pub frequency: i64,
+    /// By orders less refunds; none in a currency in which too few buy.
+    pub monetary: Option<i64>,
+    /// The moment as of which the boundaries were learnt.
+    pub learnt_at: Timestamp,
 }
 
 /// What she did in a span of time: of each counter that conditions read, its name and its count.
@@ -122,15 +138,15 @@ pub fn read(schemas: &Schemas, value: Option<&[u8]>) -> Result<Option<Customer>,
 }
 
 impl Customer {
-    /// The customer at `now`, but never before the time that the service has come to with her. None where her state has ended
-    /// by then.
-    pub fn at(mut self, now: Timestamp) -> Option<CustomerView> {
+    /// The customer at `now`, but never before the time that the service has come to with her, with quintiles by these
+    /// boundaries, where some are published. None where her state has ended by then.
+    pub fn at(mut self, now: Timestamp, boundaries: Option<&Boundaries>) -> Option<CustomerView> {
         let now = now.max(self.as_of);
         if self.has_ended(now) {
             return None;
         }
         self.state.close_idle_cart(now);
-        Some(view(self.as_of, &self.state, now))
+        Some(view(self.as_of, &self.state, now, boundaries))
     }
 
     /// Whether her state has ended by `now`, because the shop does not know her and she was silent for long.
@@ -139,8 +155,8 @@ impl Customer {
     }
 }
 
-fn view(as_of: Timestamp, state: &SegmentationState, now: Timestamp) -> CustomerView {
-    let profile = Profile::new(state, now);
+fn view(as_of: Timestamp, state: &SegmentationState, now: Timestamp, boundaries: Option<&Boundaries>) -> CustomerView {
+    let profile = Profile::new(state, now).by(boundaries);
     let int = |field| match profile.value(&field) {
         Value::Int(value) => Some(value),
         _ => None,
@@ -186,6 +202,14 @@ fn view(as_of: Timestamp, state: &SegmentationState, now: Timestamp) -> Customer
         lead_score_factors: score::factors(&profile),
         segments: state.memberships.clone(),
         anonymous_ids: state.ids.clone(),
+        rfm: boundaries.and_then(|boundaries| {
+            Some(RfmView {
+                recency: int(Field::RecencyQuintile)?,
+                frequency: int(Field::FrequencyQuintile)?,
+                monetary: int(Field::MonetaryQuintile),
+                learnt_at: boundaries.learnt_at(),
+            })
+        }),
     }
 }
 

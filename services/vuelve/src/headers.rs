@@ -101,7 +101,7 @@ impl HeaderBook {
 }
 
 /// The header that a record of a service's changelog is, if it is one. Its writer may be of another release.
-fn header_in(
+pub(crate) fn header_in(
     installation: &Installation,
     service: &str,
     record: &ReadRecord,

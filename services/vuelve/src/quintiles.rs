@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
 use domain::Timestamp;
-use kafka::{Appender, NewRecord};
+use kafka::{Appender, NewRecord, ReadRecord, RegistryError};
 use schemas::{CurrencyQuintiles, Quintiles};
 use segmentation::{Boundaries, MIN_CUSTOMERS, Standing};
 use serde::Serialize;
@@ -20,7 +20,7 @@ use crate::headers;
 use crate::hosting::Installation;
 use crate::written;
 
-const DATASET: &str = "customer.quintiles";
+pub(crate) const DATASET: &str = "customer.quintiles";
 /// Of the one record that is in force.
 const KEY: &[u8] = b"quintiles";
 
@@ -38,19 +38,21 @@ impl Published {
     pub fn read(installation: &Installation, timeout: Duration) -> anyhow::Result<Option<Self>> {
         let (mut published, mut failure) = (None, None);
         kafka::read_topic(&installation.cluster, &installation.cluster.topic(DATASET), timeout, |record| {
-            let offset = record.offset;
-            match record.value.map(|value| installation.decode::<Quintiles>(&value)) {
-                None => published = None,
-                Some(Ok(learnt)) => {
-                    if let Some(Ok(boundaries)) = learnt.map(|learnt| Boundaries::of(&learnt)) {
-                        published = Some(Self { boundaries, offset });
-                    }
-                }
-                Some(Err(error)) => failure = Some(error),
+            match Self::of(installation, &record) {
+                Ok(Some(change)) => published = change,
+                Ok(None) => {}
+                Err(error) => failure = Some(error),
             }
             failure.is_none()
         })?;
         failure.map_or(Ok(published), |error| Err(error.into()))
+    }
+
+    /// What is in force after a record of the topic; none where it changes nothing.
+    pub(crate) fn of(installation: &Installation, record: &ReadRecord) -> Result<Option<Option<Self>>, RegistryError> {
+        let Some(value) = &record.value else { return Ok(Some(None)) };
+        let boundaries = installation.decode::<Quintiles>(value)?.and_then(|learnt| Boundaries::of(&learnt).ok());
+        Ok(boundaries.map(|boundaries| Some(Self { boundaries, offset: record.offset })))
     }
 }
 

@@ -2,7 +2,9 @@
 #![allow(missing_docs, reason = "each field is documented beside its default, in default.toml")]
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
+use certificates::{Tls, TlsFiles, TlsProblem};
 use domain::{HumanDuration, LogPosition};
 use serde::Deserialize;
 
@@ -87,11 +89,47 @@ pub struct AdminOptions {
 pub struct GrpcOptions {
     pub listen: SocketAddr,
     pub token: Option<Secret>,
+    #[serde(default)]
+    pub tls: GrpcTlsOptions,
     pub max_message_bytes: ByteSize,
     pub default_deadline: HumanDuration,
     pub max_deadline: HumanDuration,
     pub max_connections: u32,
     pub max_concurrent_calls: u32,
+}
+
+/// `[grpc.tls]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct GrpcTlsOptions {
+    pub certificate_file: Option<PathBuf>,
+    pub key_file: Option<PathBuf>,
+    pub client_ca_file: Option<PathBuf>,
+    pub reload_interval: HumanDuration,
+}
+
+impl Default for GrpcTlsOptions {
+    fn default() -> Self {
+        let reload_interval = HumanDuration::from_millis(30_000);
+        Self { certificate_file: None, key_file: None, client_ca_file: None, reload_interval }
+    }
+}
+
+impl GrpcTlsOptions {
+    /// Whether any file is named.
+    pub fn is_given(&self) -> bool {
+        self.files().is_given()
+    }
+
+    /// Reads the files; nothing where none is named.
+    pub fn load(&self) -> Result<Option<Tls>, TlsProblem> {
+        Tls::load(self.files(), b"h2")
+    }
+
+    fn files(&self) -> TlsFiles {
+        let Self { certificate_file, key_file, client_ca_file, .. } = self.clone();
+        TlsFiles { certificate_file, key_file, client_ca_file }
+    }
 }
 
 /// `[telemetry]`
@@ -210,8 +248,9 @@ fn check_store(config: &Config, findings: &mut Findings<'_>) {
 fn check_ports(config: &Config, findings: &mut Findings<'_>) {
     let grpc: &GrpcOptions = config.get();
     let admin: &AdminOptions = config.get();
-    if grpc.token.is_none() && !grpc.listen.ip().is_loopback() {
-        let message = "is open to the network: that needs a token; set grpc.token_file, or listen on 127.0.0.1";
+    if grpc.token.is_none() && grpc.tls.client_ca_file.is_none() && !grpc.listen.ip().is_loopback() {
+        let message = "is open to the network: that needs a token or certificates of clients; set grpc.token_file or \
+                       grpc.tls.client_ca_file, or listen on 127.0.0.1";
         findings.add("grpc.listen", message);
     }
     if grpc.token.as_ref().is_some_and(|token| token.expose().len() < 16) {
@@ -219,6 +258,9 @@ fn check_ports(config: &Config, findings: &mut Findings<'_>) {
     }
     if grpc.listen == admin.listen && grpc.listen.port() != 0 {
         findings.add("grpc.listen", "is the address of admin.listen too: give each its own port");
+    }
+    if grpc.tls.reload_interval.as_millis() == 0 {
+        findings.add("grpc.tls.reload_interval", "is no time at all");
     }
     if grpc.default_deadline.as_millis() == 0 || grpc.default_deadline > grpc.max_deadline {
         findings.add("grpc.default_deadline", "must be more than zero and at most grpc.max_deadline");

@@ -2,10 +2,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use certificates::{Tls, TlsAcceptor};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
-use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use hyper_util::service::TowerToHyperService;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 
@@ -24,8 +26,15 @@ const DRAIN: Duration = Duration::from_secs(15);
 const MAX_STREAMS_OF_A_CONNECTION: u32 = 200;
 const MAX_HEADER_BYTES: u32 = 16 * 1024;
 
-/// Accepts at most `max_connections` at once and serves them, until it is asked to stop and all calls have ended.
-pub(super) async fn serve(listener: TcpListener, router: Router, max_connections: u32, stop: StopToken) {
+/// Accepts at most `max_connections` at once and serves them, over TLS where it is given, until it is asked to stop and all calls
+/// have ended.
+pub(super) async fn serve(
+    listener: TcpListener,
+    router: Router,
+    tls: Option<Arc<Tls>>,
+    max_connections: u32,
+    stop: StopToken,
+) {
     let places = Arc::new(Semaphore::new(usize::try_from(max_connections).unwrap_or(usize::MAX)));
     let graceful = GracefulShutdown::new();
     loop {
@@ -47,17 +56,19 @@ pub(super) async fn serve(listener: TcpListener, router: Router, max_connections
         };
         let watcher = graceful.watcher();
         let router = router.clone();
-        let stop = stop.clone();
+        let (stop, acceptor) = (stop.clone(), tls.as_deref().map(Tls::acceptor));
         tokio::spawn(async move {
             let _place = place;
             if !speaks(&stream, &stop).await {
                 return;
             }
-            let builder = builder();
-            let connection = builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
-            // How a peer went away is its own affair.
-            if let Err(error) = watcher.watch(connection).await {
-                tracing::debug!(%error, "a gRPC connection has ended");
+            match acceptor {
+                None => answer(stream, router, watcher).await,
+                Some(acceptor) => {
+                    if let Some(stream) = shake_hands(&acceptor, stream, &stop).await {
+                        answer(stream, router, watcher).await;
+                    }
+                }
             }
         });
     }
@@ -65,6 +76,34 @@ pub(super) async fn serve(listener: TcpListener, router: Router, max_connections
     if tokio::time::timeout(DRAIN, graceful.shutdown()).await.is_err() {
         tracing::warn!("some gRPC calls did not end in time");
     }
+}
+
+/// Serves a connection to its end.
+async fn answer(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, router: Router, watcher: Watcher) {
+    let builder = builder();
+    let connection = builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
+    // How a peer went away is its own affair.
+    if let Err(error) = watcher.watch(connection).await {
+        tracing::debug!(%error, "a gRPC connection has ended");
+    }
+}
+
+/// The connection under TLS; none where both sides do not agree in time.
+async fn shake_hands(
+    acceptor: &TlsAcceptor,
+    stream: TcpStream,
+    stop: &StopToken,
+) -> Option<impl AsyncRead + AsyncWrite + Unpin + Send + 'static> {
+    let shaken = tokio::select! {
+        shaken = tokio::time::timeout(FIRST_BYTE_DEADLINE, acceptor.accept(stream)) => shaken,
+        () = stop.stopped() => return None,
+    };
+    match shaken {
+        Ok(Ok(stream)) => return Some(stream),
+        Ok(Err(error)) => tracing::debug!(%error, "a client and the gRPC server did not agree on TLS"),
+        Err(_) => tracing::debug!("a client did not shake hands in time"),
+    }
+    None
 }
 
 /// Whether the peer says anything before its time is over.

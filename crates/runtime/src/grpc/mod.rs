@@ -7,6 +7,8 @@
 //!   a largest size;
 //! - connections and calls are bounded; calls above the bound are refused at once, not queued;
 //! - health follows readiness; reflection (v1 and v1alpha) shows the whole contract;
+//! - with a certificate nobody is answered but over TLS, and where clients are asked for theirs nobody without one; both are
+//!   replaced without a restart, and the connections that are open stay;
 //! - when it is asked to end, no call is accepted any more, and those in flight end.
 
 mod call;
@@ -16,9 +18,12 @@ mod health;
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
+use anyhow::Context as _;
 use axum::Router;
 use axum::middleware::from_fn_with_state;
+use certificates::Tls;
 use http::{HeaderMap, Request, Response};
 use proto::DeadlineLayer;
 use tokio::net::TcpListener;
@@ -80,6 +85,7 @@ impl GrpcServer {
     /// Serves on a bound port until it is asked to stop and the calls in flight have ended.
     pub async fn serve(mut self, listener: TcpListener, stop: StopToken) -> anyhow::Result<()> {
         let address: SocketAddr = listener.local_addr()?;
+        let tls = self.options.tls.load().context("grpc")?.map(Arc::new);
         self.add_reflection()?;
         let deadline = DeadlineLayer::new(self.options.default_deadline.as_std(), self.options.max_deadline.as_std());
         let guard = Arc::new(Guard::new(&self.options, self.admission));
@@ -90,11 +96,13 @@ impl GrpcServer {
             .layer(deadline)
             .layer(from_fn_with_state(guard, call::guard))
             .layer(from_fn_with_state(Arc::new(crate::metrics::Rpc::new()), call::observe));
-        tracing::info!(%address, "gRPC is served");
+        tracing::info!(%address, tls = tls.is_some(), "gRPC is served");
         let health = self.health.follow(self.readiness);
+        let reload = reload(tls.clone(), self.options.tls.reload_interval.as_std());
         tokio::select! {
             () = health => anyhow::bail!("the health service has ended"),
-            () = connections::serve(listener, router, self.options.max_connections, stop) => Ok(()),
+            () = reload => anyhow::bail!("the certificates are not looked at any more"),
+            () = connections::serve(listener, router, tls, self.options.max_connections, stop) => Ok(()),
         }
     }
 
@@ -107,5 +115,22 @@ impl GrpcServer {
         self.routes.add_service(configure().build_v1()?);
         self.routes.add_service(configure().build_v1alpha()?);
         Ok(())
+    }
+}
+
+/// Looks at the certificates again and again; never ends by itself.
+async fn reload(tls: Option<Arc<Tls>>, every: Duration) {
+    let Some(tls) = tls else { return std::future::pending().await };
+    loop {
+        tokio::time::sleep(every).await;
+        let looking = Arc::clone(&tls);
+        match tokio::task::spawn_blocking(move || looking.reload()).await {
+            Ok(Ok(false)) => {}
+            Ok(Ok(true)) => tracing::info!("the certificates of gRPC have changed"),
+            Ok(Err(problem)) => {
+                tracing::warn!(problem = %format!("grpc.{problem}"), "the certificates stay as they were")
+            }
+            Err(error) => tracing::warn!(%error, "the certificates could not be looked at"),
+        }
     }
 }

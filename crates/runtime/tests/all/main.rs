@@ -4,6 +4,7 @@
 mod admin;
 mod configuration;
 mod grpc;
+mod grpc_tls;
 mod host;
 mod launch;
 mod telemetry;

@@ -9,7 +9,7 @@ use stream::{Key, Partition, StorePosition};
 use super::options::RedisOptions;
 use super::pool::Pool;
 use crate::limits;
-use crate::lookups::{Acknowledged, LookupError, Lookups, Members, MembersQuery, Stored, is_behind};
+use crate::lookups::{Acknowledged, Looked, LookupError, Lookups, Members, MembersQuery, is_behind};
 
 /// Lookups in [`super::Redis`]. Clones share the connections.
 #[derive(Clone)]
@@ -25,7 +25,7 @@ impl RedisLookups {
 }
 
 impl Lookups for RedisLookups {
-    fn get_all(&self, wanted: &[(Partition, &str)]) -> Result<Vec<Option<Stored>>, LookupError> {
+    fn get_all(&self, wanted: &[(Partition, &str)]) -> Result<Vec<Looked>, LookupError> {
         limits::check_lookup(wanted)?;
         // Asked before the view is: what is acknowledged while it answers must not make its answer look old.
         let acknowledged: Vec<Option<StorePosition>> =
@@ -36,7 +36,7 @@ impl Lookups for RedisLookups {
         for ((found, known), (partition, _)) in found.into_iter().zip(&acknowledged).zip(wanted) {
             match found {
                 Some((position, value)) if !is_behind(&position, known.as_ref()) => {
-                    answers.push(value.map(|value| (position, value)));
+                    answers.push(Looked { position, value });
                 }
                 _ => return Err(LookupError::Restoring(*partition)),
             }

@@ -9,7 +9,7 @@
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 
-use ::redis::Client;
+use ::redis::{Client, Connection, RedisResult};
 use bytes::Bytes;
 use parking_lot::{Condvar, Mutex};
 use stream::{Key, LoadRequest, Partition, StoreError, StorePosition};
@@ -17,7 +17,7 @@ use stream::{Key, LoadRequest, Partition, StoreError, StorePosition};
 use super::keys::Keys;
 use super::link::{Deadline, Link};
 use super::options::RedisOptions;
-use super::read::{self, Call, List, Load, Reading};
+use super::read::{self, List, Reading};
 use crate::lookups::{Members, MembersQuery};
 
 /// So many keys are asked for together, unless one question alone has more.
@@ -149,8 +149,8 @@ impl Pool {
             keys.into_iter().map(|(partition, keys)| (partition, LoadRequest { keys, due: None })).collect();
         let loads: Vec<(Partition, &LoadRequest)> =
             requests.iter().map(|(partition, request)| (*partition, request)).collect();
-        let loaded = self.ask_all::<Load>(link, &loads)?;
-        let mut members = self.ask_all::<List>(link, &lists)?.into_iter();
+        let loaded = self.ask_all(link, &loads, read::look_all)?;
+        let mut members = self.ask_all(link, &lists, read::ask_all::<List>)?.into_iter();
         // Each partition's states come in the order in which its keys were asked for.
         let mut found: BTreeMap<Partition, _> = loads
             .iter()
@@ -169,15 +169,16 @@ impl Pool {
         Ok(questions.iter().map(told).collect())
     }
 
-    fn ask_all<C: Call>(
+    fn ask_all<A, R>(
         &self,
         link: &mut Link,
-        asked: &[(Partition, &C::Asked)],
-    ) -> Result<Vec<Option<C::Answer>>, StoreError> {
+        asked: &[(Partition, &A)],
+        read: impl Fn(&mut [Reading<'_, A>], &mut Connection) -> RedisResult<Vec<Option<R>>>,
+    ) -> Result<Vec<Option<R>>, StoreError> {
         if asked.is_empty() {
             return Ok(Vec::new());
         }
-        let mut readings: Vec<Reading<'_, C::Asked>> = Vec::with_capacity(asked.len());
+        let mut readings: Vec<Reading<'_, A>> = Vec::with_capacity(asked.len());
         {
             let generations = self.generations.lock();
             for (partition, asked) in asked {
@@ -185,7 +186,7 @@ impl Pool {
                 readings.push(Reading { keys, generation: generations.get(partition).cloned(), asked });
             }
         }
-        let answers = link.run(|connection| read::ask_all::<C>(&mut readings, connection))?;
+        let answers = link.run(|connection| read(&mut readings, connection))?;
         let mut generations = self.generations.lock();
         for ((partition, _), reading) in asked.iter().zip(readings) {
             generations.extend(reading.generation.map(|generation| (*partition, generation)));

@@ -49,10 +49,11 @@ pub fn several_keys_are_read_at_once_in_their_order_through_a_switch_too(backend
     let wanted = [(2, "carla"), (1, "nobody"), (1, "berta"), (2, "anna"), (1, "anna"), (2, "carla")];
     let read = || -> Vec<_> {
         let found = lookups.get_all(&wanted).unwrap();
-        found.into_iter().map(|found| found.map(|(at, value)| (at.generation, text(value)))).collect()
+        found.into_iter().map(|found| (found.position.generation, found.value.map(text))).collect()
     };
-    let is = |generation: &str, value: &str| Some((generation.to_owned(), value.to_owned()));
-    let expected = |one, two| vec![is(two, "4"), None, is(one, "2"), is(two, "3"), is(one, "1"), is(two, "4")];
+    let is = |generation: &str, value: &str| (generation.to_owned(), Some(value.to_owned()));
+    let none = |generation: &str| (generation.to_owned(), None);
+    let expected = |one, two| vec![is(two, "4"), none(one), is(one, "2"), is(two, "3"), is(one, "1"), is(two, "4")];
     assert_eq!(read(), expected("one", "two"));
     assert_eq!(read(), expected("one", "two"), "once the generations are known");
     filled(&mut store, 1, "anew", &[set("anna", "1"), set("berta", "2")]);
@@ -67,7 +68,7 @@ pub fn where_one_partition_is_being_restored_nothing_of_several_is_answered(back
     let wanted = [(1, "anna"), (2, "berta")];
     assert!(matches!(lookups.get_all(&wanted), Err(LookupError::Restoring(2))));
     filled(&mut store, 2, "g", &[]);
-    let found: Vec<bool> = lookups.get_all(&wanted).unwrap().iter().map(Option::is_some).collect();
+    let found: Vec<bool> = lookups.get_all(&wanted).unwrap().iter().map(|looked| looked.value.is_some()).collect();
     assert_eq!(found, [true, false]);
 }
 

@@ -41,6 +41,6 @@ pub use rpc::Recorder;
 pub use serve::serve;
 pub use signature::is_signed_as;
 pub use spool::{Spool, SpoolError, SpoolState, SpooledLog};
-pub use tls::{Tls, TlsProblem};
+pub use tls::{Tls, TlsProblem, load_tls};
 pub use webhook_sources::{WebhookProblem, Webhooks};
 pub use write_keys::{WriteKey, WriteKeyProblem, WriteKeys};

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use domain::HumanDuration;
-use ingestion::shell::{ServerOptions, Tls, TlsOptions, serve};
+use ingestion::shell::{ServerOptions, Tls, TlsOptions, load_tls, serve};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
@@ -185,7 +185,7 @@ async fn over_tls_a_new_certificate_is_shown_without_a_restart_and_a_wrong_one_c
     let file = |name: &str| directory.path().join(name);
     let options = TlsOptions { certificate_file: Some(file("certificate.pem")), key_file: Some(file("key.pem")) };
     let old = certify(directory.path());
-    let tls = Arc::new(Tls::load(&options).unwrap().unwrap());
+    let tls = Arc::new(load_tls(&options).unwrap().unwrap());
     let door = Fixture::new();
     let server = start_with(&door, ServerOptions::default(), Some(Arc::clone(&tls))).await;
     let answer = call_over_tls(&server, old.clone()).await.unwrap();
@@ -220,7 +220,7 @@ async fn who_does_not_speak_tls_or_does_not_finish_its_handshake_keeps_nobody_fr
     certify(directory.path());
     let file = |name: &str| Some(directory.path().join(name));
     let options = TlsOptions { certificate_file: file("certificate.pem"), key_file: file("key.pem") };
-    let tls = Tls::load(&options).unwrap().map(Arc::new);
+    let tls = load_tls(&options).unwrap().map(Arc::new);
     let door = Fixture::new();
     let server = start_with(&door, ServerOptions::default(), tls).await;
     let mut plain = server.connect().await;
@@ -236,7 +236,7 @@ async fn who_does_not_speak_tls_or_does_not_finish_its_handshake_keeps_nobody_fr
 
 #[test]
 fn a_certificate_without_its_key_is_refused_and_neither_is_plain_http() {
-    assert!(Tls::load(&TlsOptions::default()).unwrap().is_none());
+    assert!(load_tls(&TlsOptions::default()).unwrap().is_none());
     let directory = tempfile::tempdir().unwrap();
     certify(directory.path());
     let file = |name: &str| Some(directory.path().join(name));
@@ -247,6 +247,6 @@ fn a_certificate_without_its_key_is_refused_and_neither_is_plain_http() {
         (TlsOptions { certificate_file: file("certificate.pem"), key_file: file("certificate.pem") }, "key_file"),
         (TlsOptions { certificate_file: file("nowhere"), key_file: file("key.pem") }, "certificate_file"),
     ] {
-        assert_eq!(Tls::load(&options).unwrap_err().option, option, "{options:?}");
+        assert_eq!(load_tls(&options).unwrap_err().option, option, "{options:?}");
     }
 }

@@ -2,8 +2,9 @@
 
 use domain::Timestamp;
 use schemas::{Contact, EventKind, Schemas, StorefrontEvent};
-use segmentation::lookups::{self, Counters, Customer, CustomerView};
-use segmentation::{ANONYMOUS_IDLE, CART_IDLE, Did, WINDOW_DAYS};
+use schemas::{CurrencyQuintiles, Quintiles};
+use segmentation::lookups::{self, Counters, Customer, CustomerView, RfmView};
+use segmentation::{ANONYMOUS_IDLE, Boundaries, CART_IDLE, Did, WINDOW_DAYS};
 
 use crate::support::{ANA, DAY, HOUR, Shop, at, order, product, refund, track};
 
@@ -15,7 +16,7 @@ fn customer(shop: &Shop) -> Option<Customer> {
 }
 
 fn seen_at(shop: &Shop, moment: Timestamp) -> Option<CustomerView> {
-    customer(shop)?.at(moment)
+    customer(shop)?.at(moment, None)
 }
 
 fn counts(view: &CustomerView, counter: fn(&Counters) -> i64) -> Vec<i64> {
@@ -157,5 +158,27 @@ fn what_time_has_ended_has_ended_also_where_no_timer_has_fired() {
     let ends = at(0) + ANONYMOUS_IDLE;
     assert!(seen_at(&shop, Timestamp::from_millis(ends.as_millis() - 1)).is_some());
     assert_eq!(seen_at(&shop, ends), None);
-    assert_eq!(customer(&shop).unwrap().at(Timestamp::MAX), None);
+    assert_eq!(customer(&shop).unwrap().at(Timestamp::MAX, None), None);
+}
+
+#[test]
+fn quintiles_are_told_as_of_the_moment_where_she_has_ordered_and_boundaries_are_published() {
+    let boundaries = Boundaries::of(&Quintiles {
+        learnt_at: at(9 * DAY).as_millis(),
+        customers: 9,
+        recency_days: vec![1, 5, 20, 50],
+        frequency: vec![1, 2, 3, 8],
+        monetary: vec![CurrencyQuintiles { currency: "EUR".to_owned(), customers: 9, bounds: vec![1, 2, 3, 4_000] }],
+    })
+    .unwrap();
+    let shop = regular();
+    let told = |moment| customer(&shop).unwrap().at(moment, Some(&boundaries)).unwrap().rfm;
+    let rfm = RfmView { recency: 5, frequency: 3, monetary: Some(4), learnt_at: at(9 * DAY) };
+    assert_eq!(told(at(10 * DAY + HOUR)), Some(rfm));
+    assert_eq!(told(at(35 * DAY)), Some(RfmView { recency: 2, ..rfm }), "time alone makes it worse");
+    assert_eq!(seen_at(&shop, at(11 * DAY)).unwrap().rfm, None, "nothing is published");
+
+    let mut shop = Shop::with(&[]);
+    shop.tell(track("Product Viewed", 0));
+    assert_eq!(customer(&shop).unwrap().at(at(1), Some(&boundaries)).unwrap().rfm, None, "she never ordered");
 }

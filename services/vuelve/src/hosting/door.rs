@@ -10,7 +10,7 @@ use domain::{HumanDuration, Timestamp};
 use ingestion::mapping::MAX_CALL_BYTES;
 use ingestion::shell::{
     Door, DoorSecrets, EventLog, Host as DoorHost, LogError, LogRecord, RecordHeaders, Recorder, Spool, SpoolState,
-    SpooledLog, Tls, Webhooks, WriteKeys, router, serve,
+    SpooledLog, Tls, Webhooks, WriteKeys, load_tls, router, serve,
 };
 use kafka::{Appender, Header, KafkaFailure, NewRecord};
 use runtime::config::{ByteSize, Config, GrpcOptions};
@@ -138,7 +138,7 @@ pub async fn add_door(host: &mut Host, config: &Config, installation: &Installat
     let variable = |name: &str| std::env::var(name).ok();
     let write_keys = WriteKeys::load(&options.write_keys, variable).map_err(all)?;
     let webhooks = Webhooks::load(&options.webhooks, variable).map_err(all)?;
-    let tls = Tls::load(&options.tls).map_err(|problem| all(vec![problem]))?.map(Arc::new);
+    let tls = load_tls(&options.tls).map_err(|problem| all(vec![problem]))?.map(Arc::new);
     let (addresses, links) = (Sections::address_secret(config)?, Sections::keys(config)?);
     let secrets = DoorSecrets { write_keys, webhooks, addresses, links };
     let listener = TcpListener::bind(&options.listen)

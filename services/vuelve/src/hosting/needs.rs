@@ -6,10 +6,10 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use ingestion::shell::{Tls, TlsProblem, WebhookProblem, Webhooks, WriteKeyProblem, WriteKeys};
+use ingestion::shell::{TlsProblem, WebhookProblem, Webhooks, WriteKeyProblem, WriteKeys, load_tls};
 use links::KeyRing;
 use messaging::shell::{MessagingOptions, SmtpChannel};
-use runtime::config::{Config, Findings, InstallationOptions, Mode};
+use runtime::config::{Config, Findings, GrpcOptions, InstallationOptions, Mode};
 
 use super::channels::SystemClock;
 use super::messaging_settings;
@@ -24,6 +24,8 @@ pub enum Need {
     Webhooks,
     /// The certificate of the door, if it has one.
     Certificate,
+    /// The certificates of lookups, if they have any.
+    LookupCertificates,
     /// The keys that sign links.
     LinkKeys,
     /// The secret of address hashes.
@@ -40,6 +42,7 @@ impl Need {
             (Self::WriteKeys, !config.get::<IngestionOptions>().door.write_keys.is_empty()),
             (Self::Webhooks, !config.get::<IngestionOptions>().door.webhooks.is_empty()),
             (Self::Certificate, config.get::<IngestionOptions>().door.tls.is_given()),
+            (Self::LookupCertificates, config.get::<GrpcOptions>().tls.is_given()),
             (Self::LinkKeys, links.keys_file.is_some()),
             (Self::AddressSecret, links.address_secret_file.is_some()),
             (Self::Mail, !config.get::<MessagingOptions>().smtp.from.is_empty()),
@@ -53,8 +56,13 @@ impl Need {
             Self::WriteKeys => write_keys(config, findings),
             Self::Webhooks => webhooks(config, findings),
             Self::Certificate => {
-                if let Err(TlsProblem { option, problem }) = Tls::load(&config.get::<IngestionOptions>().door.tls) {
+                if let Err(TlsProblem { option, problem }) = load_tls(&config.get::<IngestionOptions>().door.tls) {
                     findings.add(&format!("ingestion.door.tls.{option}"), problem);
+                }
+            }
+            Self::LookupCertificates => {
+                if let Err(TlsProblem { option, problem }) = config.get::<GrpcOptions>().tls.load() {
+                    findings.add(&format!("grpc.tls.{option}"), problem);
                 }
             }
             Self::LinkKeys => {

@@ -22,7 +22,7 @@ steps:
 ";
 
 /// An order of 25 euros, now.
-fn order(customer: &str, order_id: &str) -> String {
+pub(crate) fn order(customer: &str, order_id: &str) -> String {
     let mut order: serde_json::Value = serde_json::from_str(&track(customer, "Order Completed")).unwrap();
     order["properties"] = serde_json::json!({
         "order_id": order_id, "currency": "EUR", "total": 25.0, "coupon": "TEN",
@@ -35,12 +35,12 @@ fn order(customer: &str, order_id: &str) -> String {
 fn of(customer: &str, paths: &[&str]) -> GetCustomerRequest {
     let paths: Vec<String> = paths.iter().map(|path| (*path).to_owned()).collect();
     let read_mask = (!paths.is_empty()).then_some(FieldMask { paths });
-    GetCustomerRequest { customer_id: customer.to_owned(), read_mask }
+    GetCustomerRequest { customer_id: customer.to_owned(), read_mask, at_least: None }
 }
 
 fn batch(customers: &[&str], paths: &[&str]) -> BatchGetCustomersRequest {
     let customer_ids = customers.iter().map(|id| (*id).to_owned()).collect();
-    BatchGetCustomersRequest { customer_ids, read_mask: of("", paths).read_mask }
+    BatchGetCustomersRequest { customer_ids, read_mask: of("", paths).read_mask, at_least: Vec::new() }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -50,7 +50,7 @@ async fn a_client_sees_who_customers_are_and_their_segments() {
     let mut client = SegmentationServiceClient::new(channel.clone());
 
     // Whom nobody knows.
-    let segments_of = |customer: &str| GetSegmentsRequest { customer_id: customer.to_owned() };
+    let segments_of = |customer: &str| GetSegmentsRequest { customer_id: customer.to_owned(), at_least: None };
     assert_eq!(client.get_customer(of("ana", &[])).await.unwrap_err().code(), Code::NotFound);
     let unknown = client.get_segments(segments_of("ana")).await.unwrap().into_inner();
     assert_eq!((unknown.customer_id.as_str(), unknown.segments.len(), unknown.as_of), ("ana", 0, None));
@@ -117,8 +117,13 @@ async fn a_client_sees_who_customers_are_and_their_segments() {
 
     // Journeys answer at the same address, and both are told of there.
     let mut journeys = JourneysServiceClient::new(channel.clone());
-    let runs = journeys.get_journeys(GetJourneysRequest { customer_id: "ana".to_owned() }).await.unwrap().into_inner();
-    assert!(runs.runs.iter().any(|run| run.journey == "after-order"), "{runs:?}");
+    // They read what segmentation writes, and so may hear of her later than it does.
+    let hers = || GetJourneysRequest { customer_id: "ana".to_owned() };
+    shop.until("her run", async |_| {
+        let runs = journeys.get_journeys(hers()).await.unwrap().into_inner().runs;
+        runs.iter().any(|run| run.journey == "after-order").then_some(())
+    })
+    .await;
     let services = services(channel).await;
     for service in ["vuelve.journeys.v1.JourneysService", "vuelve.segmentation.v1.SegmentationService"] {
         assert!(services.iter().any(|name| name == service), "{service} in {services:?}");

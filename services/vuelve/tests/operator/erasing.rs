@@ -22,7 +22,7 @@ steps:
 const RUNS: usize = 2;
 
 async fn is_known(client: &mut SegmentationServiceClient<Channel>, customer: &str) -> bool {
-    let request = GetCustomerRequest { customer_id: customer.to_owned(), read_mask: None };
+    let request = GetCustomerRequest { customer_id: customer.to_owned(), ..GetCustomerRequest::default() };
     client.get_customer(request).await.is_ok()
 }
 

@@ -11,7 +11,7 @@ use super::RETRY;
 pub(super) enum Failure {
     Lookup(LookupError),
     Registry(kafka::RegistryError),
-    Search(anyhow::Error),
+    Log(anyhow::Error),
     Other(anyhow::Error),
 }
 
@@ -33,14 +33,14 @@ impl Failure {
             Self::Registry(error) if error.is_passing() => {
                 return unavailable("REGISTRY_AWAY", "the schema registry does not answer");
             }
-            Self::Search(error)
+            Self::Log(error)
                 if error.downcast_ref::<kafka::KafkaFailure>().is_some_and(kafka::KafkaFailure::is_passing) =>
             {
                 return unavailable("LOG_AWAY", "the log does not answer");
             }
             Self::Lookup(error) => error.into(),
             Self::Registry(error) => error.into(),
-            Self::Search(error) | Self::Other(error) => error,
+            Self::Log(error) | Self::Other(error) => error,
         };
         let request_id = call.get::<RequestId>().map(|id| id.0.clone()).unwrap_or_default();
         tracing::error!(request_id, error = format!("{error:#}"), "a lookup has failed");

@@ -77,7 +77,7 @@ impl Answers {
             Ok(Some(customer_id)) => Ok(customer_id),
             Ok(None) => Err(Refusal::NotFound { kind: "message", name: message_id.to_owned() }),
             Err(_) if !has_time(call) => Err(Refusal::DeadlineExceeded),
-            Err(error) => Err(Failure::Search(error).refusal(call)),
+            Err(error) => Err(Failure::Log(error).refusal(call)),
         }
     }
 }

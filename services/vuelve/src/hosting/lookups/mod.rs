@@ -2,8 +2,12 @@
 //!
 //! Wanted properties:
 //! - an answer is one state of each customer, read from the view that the workers keep; nothing changes by asking;
+//! - it is at least as new as its caller asks for, or there is none;
 //! - no more lookups wait for the store at once than calls are taken, also where their callers have gone away.
 
+mod at_least;
+mod boundaries;
+mod desk;
 mod failure;
 mod journeys;
 mod journeys_words;
@@ -17,14 +21,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use proto::Refusal;
-use runtime::config::{Config, GrpcOptions, KafkaOptions};
+use runtime::config::{Config, GrpcOptions, KafkaOptions, StoreOptions};
 use runtime::grpc::GrpcServer;
 use runtime::host::Host;
 use store::Lookups;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::Installation;
-use reader::Reader;
+use at_least::Progress;
+use boundaries::InForce;
+use desk::Desk;
+use reader::{FreshReader, Reader};
 
 /// As long as a key may be.
 const MAX_ID_BYTES: usize = 1024;
@@ -57,12 +64,16 @@ pub async fn add_lookups(
     let places = Arc::new(Semaphore::new(options.max_concurrent_calls as usize));
     let reader = |lookups| Reader { lookups, installation: installation.clone(), places: Arc::clone(&places) };
     let mut server = GrpcServer::new(options, host.readiness().clone());
+    let timeout = config.get::<KafkaOptions>().request_timeout.as_std();
     if let Some(lookups) = segmentation {
-        let answers = segmentation::Answers::new(reader(lookups), installation.replay);
+        let boundaries = InForce::follow(host, installation, timeout).await?;
+        let progress = Arc::new(Progress::new(installation, timeout));
+        let desk = Desk::open(&lookups, usize::from(config.get::<StoreOptions>().connections))?;
+        let reader = FreshReader { reader: reader(lookups), desk: Arc::new(desk), progress };
+        let answers = segmentation::Answers::new(reader, boundaries, installation.replay);
         server = server.service(|limit| proto::segmentation_server(answers, limit));
     }
     if let Some(lookups) = journeys {
-        let timeout = config.get::<KafkaOptions>().request_timeout.as_std();
         let answers = journeys::Answers::new(reader(lookups), timeout);
         server = server.service(|limit| proto::journeys_server(answers, limit));
     }

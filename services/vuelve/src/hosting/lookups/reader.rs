@@ -1,17 +1,25 @@
 //! Reads states off the async threads.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use ingestion::partition_of;
 use proto::{Extensions, Refusal};
 use schemas::{DecodeError, Schemas};
-use store::{Lookups, Stored};
+use store::{Looked, Lookups};
 use stream::Partition;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use super::at_least::{AtLeast, Patience, Progress};
+use super::desk::{Desk, Wanted};
 use super::failure::Failure;
 use super::{RETRY, place};
 use crate::hosting::Installation;
+
+/// How often a view is looked at that is not new enough: soon, as it may be about to be, and then less often.
+const FIRST_PAUSE: Duration = Duration::from_millis(5);
+const LONGEST_PAUSE: Duration = Duration::from_millis(50);
 
 /// Reads one service's states.
 #[derive(Clone)]
@@ -32,27 +40,9 @@ impl Reader {
     ) -> Result<T, Refusal> {
         let customer_id = customer_id.to_owned();
         self.blocking(call, move |this| {
-            let found = this.lookups.get(this.partition(&customer_id), &customer_id).map_err(Failure::Lookup)?;
-            this.decode(found.as_ref(), read)
-        })
-        .await
-    }
-
-    /// What `read` makes of each customer's state, in their order.
-    pub(super) async fn several<T: Send + 'static>(
-        &self,
-        customer_ids: Vec<String>,
-        call: &Extensions,
-        read: impl Fn(&str, &Schemas, Option<&[u8]>) -> Result<T, DecodeError> + Send + 'static,
-    ) -> Result<Vec<T>, Refusal> {
-        self.blocking(call, move |this| {
-            let wanted: Vec<(Partition, &str)> =
-                customer_ids.iter().map(|customer_id| (this.partition(customer_id), customer_id.as_str())).collect();
-            let found = this.lookups.get_all(&wanted).map_err(Failure::Lookup)?;
-            let decode = |(found, (_, customer_id)): (&Option<Stored>, &(_, &str))| {
-                this.decode(found.as_ref(), |schemas, value| read(customer_id, schemas, value))
-            };
-            found.iter().zip(&wanted).map(decode).collect()
+            let mut looked =
+                this.lookups.get_all(&[(this.partition(&customer_id), &customer_id)]).map_err(Failure::Lookup)?;
+            this.decode(looked.pop().as_ref(), read)
         })
         .await
     }
@@ -63,8 +53,7 @@ impl Reader {
         call: &Extensions,
         work: impl FnOnce(&Self) -> Result<T, Failure> + Send + 'static,
     ) -> Result<T, Refusal> {
-        let place =
-            place(&self.places).ok_or(Refusal::Exhausted { limit: "grpc.max_concurrent_calls", retry_after: RETRY })?;
+        let place = self.place()?;
         let this = self.clone();
         let work = move || {
             let _place = place;
@@ -74,19 +63,111 @@ impl Reader {
         result.unwrap_or_else(|error| Err(Failure::Other(error.into()))).map_err(|failure| failure.refusal(call))
     }
 
-    fn partition(&self, customer_id: &str) -> Partition {
+    /// The place that a lookup keeps.
+    fn place(&self) -> Result<OwnedSemaphorePermit, Refusal> {
+        place(&self.places).ok_or(Refusal::Exhausted { limit: "grpc.max_concurrent_calls", retry_after: RETRY })
+    }
+
+    /// Whether a state was written by a schema that is not known here yet: the registry is asked for it.
+    fn is_new(&self, looked: &Looked) -> bool {
+        looked.value.as_deref().is_some_and(|value| self.installation.schemas.missing(value).is_some())
+    }
+
+    pub(super) fn partition(&self, customer_id: &str) -> Partition {
         partition_of(customer_id.as_bytes(), self.installation.cluster.partitions)
     }
 
     fn decode<T>(
         &self,
-        found: Option<&Stored>,
+        looked: Option<&Looked>,
         read: impl FnOnce(&Schemas, Option<&[u8]>) -> Result<T, DecodeError>,
     ) -> Result<T, Failure> {
-        let value = found.map(|(_, value)| value.as_ref());
+        let value = looked.and_then(|looked| looked.value.as_deref());
         if let Some(value) = value {
             self.installation.learn(value).map_err(Failure::Registry)?;
         }
         read(&self.installation.schemas, value).map_err(|error| Failure::Other(error.into()))
+    }
+}
+
+/// What was made of customers' states, as of when.
+#[derive(Debug)]
+pub(super) struct Read<T> {
+    /// In the order of the customers.
+    pub(super) made: Vec<T>,
+    /// By partition, the offset of the last header that all that was read of it includes.
+    pub(super) as_of: BTreeMap<Partition, i64>,
+}
+
+/// Reads states that are at least as new as their callers ask for.
+#[derive(Clone)]
+pub(super) struct FreshReader {
+    pub(super) reader: Reader,
+    pub(super) desk: Arc<Desk>,
+    pub(super) progress: Arc<Progress>,
+}
+
+impl FreshReader {
+    /// What `read` makes of each customer's state, in their order. Where the view is not new enough it is looked at again,
+    /// until a little before the call's deadline.
+    pub(super) async fn several<T: Send + 'static>(
+        &self,
+        customer_ids: Vec<String>,
+        at_least: AtLeast,
+        call: &Extensions,
+        read: impl Fn(&str, &Schemas, Option<&[u8]>) -> Result<T, DecodeError> + Send + Sync + 'static,
+    ) -> Result<Read<T>, Refusal> {
+        let patience = Patience::of(call);
+        let wanted: Wanted = customer_ids.into_iter().map(|id| (self.reader.partition(&id), id)).collect();
+        let asked = Arc::new((wanted, at_least, read));
+        let mut pause = FIRST_PAUSE;
+        loop {
+            let looked = self.look(asked.0.clone(), call).await?;
+            let waits = asked.1.asks_the_log() || looked.iter().any(|looked| self.reader.is_new(looked));
+            let (asked, progress) = (Arc::clone(&asked), Arc::clone(&self.progress));
+            let make = move |reader: &Reader| {
+                let (wanted, at_least, read) = &*asked;
+                let placed: Vec<(Partition, &Looked)> =
+                    wanted.iter().map(|(partition, _)| *partition).zip(&looked).collect();
+                if let Some(behind) = progress.behind(at_least, &placed)? {
+                    return Ok(Err(behind));
+                }
+                let mut as_of = BTreeMap::new();
+                for (partition, looked) in placed {
+                    let offset = looked.position.header_offset;
+                    as_of.entry(partition).and_modify(|least: &mut i64| *least = offset.min(*least)).or_insert(offset);
+                }
+                let decode = |(looked, (_, id)): (&Looked, &(Partition, String))| {
+                    reader.decode(Some(looked), |schemas, value| read(id, schemas, value))
+                };
+                let made = looked.iter().zip(wanted).map(decode).collect::<Result<_, _>>()?;
+                Ok(Ok(Read { made, as_of }))
+            };
+            let made = if waits {
+                self.reader.blocking(call, make).await?
+            } else {
+                make(&self.reader).map_err(|failure| failure.refusal(call))?
+            };
+            let behind = match made {
+                Ok(read) => return Ok(read),
+                Err(behind) => behind,
+            };
+            let left = patience.left();
+            if left.is_zero() {
+                return Err(behind.refusal());
+            }
+            tokio::time::sleep(pause.min(left)).await;
+            pause = (pause * 2).min(LONGEST_PAUSE);
+        }
+    }
+
+    /// What the store holds.
+    async fn look(&self, wanted: Wanted, call: &Extensions) -> Result<Vec<Looked>, Refusal> {
+        let place = self.reader.place()?;
+        let looked = match self.desk.read(wanted, place).await {
+            Some(looked) => looked.map_err(Failure::Lookup),
+            None => Err(Failure::Other(anyhow::anyhow!("a thread that reads states has panicked"))),
+        };
+        looked.map_err(|failure| failure.refusal(call))
     }
 }

@@ -2,7 +2,7 @@
 
 use domain::Timestamp;
 use proto::segmentation::v1::{self as contract, Activity};
-use segmentation::lookups::{CartView, Counters, CustomerView};
+use segmentation::lookups::{CartView, Counters, CustomerView, RfmView};
 use segmentation::{Did, Membership, Seen, Spending};
 
 pub(super) fn customer(customer_id: String, view: CustomerView) -> contract::Customer {
@@ -41,6 +41,7 @@ pub(super) fn customer(customer_id: String, view: CustomerView) -> contract::Cus
         }),
         segments: view.segments.iter().map(membership).collect(),
         anonymous_ids: view.anonymous_ids,
+        rfm: view.rfm.map(rfm),
     }
 }
 
@@ -99,6 +100,15 @@ fn cart(cart: CartView) -> contract::Cart {
         idle_hours: cart.idle_hours,
         value_minor: cart.value_minor,
         items: cart.items,
+    }
+}
+
+fn rfm(rfm: RfmView) -> contract::Rfm {
+    contract::Rfm {
+        recency: rfm.recency as i32,
+        frequency: rfm.frequency as i32,
+        monetary: rfm.monetary.map(|quintile| quintile as i32),
+        learnt_at: Some(time(rfm.learnt_at)),
     }
 }
 
