@@ -27,6 +27,9 @@ pub const MAX_VALUE_BYTES: usize = 1_000_000;
 /// So much room a storefront event leaves below [`MAX_VALUE_BYTES`] for what services tell beside it: whose it is, and who she
 /// is as of it.
 pub const ROOM_BYTES: usize = 64 * 1024;
+
+/// Derived records carry a hop count of at most so much: what went round so often leads to nothing more.
+pub const MAX_HOPS: i32 = 16;
 /// Largest schema text that is learnt.
 pub const MAX_SCHEMA_BYTES: usize = 1 << 20;
 /// How many writers' schemas are kept; more than that means a producer that registers a schema for each record.

@@ -28,7 +28,7 @@ pub use changelog::{
     ChangelogHeader, ChangelogRecord, JOURNEYS_CHANGELOG, MESSAGING_CHANGELOG, Position, RESOLVER_CHANGELOG,
     SEGMENTATION_CHANGELOG, StateContract, UpstreamWatermark,
 };
-pub use codec::{MAX_SCHEMA_BYTES, MAX_SCHEMAS, MAX_VALUE_BYTES, ROOM_BYTES, Schemas};
+pub use codec::{MAX_HOPS, MAX_SCHEMA_BYTES, MAX_SCHEMAS, MAX_VALUE_BYTES, ROOM_BYTES, Schemas};
 pub use contract::{AvroSchema, Contract, schemas};
 pub use customer::{
     ADMISSION, Admission, CUSTOMER_EVENT, CUSTOMER_PROFILE, Change, ChangeCause, CurrencyQuintiles, CustomerEvent,

@@ -17,12 +17,11 @@
 //! she was; SDKs draw a new anonymous id at a logout (`reset`), and that is a device like any other.
 
 use domain::Timestamp;
-use schemas::{EventKind, LINKS, PastEvent, StorefrontEvent};
+use schemas::{EventKind, LINKS, MAX_HOPS, PastEvent, StorefrontEvent};
 use sha2::{Digest, Sha256};
 
 use crate::ids::{MAX_ID_BYTES, names_somebody};
 use crate::policy::ResolverPolicy;
-use crate::received::MAX_HOPS;
 use crate::state::ResolverState;
 
 /// A device that was linked to more customers than this is shared by strangers.

@@ -30,7 +30,7 @@ pub use input::Input;
 pub use output::Resolved;
 pub use partitioner::partition_of;
 pub use policy::ResolverPolicy;
-pub use received::{EARLIEST, LONGEST_WAY, MAX_HOPS, Received, clamp_event_time};
+pub use received::{EARLIEST, LONGEST_WAY, Received, clamp_event_time};
 pub use state::ResolverState;
 
 /// What the door and direct producers write.

@@ -12,7 +12,7 @@ use std::convert::Infallible;
 use std::sync::Arc;
 
 use domain::{HumanDuration, Timestamp};
-use schemas::{EncodeError, EventKind, MAX_VALUE_BYTES, ROOM_BYTES, Schemas, StorefrontEvent};
+use schemas::{EncodeError, EventKind, MAX_HOPS, MAX_VALUE_BYTES, ROOM_BYTES, Schemas, StorefrontEvent};
 use stream::{Context, Decoded, Disposition, Effects, Partition, Poison, RecordRef};
 
 use crate::identity;
@@ -34,9 +34,6 @@ pub const LONGEST_WAY: HumanDuration = HumanDuration::from_hours(1);
 
 /// What has a date in every time zone, within the years 1 to 9998: most readers can't read a record with another time.
 const CALENDAR: std::ops::RangeInclusive<i64> = -62_135_510_400_000..=253_370_764_799_999;
-
-/// A record derived from records derived from records …: at this many the chain is cut.
-pub const MAX_HOPS: i32 = 16;
 
 /// An event as it came, and where it lay.
 #[derive(Clone, Debug, PartialEq)]

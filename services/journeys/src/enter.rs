@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use schemas::{CustomerView, Decision};
+use schemas::{CustomerView, Decision, MAX_HOPS};
 use stream::Context;
 
 use crate::event::EventView;
@@ -11,9 +11,6 @@ use crate::scene::{Note, Scene};
 use crate::state::{ArmChoice, JourneysState, MAX_RUNS, Run, WaitsFor};
 use crate::walk::{Fate, go_on};
 use crate::{Effects, ids, memory};
-
-/// Derived records carry a hop count; what went round so often opens no run.
-const MAX_HOPS: i32 = 16;
 
 /// What became of a trigger.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -5,7 +5,7 @@
 //! - a message that an earlier attempt may have delivered never ends as if it had not: it is `unknown` then.
 
 use domain::{HumanDuration, Timestamp};
-use schemas::{MessageOutcome, Outcome, Suppression, SuppressionReason};
+use schemas::{MAX_HOPS, MessageOutcome, Outcome, Suppression, SuppressionReason};
 use stream::Context;
 
 use crate::Effects;
@@ -19,8 +19,6 @@ const MAX_FINALS: usize = 500;
 const MAX_BARRED: usize = 64;
 /// By then the table of suppressions has surely brought a suppression to every worker.
 pub(crate) const TABLE_CATCHES_UP: HumanDuration = HumanDuration::from_hours(1);
-/// No derived record has more hops (promise 15).
-const MAX_HOPS: i32 = 16;
 
 /// Ends a message that is no longer (or never was) among those that wait.
 pub(crate) fn finish(

@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use definitions::{Scope, Segment};
 use domain::Timestamp;
-use schemas::{Change, ChangeCause, SegmentChange, StorefrontEvent};
+use schemas::{Change, ChangeCause, MAX_HOPS, SegmentChange, StorefrontEvent};
 use stream::Context;
 
 use crate::field::Profile;
@@ -20,9 +20,6 @@ use crate::output::Output;
 use crate::policy::Policy;
 use crate::state::{Membership, SegmentationState};
 use crate::{Effects, ids, view};
-
-/// Derived records carry a hop count of at most so much.
-const MAX_HOPS: i32 = 16;
 
 /// What brings a judgement about.
 #[derive(Clone, Copy, Debug)]

@@ -227,7 +227,7 @@ impl Removal<'_> {
                     .map(|id| (place.partition, id))
                     .collect();
                 let mut is_left = false;
-                for (_, value) in store.get_all(&wanted)?.into_iter().flatten() {
+                for value in store.get_all(&wanted)?.into_iter().filter_map(|looked| looked.value) {
                     is_left |= !may_stay(self.installation, &place.dataset, &value)?;
                 }
                 place.removed_at = (!is_left).then_some(now().as_millis());

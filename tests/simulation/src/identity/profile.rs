@@ -133,7 +133,7 @@ fn is_late(event: &StorefrontEvent) -> bool {
 }
 
 fn view(state: &SegmentationState, now: Timestamp) -> Option<CustomerView> {
-    Customer { as_of: now, state: state.clone() }.at(now)
+    Customer { as_of: now, state: state.clone() }.at(now, None)
 }
 
 fn segments(state: &SegmentationState, with_the_cart: bool) -> BTreeSet<&str> {
