@@ -13,6 +13,7 @@ mod follower;
 mod kill;
 mod large_state;
 mod latency;
+mod lookups;
 mod measured;
 mod options;
 mod profile;
@@ -48,6 +49,7 @@ fn main() -> ExitCode {
     let result = match &command.hidden {
         Some(Hidden::Worker(arguments)) => worker::run(arguments),
         Some(Hidden::Hold(arguments)) => timers::hold(arguments),
+        Some(Hidden::Echo(arguments)) => lookups::echo(arguments),
         None => run(command.options),
     };
     match result {
@@ -88,12 +90,13 @@ impl Bench {
             self.drain(report)?;
         }
         let Self { options, parts } = self;
-        let others: [(Part, Measurement); 5] = [
+        let others: [(Part, Measurement); 6] = [
             (Part::L, latency::latency),
             (Part::R1, kill::kill),
             (Part::R2, rebuild::rebuild),
             (Part::T1, timers::timers),
             (Part::E1, whole::whole),
+            (Part::Q1, lookups::lookups),
         ];
         for (_, measure) in others.into_iter().filter(|(part, _)| options.wants(*part)) {
             measure(parts, options, report)?;
