@@ -14,6 +14,7 @@ mod follower;
 mod kill;
 mod large_state;
 mod latency;
+mod lookups;
 mod measured;
 mod options;
 mod profile;
@@ -49,6 +50,7 @@ fn main() -> ExitCode {
     let result = match &command.hidden {
         Some(Hidden::Worker(arguments)) => worker::run(arguments),
         Some(Hidden::Hold(arguments)) => timers::hold(arguments),
+        Some(Hidden::Echo(arguments)) => lookups::echo(arguments),
         None => run(command.options),
     };
     match result {
@@ -89,13 +91,14 @@ impl Bench {
             self.drain(report)?;
         }
         let Self { options, parts } = self;
-        let others: [(Part, Measurement); 6] = [
+        let others: [(Part, Measurement); 7] = [
             (Part::L, latency::latency),
             (Part::R1, kill::kill),
             (Part::R2, rebuild::rebuild),
             (Part::T1, timers::timers),
             (Part::E1, whole::whole),
             (Part::B, backfill::backfill),
+            (Part::Q1, lookups::lookups),
         ];
         for (_, measure) in others.into_iter().filter(|(part, _)| options.wants(*part)) {
             measure(parts, options, report)?;

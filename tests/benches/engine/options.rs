@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::lookups::Echo;
 use crate::shared::options::Options;
 
 /// Measures the engine beside plain Kafka clients.
@@ -25,6 +26,9 @@ pub(crate) enum Hidden {
     /// Holds states in memory, with or without timers, and says how much memory that takes.
     #[command(hide = true)]
     Hold(Hold),
+    /// Answers every lookup with the same message.
+    #[command(hide = true)]
+    Echo(Echo),
 }
 
 #[derive(Debug, Args)]

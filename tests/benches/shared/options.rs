@@ -28,7 +28,7 @@ pub(crate) struct Options {
     /// the engine.
     #[arg(long)]
     pub(crate) full: bool,
-    /// HTTP connections to the door at once.
+    /// HTTP connections to the door, and gRPC connections of lookups, at once.
     #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) connections: u32,
     /// HTTP connections to the door at once, where a call is a single event. By default the door keeps half of its 256 calls from
@@ -91,9 +91,12 @@ pub(crate) enum Part {
     E1,
     /// A new segment for everybody who is there.
     B,
+    /// Lookups over gRPC from Redis, and a bare echo.
+    Q1,
 }
 
 impl Part {
     pub(crate) const PIPELINE: [Self; 3] = [Self::Door, Self::Single, Self::Journeys];
-    pub(crate) const ENGINE: [Self; 8] = [Self::S1, Self::S2, Self::L, Self::R1, Self::R2, Self::T1, Self::E1, Self::B];
+    pub(crate) const ENGINE: [Self; 9] =
+        [Self::S1, Self::S2, Self::L, Self::R1, Self::R2, Self::T1, Self::E1, Self::B, Self::Q1];
 }
