@@ -175,8 +175,10 @@ impl Pipeline {
 /// All that is wrong with what came of a log.
 fn breaches(log: &[Told], came: &Came) -> Vec<Breach> {
     let whose = whose(log);
-    let early = from_the_start(log, &whose);
+    let mut early = from_the_start(log, &whose);
     let now = log.last().map_or(Timestamp::MIN, |told| Timestamp::from_millis(told.at_ms));
+    // The last may have been a repeat.
+    early.advance_to(now - HumanDuration::from_millis(1));
     let mut breaches = Vec::new();
     for customer in whose.owners().into_iter().chain(DEVICES).collect::<BTreeSet<_>>() {
         let expected = early.state(customer);

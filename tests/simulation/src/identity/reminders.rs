@@ -272,14 +272,15 @@ fn forgotten(
             *last = if past.time > last.time { past } else { last };
         }
         for ((position, cart), added) in left {
-            let at = her_time(heard, customer, position);
+            // Timers of hers may have fired by when it was told: her time is no later than that.
+            let at = her_time(heard, customer, position).max(added.told_at);
             let orders = || known.values().filter(|order| order.buys(cart));
             if at - added.time > LATE_MS || orders().any(|order| order.time > added.time && order.position <= position)
             {
                 continue;
             }
             let mut own = runs.iter().filter(|run| run.customer == *customer && run.key == cart);
-            let run = own.rfind(|run| run.opened_by.position <= position && run.ended_at > added.time);
+            let run = own.rfind(|run| run.opened_by.position <= position && run.ended_at >= added.time);
             let Some(run) = run else {
                 let detail = format!("{customer} left {cart} at {}, is recognised at {at}, and has no run", added.time);
                 breaches.push(Breach::new(FORGOTTEN, detail));
