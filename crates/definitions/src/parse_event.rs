@@ -155,8 +155,8 @@ fn same<'t>(one: &'t Trigger, other: &Trigger) -> Option<&'t str> {
         Trigger::Date(date) => &*date.trait_name,
     };
     let alike = match (one, other) {
-        (Trigger::Entered { segment, .. }, Trigger::Entered { segment: other, .. }) => segment.name == other.name,
-        (Trigger::Left(segment), Trigger::Left(other)) => segment.name == other.name,
+        (Trigger::Entered { segment, .. }, Trigger::Entered { segment: other, .. })
+        | (Trigger::Left(segment), Trigger::Left(other)) => segment.name == other.name,
         // One date has one time: two would be told apart by nothing.
         (Trigger::Date(date), Trigger::Date(other)) => date.trait_name == other.trait_name,
         _ => one == other,

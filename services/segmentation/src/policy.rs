@@ -9,8 +9,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use definitions::{
-    DateTrigger, Definition, Kind, MAX_DATES, MAX_EXISTING, Segment, ShopTimeZones, Thresholds, parse_document,
-    parse_record_key,
+    DateTrigger, Definition, Kind, MAX_DATES, MAX_EXISTING, Segment, ShopTimeZones, Thresholds, Trigger,
+    parse_document, parse_record_key,
 };
 use domain::{HumanDuration, Timestamp};
 use schemas::{Admission, DefinitionStatus, Schemas};
@@ -143,7 +143,7 @@ impl Policy {
             // Journeys themselves tell what is wrong with it.
             _ => return Ok(false),
         };
-        let dates: Vec<DateTrigger> = journey.triggers.into_iter().filter_map(|trigger| trigger.date()).collect();
+        let dates: Vec<DateTrigger> = journey.triggers.into_iter().filter_map(Trigger::date).collect();
         let others = self.dates().filter(|(other, _)| &***other != name).count();
         if others + dates.len() > MAX_DATES {
             return Err(poison("too_many_dates", format!("{key}: journeys wait for more than {MAX_DATES} dates")));

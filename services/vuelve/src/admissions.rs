@@ -7,7 +7,7 @@
 //!   it, that is taken back, and who has not had her turn has none;
 //! - it can be left off anywhere and begun again: what is published says what is done.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use definitions::Trigger;
@@ -41,8 +41,8 @@ pub async fn look(installation: &Installation, timeout: Duration, go_on: &dyn Fn
     let published = published(installation, timeout)?;
     let asked = asked(&in_force);
     let mut looked = Looked::default();
-    looked.taken_back.extend(published.keys().filter(|key| !asked.contains_key(*key)).cloned());
-    let new: Vec<(&String, &Admission)> = asked.iter().filter(|(key, _)| !published.contains_key(*key)).collect();
+    looked.taken_back.extend(published.iter().filter(|key| !asked.contains_key(*key)).cloned());
+    let new: Vec<(&String, &Admission)> = asked.iter().filter(|(key, _)| !published.contains(*key)).collect();
     if !new.is_empty() {
         if headers::is_told(installation, "segmentation", (definition_topic::DATASET, in_force.offset), timeout)? {
             let now = Timestamp::from_millis(jiff::Timestamp::now().as_millisecond());
@@ -104,12 +104,12 @@ fn over(asked: &Admission, members: i64, now: Timestamp) -> Admission {
 }
 
 /// What is published, by key. What can't be read counts as published: segmentation has told of it.
-fn published(installation: &Installation, timeout: Duration) -> anyhow::Result<BTreeMap<String, ()>> {
-    let mut published = BTreeMap::new();
+fn published(installation: &Installation, timeout: Duration) -> anyhow::Result<BTreeSet<String>> {
+    let mut published = BTreeSet::new();
     kafka::read_topic(&installation.cluster, &installation.cluster.topic(DATASET), timeout, |record| {
         let key = String::from_utf8_lossy(record.key.as_deref().unwrap_or_default()).into_owned();
         match record.value {
-            Some(_) => published.insert(key, ()),
+            Some(_) => published.insert(key),
             None => published.remove(&key),
         };
         true
@@ -145,8 +145,8 @@ mod tests {
     fn so_many_take_as_long_as_there_are_members_for_the_hours() {
         let asked = Admission { per_hour: 2_000, ..Admission::default() };
         let now = Timestamp::from_millis(1_000_000);
-        let hours = |members| (over(&asked, members, now).until - now.as_millis()) as f64 / HOUR_MS as f64;
-        assert_eq!([0, 1_000, 2_000, 5_000_000].map(hours), [0.0, 0.5, 1.0, 2_500.0]);
+        let minutes = |members| (over(&asked, members, now).until - now.as_millis()) * 60 / HOUR_MS;
+        assert_eq!([0, 1_000, 2_000, 5_000_000].map(minutes), [0, 30, 60, 150_000]);
         assert_eq!(over(&asked, i64::MAX, now).until, i64::MAX);
     }
 }

@@ -38,21 +38,27 @@ impl Published {
     pub fn read(installation: &Installation, timeout: Duration) -> anyhow::Result<Option<Self>> {
         let (mut published, mut failure) = (None, None);
         kafka::read_topic(&installation.cluster, &installation.cluster.topic(DATASET), timeout, |record| {
-            match Self::of(installation, &record) {
-                Ok(Some(change)) => published = change,
-                Ok(None) => {}
-                Err(error) => failure = Some(error),
-            }
+            failure = Self::hear(&mut published, installation, &record).err();
             failure.is_none()
         })?;
         failure.map_or(Ok(published), |error| Err(error.into()))
     }
 
-    /// What is in force after a record of the topic; none where it changes nothing.
-    pub(crate) fn of(installation: &Installation, record: &ReadRecord) -> Result<Option<Option<Self>>, RegistryError> {
-        let Some(value) = &record.value else { return Ok(Some(None)) };
+    /// Puts in force what a record of the topic says.
+    pub(crate) fn hear(
+        published: &mut Option<Self>,
+        installation: &Installation,
+        record: &ReadRecord,
+    ) -> Result<(), RegistryError> {
+        let Some(value) = &record.value else {
+            *published = None;
+            return Ok(());
+        };
         let boundaries = installation.decode::<Quintiles>(value)?.and_then(|learnt| Boundaries::of(&learnt).ok());
-        Ok(boundaries.map(|boundaries| Some(Self { boundaries, offset: record.offset })))
+        if let Some(boundaries) = boundaries {
+            *published = Some(Self { boundaries, offset: record.offset });
+        }
+        Ok(())
     }
 }
 

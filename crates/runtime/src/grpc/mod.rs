@@ -128,7 +128,7 @@ async fn reload(tls: Option<Arc<Tls>>, every: Duration) {
             Ok(Ok(false)) => {}
             Ok(Ok(true)) => tracing::info!("the certificates of gRPC have changed"),
             Ok(Err(problem)) => {
-                tracing::warn!(problem = %format!("grpc.{problem}"), "the certificates stay as they were")
+                tracing::warn!(problem = %format!("grpc.{problem}"), "the certificates stay as they were");
             }
             Err(error) => tracing::warn!(%error, "the certificates could not be looked at"),
         }

@@ -36,10 +36,10 @@ impl InForce {
         let published = tokio::task::spawn_blocking(move || Published::read(&place, timeout)).await??;
         let this = Self::default();
         let heard = published.as_ref().map_or(-1, |published| published.offset);
-        this.set(published);
+        this.set(published.as_ref());
         let (in_force, installation) = (this.clone(), installation.clone());
         host.thread("boundaries for lookups", move |stop| {
-            let mut following = Following { in_force, installation, timeout, heard };
+            let mut following = Following { in_force, installation, timeout, published, heard };
             while let Err(error) = following.run(&stop) {
                 tracing::warn!(
                     error = format!("{error:#}"),
@@ -59,8 +59,8 @@ impl InForce {
         self.0.read().clone()
     }
 
-    fn set(&self, published: Option<Published>) {
-        *self.0.write() = published.map(|published| Arc::new(published.boundaries));
+    fn set(&self, published: Option<&Published>) {
+        *self.0.write() = published.map(|published| Arc::new(published.boundaries.clone()));
     }
 }
 
@@ -68,6 +68,7 @@ struct Following {
     in_force: InForce,
     installation: Installation,
     timeout: Duration,
+    published: Option<Published>,
     /// The offset of the last record that was heard.
     heard: i64,
 }
@@ -82,9 +83,8 @@ impl Following {
             if record.offset <= self.heard {
                 continue;
             }
-            if let Some(change) = Published::of(&self.installation, &record)? {
-                self.in_force.set(change);
-            }
+            Published::hear(&mut self.published, &self.installation, &record)?;
+            self.in_force.set(self.published.as_ref());
             self.heard = record.offset;
         }
         Ok(())
