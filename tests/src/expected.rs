@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead, BufReader};
+use std::ops::Range;
 use std::path::Path;
 
 use anyhow::Context;
@@ -74,7 +75,8 @@ pub fn clicks(file: &Path) -> anyhow::Result<Vec<Click>> {
 }
 
 /// Computes it from each customer's events in the order in which they were sent, late ones and early ones among them: what
-/// comes late acts at her time, what comes early sets it; an addition from before her latest purchase opens no run.
+/// comes late acts at her time, what comes early sets it; an addition from before her latest purchase opens no run, nor does one
+/// that happened while a run was active that has gone all its way since.
 pub fn cart_recovery_of(clicks: &[Click]) -> CartRecovery {
     let mut customers: BTreeMap<&str, (i64, i64, Vec<Step>)> = BTreeMap::new();
     for click in clicks {
@@ -92,17 +94,20 @@ pub fn cart_recovery_of(clicks: &[Click]) -> CartRecovery {
     }
     let mut result = CartRecovery::default();
     for (customer, (.., steps)) in customers {
-        let mut next = 0;
-        let opens = |step: &Step| !step.bought && step.happened >= step.last_bought;
-        while let Some(offset) = steps[next..].iter().position(opens) {
-            next = run(customer, &steps, next + offset, &mut result);
+        let (mut next, mut completed) = (0, None);
+        loop {
+            let was_active = |happened| completed.as_ref().is_some_and(|run: &Range<i64>| run.contains(&happened));
+            let opens = |step: &Step| !step.bought && step.happened >= step.last_bought && !was_active(step.happened);
+            let Some(offset) = steps[next..].iter().position(opens) else { break };
+            (next, completed) = run(customer, &steps, next + offset, &mut result);
         }
     }
     result
 }
 
-/// One run, from the addition that opens it; returns the index of the first event after it.
-fn run(customer: &str, events: &[Step], opens: usize, result: &mut CartRecovery) -> usize {
+/// One run, from the addition that opens it; returns the index of the first event after it, and if it went all its way, from
+/// when to when.
+fn run(customer: &str, events: &[Step], opens: usize, result: &mut CartRecovery) -> (usize, Option<Range<i64>>) {
     result.entered += 1;
     // The first wait begins anew while additions come within an hour of each other, with no purchase between.
     let mut last = opens;
@@ -120,11 +125,12 @@ fn run(customer: &str, events: &[Step], opens: usize, result: &mut CartRecovery)
             && events[bought].now <= due
         {
             result.exited[index] += 1;
-            return bought + 1;
+            return (bought + 1, None);
         }
         result.reminders.insert((customer.to_owned(), TEMPLATES[index], due));
     }
     result.completed += 1;
     let end = events[last].now + DUE[2];
-    events.iter().position(|event| event.now > end).map_or(events.len(), |index| index.max(last + 1))
+    let after = events.iter().position(|event| event.now > end).map_or(events.len(), |index| index.max(last + 1));
+    (after, Some(events[opens].now..end))
 }

@@ -36,7 +36,9 @@ fn official_sdks_bring_a_left_cart_back_and_confluent_kafka_reads_every_topic() 
     let folder = tempfile::tempdir().unwrap();
     let segments = folder.path().join("segments");
     std::fs::create_dir(&segments).unwrap();
-    std::fs::write(segments.join("open.yaml"), "segment: open\nversion: 1\nenter: customer.cart.open\n").unwrap();
+    let open = "segment: open\nversion: 1\nenter: customer.cart.open\n---\n\
+                journey: opened\nversion: 1\ntrigger: { segment: open, existing: 1/h }\nsteps: [ end ]\n";
+    std::fs::write(segments.join("open.yaml"), open).unwrap();
     installation.command(&["apply", &segments.display().to_string(), "--wait"]).unwrap();
 
     let sdks = [Sdk::SegmentPython, Sdk::SegmentNode];
@@ -57,6 +59,8 @@ fn official_sdks_bring_a_left_cart_back_and_confluent_kafka_reads_every_topic() 
 
     put_a_dead_letter(&installation);
     learn_quintiles(&installation);
+    let let_in = || installation.records("customer.admissions").ok().filter(|records| !records.is_empty());
+    wait_until(LIMIT, "who is there to be counted", let_in).unwrap();
     // What time adds to their logs would never end.
     for service in &services {
         assert!(service.term(LIMIT).unwrap().success());

@@ -111,11 +111,13 @@ fn refusal(
     if view.event.hops >= MAX_HOPS {
         return Some("too_many_hops");
     }
-    // A past is as old as it is when it is heard of, in a replay as well.
+    // A past is as old as it is when it is heard of, in a replay as well. What came in time, and was overtaken by what she did
+    // long after it, is late, too: what ended it may be forgotten by then.
+    let now = context.now.as_millis();
     let (heard_at, may_be_late) = if view.is_past {
-        (context.now.as_millis(), true)
+        (now, true)
     } else {
-        (view.event.received_at, !policy.settings.replay && !view.event.historical)
+        (view.event.received_at.max(now), !policy.settings.replay && !view.event.historical)
     };
     if may_be_late && heard_at.saturating_sub(view.event.event_time) > policy.settings.late_limit.as_millis() {
         return Some("too_late");

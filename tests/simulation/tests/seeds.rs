@@ -57,7 +57,7 @@ const FOUND_WITHIN: [(Broken, u64); 19] = [
     (Broken::ForgetsTheHeader, 2),
     (Broken::TrustsTheStableOffset, 200),
     (Broken::RebuildsBlindly, 200),
-    (Broken::ReusesAClaim, 30),
+    (Broken::ReusesAClaim, 60),
     (Broken::FiresAhead, 200),
     (Broken::FiresOutside, 10),
     (Broken::TimersWithoutOffsets, 20),
