@@ -30,10 +30,8 @@ pub(crate) fn plan_dates(policy: &Policy, state: &mut SegmentationState, now: Ti
         let date = traits.get(&*trigger.trait_name).and_then(Value::as_str).and_then(definitions::CustomerDate::parse);
         let zone = policy.time_zones().meant(&trigger.zone, &state.shop, state.zone());
         let Some(at) = date.and_then(|date| date.next(trigger, &zone, now)) else { continue };
-        let waits = |other: &Coming| {
-            other.kind == OccasionKind::Date && other.journey == *journey && other.of == trigger.trait_name
-        };
-        if !state.coming.iter().any(waits) {
+        let is_it = |other: &Coming| other.is(OccasionKind::Date, journey, &trigger.trait_name);
+        if !state.coming.iter().any(is_it) {
             coming.push(Coming {
                 journey: journey.clone(),
                 kind: OccasionKind::Date,
@@ -57,12 +55,8 @@ pub(crate) fn plan_admissions(policy: &Policy, state: &mut SegmentationState, cu
         };
         if state.memberships.iter().any(is_member) {
             // One that was taken back and asked for again begins anew.
-            let is_same = |coming: &Coming| {
-                coming.kind == OccasionKind::Existing
-                    && *coming.journey == *admission.journey
-                    && *coming.of == *admission.segment
-            };
-            state.coming.retain(|coming| !is_same(coming));
+            let is_it = |coming: &Coming| coming.is(OccasionKind::Existing, &admission.journey, &admission.segment);
+            state.coming.retain(|coming| !is_it(coming));
             state.coming.push(Coming {
                 journey: admission.journey.as_str().into(),
                 kind: OccasionKind::Existing,
@@ -97,12 +91,12 @@ pub(crate) fn come(policy: &Policy, state: &mut SegmentationState, context: &Con
     }
     let wanted = |coming: &Coming| match coming.kind {
         OccasionKind::Date => {
-            policy.dates().any(|(journey, date)| *journey == coming.journey && date.trait_name == coming.of)
+            policy.dates().any(|(journey, date)| coming.is(OccasionKind::Date, journey, &date.trait_name))
         }
         OccasionKind::Existing => {
             policy
                 .admissions()
-                .any(|(_, admission)| *admission.journey == *coming.journey && *admission.segment == *coming.of)
+                .any(|(_, admission)| coming.is(OccasionKind::Existing, &admission.journey, &admission.segment))
                 && state.memberships.iter().any(|membership| membership.segment == coming.of)
         }
         OccasionKind::Other => false,

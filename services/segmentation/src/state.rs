@@ -228,6 +228,13 @@ pub struct Coming {
     pub at: Timestamp,
 }
 
+impl Coming {
+    /// Whether it is this one: of a journey's dates and segments each has one.
+    pub(crate) fn is(&self, kind: OccasionKind, journey: &str, of: &str) -> bool {
+        self.kind == kind && *self.journey == *journey && *self.of == *of
+    }
+}
+
 impl Spending {
     /// Her orders less what was refunded and cancelled, in minor units.
     pub fn monetary_minor(&self) -> i64 {

@@ -81,11 +81,12 @@ fn receive(
     if state.is_nobody() {
         occasions::begin(policy, state);
     }
-    let place = (state.zone().map(str::to_owned), state.shop.clone());
+    let waits_for_dates = policy.dates().next().is_some();
+    let place = waits_for_dates.then(|| (state.zone().map(str::to_owned), state.shop.clone()));
     event::learn(state, &event, context.now);
     // Her dates are among what a shop tells of her, and come by the clock where she is.
-    let moved = place.0.as_deref() != state.zone() || place.1 != state.shop;
-    if moved || event.kind == EventKind::Identify {
+    let moved = |(zone, shop): (Option<String>, String)| zone.as_deref() != state.zone() || shop != state.shop;
+    if place.is_some_and(|place| event.kind == EventKind::Identify || moved(place)) {
         occasions::plan_dates(policy, state, context.now);
     }
     let changes = effects.outputs.len();

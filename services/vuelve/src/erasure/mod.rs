@@ -48,17 +48,10 @@ pub async fn ask(
     at: Timestamp,
     timeout: Duration,
 ) -> anyhow::Result<PrivacyRequest> {
-    let request = PrivacyRequest {
-        request_id: format!("operator-{}", at.as_millis()),
-        kind: PrivacyKind::Erase,
-        customer_id: Some(customer_id.to_owned()),
-        shop: shop.to_owned(),
-        at: at.as_millis(),
-        source: OPERATOR.to_owned(),
-        ..PrivacyRequest::default()
-    };
-    append(installation, vec![record(installation, &request)?], timeout).await?;
-    Ok(request)
+    let customer_id = Some(customer_id.to_owned());
+    let shop = shop.to_owned();
+    let wish = PrivacyRequest { kind: PrivacyKind::Erase, customer_id, shop, ..PrivacyRequest::default() };
+    by_operator(installation, wish, at, timeout).await
 }
 
 /// Asks for all customers of a shop to be erased, and returns the request once the broker has it.
@@ -68,21 +61,26 @@ pub async fn ask_for_shop(
     at: Timestamp,
     timeout: Duration,
 ) -> anyhow::Result<PrivacyRequest> {
-    let request = PrivacyRequest {
-        request_id: format!("operator-{}", at.as_millis()),
-        kind: PrivacyKind::EraseShop,
-        shop: shop.to_owned(),
-        at: at.as_millis(),
-        source: OPERATOR.to_owned(),
-        ..PrivacyRequest::default()
-    };
-    append(installation, vec![record(installation, &request)?], timeout).await?;
-    Ok(request)
+    let shop = shop.to_owned();
+    let wish = PrivacyRequest { kind: PrivacyKind::EraseShop, shop, ..PrivacyRequest::default() };
+    by_operator(installation, wish, at, timeout).await
 }
 
-async fn append(installation: &Installation, records: Vec<NewRecord>, timeout: Duration) -> anyhow::Result<()> {
-    Appender::new(&installation.cluster, "vuelve-erasure", timeout)?.append(&records).await?;
-    Ok(())
+async fn by_operator(
+    installation: &Installation,
+    wish: PrivacyRequest,
+    at: Timestamp,
+    timeout: Duration,
+) -> anyhow::Result<PrivacyRequest> {
+    let request = PrivacyRequest {
+        request_id: format!("operator-{}", at.as_millis()),
+        at: at.as_millis(),
+        source: OPERATOR.to_owned(),
+        ..wish
+    };
+    let record = record(installation, &request)?;
+    Appender::new(&installation.cluster, "vuelve-erasure", timeout)?.append(&[record]).await?;
+    Ok(request)
 }
 
 /// A request's record: under whom it is about.
