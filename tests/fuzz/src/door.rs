@@ -4,7 +4,7 @@
 //! in its order, as a record that is read again, or is a dead letter to the letter.
 
 use ingestion::shell::LogRecord;
-use ingestion::{COMMANDS, DEAD_LETTERS, RECEIVED, ids};
+use ingestion::{DEAD_LETTERS, RECEIVED, ids};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -12,9 +12,6 @@ use crate::fixture::{Answer, Fixture};
 use crate::input::Input;
 use crate::records::{self, header};
 use crate::seeds::token_for;
-
-/// Those of people and mail programs.
-const PAGES: [&str; 4] = ["/u/", "/p/", "/c/", "/o/"];
 
 thread_local! {
     static FIXTURE: Fixture = Fixture::new();
@@ -32,8 +29,8 @@ pub(crate) fn run(bytes: &[u8]) {
         records::are_read_again(fixture, &answer.records);
         if path.starts_with("/v1/") {
             is_a_call(fixture, &input, &path, &answer);
-        } else if PAGES.iter().any(|page| path.starts_with(page)) {
-            is_a_page(&answer);
+        } else if records::is_of_a_page(&path) {
+            records::is_a_page(&answer);
         } else {
             is_elsewhere(&answer, &input);
         }
@@ -86,15 +83,6 @@ fn all_is_stored(fixture: &Fixture, input: &Input<'_>, path: &str, stored: &[Log
             assert_eq!(records::event(&fixture.schemas, record).message_id, id, "in its order");
         }
     }
-}
-
-fn is_a_page(answer: &Answer) {
-    let status = answer.status.as_u16();
-    assert!(matches!(status, 200 | 302 | 303 | 400 | 404 | 405), "{status} of a page");
-    assert!(answer.records.len() <= 1, "one click is one record");
-    let written = answer.records.first().map(|record| record.dataset);
-    assert!(matches!(written, None | Some(RECEIVED | COMMANDS)), "{written:?}");
-    assert!(written.is_none() || status < 400, "what is refused is not written");
 }
 
 fn is_elsewhere(answer: &Answer, input: &Input<'_>) {

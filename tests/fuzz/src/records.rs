@@ -30,6 +30,21 @@ pub(crate) fn is_documented_refusal(answer: &Answer) {
     assert_eq!(answer.records, [], "nothing of what is refused is written");
 }
 
+/// Whether this path is one of people and mail programs, who are answered with pages.
+pub(crate) fn is_of_a_page(path: &str) -> bool {
+    ["/u/", "/p/", "/c/", "/o/"].iter().any(|page| path.starts_with(page))
+}
+
+/// A page, a pixel or a way on; nothing was written of what is refused.
+pub(crate) fn is_a_page(answer: &Answer) {
+    let status = answer.status.as_u16();
+    assert!(matches!(status, 200 | 302 | 303 | 400 | 404 | 405), "{status} of a page");
+    assert!(answer.records.len() <= 1, "one click is one record");
+    let written = answer.records.first().map(|record| record.dataset);
+    assert!(matches!(written, None | Some(RECEIVED | COMMANDS)), "{written:?}");
+    assert!(written.is_none() || status < 400, "what is refused is not written");
+}
+
 /// Each record is read again, and says what its data set is for.
 pub(crate) fn are_read_again(fixture: &Fixture, records: &[LogRecord]) {
     for record in records {
