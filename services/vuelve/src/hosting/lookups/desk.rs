@@ -2,13 +2,15 @@
 //! them anyway.
 //!
 //! Wanted properties:
-//! - a lookup that finds a thread free is read at once; those that have to wait are read together, in one round trip, by whichever
-//!   thread is free next: the more there are, the less each costs;
-//! - first come, first served; nothing of one lookup is another's failure;
+//! - a lookup that finds nobody reading is read at once; those that come meanwhile are read together, in one round trip, as soon as
+//!   that ends: the more there are, the less each costs. Another thread joins only where many wait, as by then a round trip of its
+//!   own pays;
+//! - first come, first served; nothing of one lookup is another's failure, but for a panic, which those who were read with it hear of;
 //! - no more wait than have a place, which each keeps until it is read, also where its caller has gone away.
 
 use std::collections::VecDeque;
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use parking_lot::{Condvar, Mutex};
@@ -18,6 +20,8 @@ use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 /// So many keys are read together, unless one lookup alone has more.
 const KEYS_TOGETHER: usize = 500;
+/// While somebody reads, so many keys wait before another thread reads, too.
+const KEYS_FOR_ANOTHER: usize = 64;
 
 /// Keys of customers, each in its partition.
 pub(super) type Wanted = Vec<(Partition, String)>;
@@ -35,7 +39,18 @@ struct Waiting {
 #[derive(Default)]
 struct State {
     lookups: VecDeque<Lookup>,
+    /// Of all of them.
+    keys: usize,
+    /// So many threads are reading.
+    reading: usize,
     is_closed: bool,
+}
+
+impl State {
+    /// Whether a thread that is free is to read what waits.
+    fn calls(&self) -> bool {
+        !self.lookups.is_empty() && (self.reading == 0 || self.keys >= KEYS_FOR_ANOTHER)
+    }
 }
 
 struct Lookup {
@@ -58,7 +73,9 @@ impl Desk {
             let (waiting, store) = (Arc::clone(&desk.0), Arc::clone(store));
             std::thread::Builder::new().name(format!("lookups {number}")).spawn(move || {
                 while let Some(together) = waiting.next() {
-                    read(&*store, together);
+                    // Of a panic the log tells, and those who waited for it, as nobody answers them.
+                    let _ = catch_unwind(AssertUnwindSafe(|| read(&*store, together)));
+                    waiting.state.lock().reading -= 1;
                 }
             })?;
         }
@@ -72,8 +89,7 @@ impl Desk {
         place: OwnedSemaphorePermit,
     ) -> Option<Result<Vec<Looked>, LookupError>> {
         let (answer, answered) = oneshot::channel();
-        self.0.state.lock().lookups.push_back(Lookup { wanted, answer, _place: place });
-        self.0.called.notify_one();
+        self.0.push(Lookup { wanted, answer, _place: place });
         answered.await.ok()
     }
 }
@@ -86,10 +102,19 @@ impl Drop for Desk {
 }
 
 impl Waiting {
+    fn push(&self, lookup: Lookup) {
+        let mut state = self.state.lock();
+        state.keys += lookup.wanted.len();
+        state.lookups.push_back(lookup);
+        if state.calls() {
+            self.called.notify_one();
+        }
+    }
+
     /// The lookups that are read next: the eldest, and as many of those after it as go with it. None once no more will come.
     fn next(&self) -> Option<Vec<Lookup>> {
         let mut state = self.state.lock();
-        while state.lookups.is_empty() {
+        while !state.calls() {
             if state.is_closed {
                 return None;
             }
@@ -97,12 +122,15 @@ impl Waiting {
         }
         let (mut together, mut keys) = (Vec::new(), 0);
         while let Some(lookup) = state.lookups.front() {
-            keys += lookup.wanted.len();
-            if keys > KEYS_TOGETHER && !together.is_empty() {
+            let own = lookup.wanted.len();
+            if keys + own > KEYS_TOGETHER && !together.is_empty() {
                 break;
             }
+            keys += own;
             together.extend(state.lookups.pop_front());
         }
+        state.keys -= keys;
+        state.reading += 1;
         Some(together)
     }
 }
@@ -135,6 +163,7 @@ mod tests {
     use store::{Members, MembersQuery};
     use stream::StorePosition;
     use tokio::sync::Semaphore;
+    use tokio::task::JoinHandle;
 
     use super::*;
 
@@ -154,6 +183,7 @@ mod tests {
             }
             let position = StorePosition { generation: "g".into(), log: "log".into(), header_offset: 1 };
             let look = |(partition, key): &(Partition, &str)| match partition {
+                8 => panic!("a defect of the store"),
                 9 => Err(LookupError::Restoring(9)),
                 _ => Ok(Looked { position: position.clone(), value: Some(key.as_bytes().to_vec().into()) }),
             };
@@ -165,36 +195,83 @@ mod tests {
         }
     }
 
-    #[tokio::test]
-    async fn lookups_that_wait_are_read_together_and_each_has_its_own_answer_or_failure() {
+    impl Held {
+        fn release(&self) {
+            *self.released.0.lock() = true;
+            self.released.1.notify_all();
+        }
+    }
+
+    const PLACES: usize = 100;
+
+    fn open(threads: usize) -> (Arc<Held>, Arc<Desk>, Arc<Semaphore>) {
         let held = Arc::new(Held::default());
         let store: Arc<dyn Lookups> = held.clone();
-        let desk = Arc::new(Desk::open(&store, 1).unwrap());
-        let places = Arc::new(Semaphore::new(100));
-        let ask = |wanted: Wanted| {
-            let (desk, place) = (Arc::clone(&desk), Arc::clone(&places).try_acquire_owned().unwrap());
-            tokio::spawn(async move { desk.read(wanted, place).await.unwrap() })
-        };
-        let first = ask(vec![(0, "first".to_owned())]);
-        while held.asked.lock().is_empty() {
+        (held, Arc::new(Desk::open(&store, threads).unwrap()), Arc::new(Semaphore::new(PLACES)))
+    }
+
+    type Answered = JoinHandle<Option<Result<Vec<Looked>, LookupError>>>;
+
+    fn ask(desk: &Arc<Desk>, places: &Arc<Semaphore>, wanted: Wanted) -> Answered {
+        let (desk, place) = (Arc::clone(desk), Arc::clone(places).try_acquire_owned().unwrap());
+        tokio::spawn(async move { desk.read(wanted, place).await })
+    }
+
+    async fn until(is_so: impl Fn() -> bool) {
+        while !is_so() {
             tokio::task::yield_now().await;
         }
+    }
+
+    #[tokio::test]
+    async fn lookups_that_wait_are_read_together_and_each_has_its_own_answer_or_failure() {
+        let (held, desk, places) = open(1);
+        let ask = |wanted| ask(&desk, &places, wanted);
+        let first = ask(vec![(0, "first".to_owned())]);
+        until(|| !held.asked.lock().is_empty()).await;
         let others: Vec<_> = (0..20).map(|n| ask(vec![(n % 3, format!("a{n}")), (1, format!("b{n}"))])).collect();
         let restoring = ask(vec![(0, "fine".to_owned()), (9, "not".to_owned())]);
-        while desk.0.state.lock().lookups.len() < 21 {
-            tokio::task::yield_now().await;
-        }
-        *held.released.0.lock() = true;
-        held.released.1.notify_all();
+        until(|| desk.0.state.lock().lookups.len() == 21).await;
+        held.release();
         let text = |looked: &Looked| String::from_utf8(looked.value.clone().unwrap().to_vec()).unwrap();
-        assert_eq!(text(&first.await.unwrap().unwrap()[0]), "first");
+        assert_eq!(text(&first.await.unwrap().unwrap().unwrap()[0]), "first");
         for (n, other) in others.into_iter().enumerate() {
-            let looked = other.await.unwrap().unwrap();
+            let looked = other.await.unwrap().unwrap().unwrap();
             assert_eq!(looked.iter().map(text).collect::<Vec<_>>(), [format!("a{n}"), format!("b{n}")]);
         }
-        assert!(matches!(restoring.await.unwrap(), Err(LookupError::Restoring(9))));
+        assert!(matches!(restoring.await.unwrap().unwrap(), Err(LookupError::Restoring(9))));
         // All at once; and then, as one of them has failed, each by itself.
         assert_eq!(held.asked.lock()[..2], [1, 42]);
-        assert_eq!(places.available_permits(), 100, "every place is free again");
+        // Every place is free again.
+        until(|| places.available_permits() == PLACES).await;
+    }
+
+    #[tokio::test]
+    async fn another_thread_reads_too_once_many_wait() {
+        let (held, desk, places) = open(2);
+        let one = |n| vec![(0, format!("k{n}"))];
+        let mut asked = vec![ask(&desk, &places, one(0))];
+        until(|| !held.asked.lock().is_empty()).await;
+        asked.extend((1..KEYS_FOR_ANOTHER).map(|n| ask(&desk, &places, one(n))));
+        until(|| desk.0.state.lock().lookups.len() == KEYS_FOR_ANOTHER - 1).await;
+        assert!(!desk.0.state.lock().calls(), "so few wait for the one who reads");
+        asked.push(ask(&desk, &places, one(KEYS_FOR_ANOTHER)));
+        until(|| held.asked.lock().len() == 2).await;
+        assert_eq!(*held.asked.lock(), [1, KEYS_FOR_ANOTHER]);
+        held.release();
+        for asked in asked {
+            assert!(asked.await.unwrap().unwrap().is_ok());
+        }
+    }
+
+    #[tokio::test]
+    async fn after_a_panic_the_same_thread_reads_on() {
+        let (held, desk, places) = open(1);
+        held.release();
+        for _ in 0..3 {
+            assert!(ask(&desk, &places, vec![(8, "ana".to_owned())]).await.unwrap().is_none());
+        }
+        assert!(ask(&desk, &places, vec![(0, "ana".to_owned())]).await.unwrap().unwrap().is_ok());
+        until(|| places.available_permits() == PLACES).await;
     }
 }
