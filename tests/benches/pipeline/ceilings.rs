@@ -16,7 +16,7 @@ use crate::shared::installation::{Installation, Parts};
 use crate::shared::kafka_clients::{CountingProducer, send, wait_for_deliveries};
 use crate::shared::pace::Pace;
 use crate::shared::sample::{Sample, Stopwatch};
-use crate::shared::storefront::{TOLD, write_events};
+use crate::shared::storefront::write_events;
 use crate::shared::workload::Workload;
 
 const RECEIVED: &str = "storefront.received";
@@ -76,16 +76,16 @@ pub(crate) fn encoded(installation: &Installation<'_>, events: &[Event]) -> anyh
 }
 
 /// Reads each record and writes it again, with the offsets in the same transaction; from the first commit to the last.
-pub(crate) fn transactions(parts: &Parts, workload: &Workload, round: u32) -> anyhow::Result<Sample> {
+pub(crate) fn transactions(parts: &Parts, workload: &Workload, from: &str, round: u32) -> anyhow::Result<Sample> {
     let installation = parts.installation(&format!("transactions{round}"))?;
-    let events = write_events(&parts.clients().producer(None)?, &installation, TOLD, workload.for_journeys())?;
+    let events = write_events(&parts.clients().producer(None)?, &installation, from, workload.for_workers())?;
     let group = installation.group("bench");
     let consumer = parts.clients().member(&group)?;
-    consumer.subscribe(&[&installation.topic(TOLD)])?;
+    consumer.subscribe(&[&installation.topic(from)])?;
     let mut copier = Copier {
         consumer,
         producer: parts.clients().producer(Some(&group))?,
-        from: installation.topic(TOLD),
+        from: installation.topic(from),
         to: installation.topic(COPIES),
     };
     let before = copier.transaction(events)?;

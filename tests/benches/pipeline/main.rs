@@ -12,10 +12,12 @@
 
 mod ceilings;
 mod door;
+mod drain;
 mod expected;
 mod journeys;
 mod null_handler;
 mod report;
+mod segmentation;
 #[path = "../shared/mod.rs"]
 mod shared;
 
@@ -29,9 +31,10 @@ use crate::report::{Report, Row};
 use crate::shared::installation::Parts;
 use crate::shared::options::{Options, Part};
 use crate::shared::sample::Sample;
+use crate::shared::storefront::{EVENTS, TOLD};
 use crate::shared::workload::Workload;
 
-/// Measures the door and the journeys worker beside plain Kafka clients.
+/// Measures the door, the segmentation worker and the journeys worker beside plain Kafka clients.
 #[derive(Debug, clap::Parser)]
 #[command(args_conflicts_with_subcommands = true)]
 struct Command {
@@ -78,7 +81,7 @@ fn run(options: Options) -> anyhow::Result<()> {
     let mut report = Report::new(&options);
     eprintln!("making up {} events", options.events);
     let workload = Workload::new(&options.size());
-    let expected = expected::decisions(workload.for_journeys());
+    let expected = expected::decisions(workload.for_workers());
     eprintln!("starting Apache Kafka, the schema registry and Redis");
     let parts = Parts::start(options.partitions)?;
     let bench = Bench { options, workload, expected, parts };
@@ -136,7 +139,10 @@ impl Bench {
             Row::DoorSingle => door::single(parts, single, options, None, round),
             Row::ProduceHalf => ceilings::produce_paced(parts, single, half(), round),
             Row::DoorHalf => door::single(parts, single, options, Some(half()), round),
-            Row::Transactions => ceilings::transactions(parts, workload, round),
+            Row::EventTransactions => ceilings::transactions(parts, workload, EVENTS, round),
+            Row::SegmentationMemory => segmentation::segmentation(parts, workload, State::Memory, round),
+            Row::SegmentationRedis => segmentation::segmentation(parts, workload, State::Redis, round),
+            Row::Transactions => ceilings::transactions(parts, workload, TOLD, round),
             Row::JourneysMemory => journeys::journeys(parts, workload, expected, State::Memory, round),
             Row::JourneysRedis => journeys::journeys(parts, workload, expected, State::Redis, round),
         }

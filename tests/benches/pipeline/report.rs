@@ -20,6 +20,9 @@ pub(crate) enum Row {
     DoorSingle,
     ProduceHalf,
     DoorHalf,
+    EventTransactions,
+    SegmentationMemory,
+    SegmentationRedis,
     Transactions,
     JourneysMemory,
     JourneysRedis,
@@ -27,13 +30,16 @@ pub(crate) enum Row {
 
 impl Row {
     /// In the order in which they are run: each after its ceiling.
-    pub(crate) const ALL: [Self; 9] = [
+    pub(crate) const ALL: [Self; 12] = [
         Self::Produce,
         Self::Door,
         Self::NullHandler,
         Self::DoorSingle,
         Self::ProduceHalf,
         Self::DoorHalf,
+        Self::EventTransactions,
+        Self::SegmentationMemory,
+        Self::SegmentationRedis,
         Self::Transactions,
         Self::JourneysMemory,
         Self::JourneysRedis,
@@ -47,6 +53,9 @@ impl Row {
             Self::DoorSingle => "door: single calls over HTTP",
             Self::ProduceHalf => "ceiling: plain produce at half of that",
             Self::DoorHalf => "door: single calls at half of that",
+            Self::EventTransactions => "ceiling: plain transactions of events",
+            Self::SegmentationMemory => "segmentation: store in memory",
+            Self::SegmentationRedis => "segmentation: store in Redis",
             Self::Transactions => "ceiling: plain transactions",
             Self::JourneysMemory => "journeys: store in memory",
             Self::JourneysRedis => "journeys: store in Redis",
@@ -57,6 +66,7 @@ impl Row {
         match self {
             Self::Produce | Self::Door => Part::Door,
             Self::NullHandler | Self::DoorSingle | Self::ProduceHalf | Self::DoorHalf => Part::Single,
+            Self::EventTransactions | Self::SegmentationMemory | Self::SegmentationRedis => Part::Segmentation,
             Self::Transactions | Self::JourneysMemory | Self::JourneysRedis => Part::Journeys,
         }
     }
@@ -64,10 +74,13 @@ impl Row {
     /// What it is measured beside.
     const fn ceiling(self) -> Option<Self> {
         match self {
-            Self::Produce | Self::NullHandler | Self::ProduceHalf | Self::Transactions => None,
+            Self::Produce | Self::NullHandler | Self::ProduceHalf | Self::EventTransactions | Self::Transactions => {
+                None
+            }
             Self::Door => Some(Self::Produce),
             Self::DoorSingle => Some(Self::NullHandler),
             Self::DoorHalf => Some(Self::ProduceHalf),
+            Self::SegmentationMemory | Self::SegmentationRedis => Some(Self::EventTransactions),
             Self::JourneysMemory | Self::JourneysRedis => Some(Self::Transactions),
         }
     }

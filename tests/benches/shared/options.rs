@@ -73,6 +73,8 @@ pub(crate) enum Part {
     Door,
     /// Of the pipeline: single calls over HTTP to acknowledged in Kafka.
     Single,
+    /// Of the pipeline: the segmentation worker draining preloaded events.
+    Segmentation,
     /// Of the pipeline: the journeys worker draining preloaded events.
     Journeys,
     /// A profile of each customer: state in memory, and the plain loop that writes as much.
@@ -96,7 +98,7 @@ pub(crate) enum Part {
 }
 
 impl Part {
-    pub(crate) const PIPELINE: [Self; 3] = [Self::Door, Self::Single, Self::Journeys];
+    pub(crate) const PIPELINE: [Self; 4] = [Self::Door, Self::Single, Self::Segmentation, Self::Journeys];
     pub(crate) const ENGINE: [Self; 9] =
         [Self::S1, Self::S2, Self::L, Self::R1, Self::R2, Self::T1, Self::E1, Self::B, Self::Q1];
 }

@@ -30,7 +30,7 @@ pub(crate) struct Size {
 #[derive(Debug)]
 pub(crate) struct Workload {
     events: Vec<Event>,
-    /// Beside the others, for journeys only: see [`Workload::for_journeys`].
+    /// Beside the others, for workers only: see [`Workload::for_workers`].
     last: Vec<Event>,
 }
 
@@ -69,7 +69,7 @@ impl Workload {
 
     /// The same and, last on each partition, an event that is sure to have an effect: a worker writes down where it stands
     /// with what it did, and only after seconds where it did nothing.
-    pub(crate) fn for_journeys(&self) -> impl Iterator<Item = &Event> {
+    pub(crate) fn for_workers(&self) -> impl Iterator<Item = &Event> {
         self.events.iter().chain(&self.last)
     }
 }

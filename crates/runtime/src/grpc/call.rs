@@ -81,8 +81,20 @@ fn digest(bytes: &[u8]) -> [u8; 32] {
     Sha256::digest(bytes).into()
 }
 
+/// What every call passes.
+pub(super) struct Gate {
+    guard: Guard,
+    metrics: Rpc,
+}
+
+impl Gate {
+    pub(super) fn new(guard: Guard) -> Self {
+        Self { guard, metrics: Rpc::new() }
+    }
+}
+
 /// Refuses who has no token and what is too much. Health is for everybody: orchestrators ask for it.
-pub(super) async fn guard(State(guard): State<Arc<Guard>>, request: Request, next: Next) -> Response {
+async fn pass(guard: &Guard, request: Request, next: Next) -> Response {
     let is_health = request.uri().path().starts_with(HEALTH);
     if !is_health && let Err(refusal) = guard.admits(request.headers()) {
         return refuse(refusal);
@@ -98,8 +110,8 @@ fn refuse(refusal: Refusal) -> Response {
     Status::from(refusal).into_http::<Body>()
 }
 
-/// Gives the call its request id and its span, and counts it.
-pub(super) async fn observe(State(metrics): State<Arc<Rpc>>, mut request: Request, next: Next) -> Response {
+/// Gives the call its request id and its span, lets it pass or refuses it, and counts it.
+pub(super) async fn observe(State(gate): State<Arc<Gate>>, mut request: Request, next: Next) -> Response {
     let began = Instant::now();
     let id = request_id(request.headers());
     let path = request.uri().path().trim_start_matches('/').to_owned();
@@ -121,7 +133,7 @@ pub(super) async fn observe(State(metrics): State<Arc<Rpc>>, mut request: Reques
     }
     request.extensions_mut().insert(RequestId(id.clone()));
 
-    let mut response = next.run(request).instrument(span.clone()).await;
+    let mut response = pass(&gate.guard, request, next).instrument(span.clone()).await;
 
     let code = Status::from_header_map(response.headers()).map_or(Code::Ok, |status| status.code());
     let status = code_name(code);
@@ -132,7 +144,7 @@ pub(super) async fn observe(State(metrics): State<Arc<Rpc>>, mut request: Reques
     }
     // Methods that nobody implements would be labels without bound.
     let method = if code == Code::Unimplemented { "_OTHER" } else { path.as_str() };
-    metrics.record(method, status, began.elapsed());
+    gate.metrics.record(method, status, began.elapsed());
     if let Some(header) = header {
         response.headers_mut().insert(REQUEST_ID, header);
     }

@@ -30,14 +30,14 @@ use tokio::net::TcpListener;
 use tonic::body::Body;
 use tonic::server::NamedService;
 use tonic::service::{Routes, RoutesBuilder};
-use tower::Service;
+use tower::{Service, ServiceBuilder};
 
 pub use call::RequestId;
 
 use crate::config::GrpcOptions;
 use crate::host::StopToken;
 use crate::readiness::Readiness;
-use call::{Admission, Guard};
+use call::{Admission, Gate, Guard};
 
 /// A gRPC server, to which services are added before it serves.
 pub struct GrpcServer {
@@ -88,14 +88,10 @@ impl GrpcServer {
         let tls = self.options.tls.load().context("grpc")?.map(Arc::new);
         self.add_reflection()?;
         let deadline = DeadlineLayer::new(self.options.default_deadline.as_std(), self.options.max_deadline.as_std());
-        let guard = Arc::new(Guard::new(&self.options, self.admission));
-        let router: Router = self
-            .routes
-            .routes()
-            .into_axum_router()
-            .layer(deadline)
-            .layer(from_fn_with_state(guard, call::guard))
-            .layer(from_fn_with_state(Arc::new(crate::metrics::Rpc::new()), call::observe));
+        let gate = Arc::new(Gate::new(Guard::new(&self.options, self.admission)));
+        // One layer of the router: each would box every call once more.
+        let layers = ServiceBuilder::new().layer(from_fn_with_state(gate, call::observe)).layer(deadline);
+        let router: Router = self.routes.routes().into_axum_router().layer(layers);
         tracing::info!(%address, tls = tls.is_some(), "gRPC is served");
         let health = self.health.follow(self.readiness);
         let reload = reload(tls.clone(), self.options.tls.reload_interval.as_std());
