@@ -10,6 +10,7 @@ use proto::segmentation::v1::{Channel, GetCustomerRequest, Reachability, Unreach
 use testkit::{SmtpSink, free_port, wait_until};
 use tests::added;
 use tests::installation::{Installation, State, smtp_sections};
+use tonic::transport::Endpoint;
 
 const LIMIT: Duration = Duration::from_mins(2);
 
@@ -132,7 +133,8 @@ fn word(value: &serde_json::Value) -> String {
 fn reachability(address: &str, customer: &str) -> Option<Reachability> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
-        let mut client = SegmentationServiceClient::connect(format!("http://{address}")).await.ok()?;
+        let endpoint = Endpoint::from_shared(format!("http://{address}")).unwrap();
+        let mut client = SegmentationServiceClient::new(endpoint.connect().await.ok()?);
         let request = GetCustomerRequest {
             customer_id: customer.to_owned(),
             read_mask: Some(FieldMask { paths: vec!["reachability".to_owned()] }),
