@@ -155,6 +155,7 @@ static ALL: &[&AvroSchema] = &[
     &crate::QUINTILES,
     &crate::CUSTOMER_EVENT,
     &crate::CUSTOMER_PROFILE,
+    &crate::CUSTOMER_REACHABILITY,
     &crate::MESSAGE_REQUEST,
     &crate::MESSAGE_OUTCOME,
     &crate::MESSAGING_COMMAND,

@@ -1,13 +1,13 @@
 //! The customer: what happens to her, in one order (`customer.events`), who she is (`customer.profiles`), the segments that she
-//! enters and leaves (`customer.segments`: flat), the boundaries of quintiles (`customer.quintiles`), and when those who
-//! were there come into journeys (`customer.admissions`); all but the first without
-//! personal data, so that they can be kept.
+//! enters and leaves (`customer.segments`: flat), which of her addresses are not written to (`customer.reachability`), the
+//! boundaries of quintiles (`customer.quintiles`), and when those who were there come into journeys (`customer.admissions`); all
+//! but the first without personal data, so that they can be kept.
 
 use serde::{Deserialize, Serialize};
 
 use crate::contract::{Part, record_contract};
 use crate::storefront::STOREFRONT_EVENT_AVSC;
-use crate::{AvroSchema, StorefrontEvent};
+use crate::{AvroSchema, StorefrontEvent, SuppressionReason};
 
 /// Who a customer is, as a part of other records.
 pub(crate) const CUSTOMER_VIEW: Part = ("vuelve.customer.CustomerView", include_str!("../customer/customer_view.avsc"));
@@ -123,6 +123,37 @@ pub struct CustomerView {
     pub favourite_categories: Vec<String>,
     #[serde(default)]
     pub favourite_brands: Vec<String>,
+    pub reachable_email: Option<bool>,
+}
+
+/// Schema of [`CustomerReachability`].
+pub static CUSTOMER_REACHABILITY: AvroSchema =
+    AvroSchema::record("CustomerReachability", include_str!("../customer/customer_reachability.avsc"));
+
+record_contract!(CustomerReachability, CUSTOMER_REACHABILITY);
+
+/// Which addresses of a customer are not written to. The fields are documented in `customer_reachability.avsc`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[allow(missing_docs, reason = "documented in the schema, which a test holds to having every field documented")]
+pub struct CustomerReachability {
+    pub customer_id: String,
+    /// Milliseconds since 1970.
+    pub at: i64,
+    #[serde(default)]
+    pub unreachable: Vec<UnreachableAddress>,
+    #[serde(default)]
+    pub hops: i32,
+}
+
+/// An address of a customer that is not written to: of records, and of what is kept of her.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[allow(missing_docs, reason = "documented in the schema")]
+pub struct UnreachableAddress {
+    pub channel: String,
+    pub address_hash: String,
+    pub reason: SuppressionReason,
+    /// Milliseconds since 1970.
+    pub since: i64,
 }
 
 /// Schema of [`SegmentChange`].
@@ -208,6 +239,8 @@ pub enum ChangeCause {
     Forgotten,
     /// The boundaries of the quintiles that its condition reads were learnt anew.
     Boundaries,
+    /// An address of hers is written to no more, or again.
+    Reachability,
     /// A cause newer than this reader.
     #[default]
     #[serde(other)]

@@ -112,6 +112,7 @@ pub static CUSTOMER_FIELDS: &[CustomerField] = fields_and_counters![
         field("consent_marketing", Boolean, Steady, "Whether she agreed to hear from the shop; missing while she has not said."),
         field("has_email", Boolean, Steady, "Whether she has an e-mail address."),
         field("has_phone", Boolean, Steady, "Whether she has a phone number."),
+        field("reachable.email", Boolean, Steady, "Whether she has an e-mail address that messaging writes to: nobody unsubscribed it, and it did not bounce."),
         field("cart.open", Boolean, Steady, "Whether she has an open cart."),
         field("cart.value_minor", Integer, Steady, "What is in it, in minor units."),
         field("cart.items", Integer, Steady, "How many things are in it."),

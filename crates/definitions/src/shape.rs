@@ -71,6 +71,7 @@ static CUSTOMER: Shape = Shape::Map(&[
     ("average_order_minor", Shape::Number),
     ("coupon_percent", Shape::Number),
     ("rfm", Shape::Map(&[("recency", Shape::Number), ("frequency", Shape::Number), ("monetary", Shape::Number)])),
+    ("reachable", Shape::Map(&[("email", Shape::Boolean)])),
     ("lead_score", Shape::Number),
     ("favourite_categories", Shape::List(&Shape::Text)),
     ("favourite_brands", Shape::List(&Shape::Text)),

@@ -5,9 +5,9 @@ use apache_avro::reader::datum::GenericDatumReader;
 use apache_avro::types::Value;
 use schemas::conformance::{self, Mismatch};
 use schemas::{
-    Admission, AvroSchema, ChangelogRecord, Contract, CustomerEvent, CustomerProfile, DecodeError, Definition,
-    JourneyDecision, Mark, MessageOutcome, MessageRequest, MessagingCommand, PrivacyReceipt, PrivacyRequest, Quintiles,
-    Schemas, SegmentChange, StateContract, StorefrontEvent, Suppression,
+    Admission, AvroSchema, ChangelogRecord, Contract, CustomerEvent, CustomerProfile, CustomerReachability,
+    DecodeError, Definition, JourneyDecision, Mark, MessageOutcome, MessageRequest, MessagingCommand, PrivacyReceipt,
+    PrivacyRequest, Quintiles, Schemas, SegmentChange, StateContract, StorefrontEvent, Suppression,
 };
 use serde::{Deserialize, Serialize};
 
@@ -80,6 +80,7 @@ pub(crate) fn cases() -> Vec<Case> {
         case::<Admission>(),
         case::<CustomerEvent>(),
         case::<CustomerProfile>(),
+        case::<CustomerReachability>(),
         case::<MessageRequest>(),
         case::<MessageOutcome>(),
         case::<MessagingCommand>(),

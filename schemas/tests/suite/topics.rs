@@ -26,6 +26,7 @@ fn every_dataset_of_the_contract_is_listed_once() {
         "storefront.received",
         "storefront.events",
         "customer.segments",
+        "customer.reachability",
         "customer.quintiles",
         "customer.admissions",
         "journeys.decisions",

@@ -62,6 +62,7 @@ struct ProfileFacts<'a> {
     average_order_minor: Option<i64>,
     coupon_percent: i32,
     rfm: QuintileFacts,
+    reachable: ReachableFacts,
     lead_score: i32,
     favourite_categories: &'a [String],
     favourite_brands: &'a [String],
@@ -75,6 +76,11 @@ struct QuintileFacts {
     frequency: Option<i32>,
     #[serde(skip_serializing_if = "Option::is_none")]
     monetary: Option<i32>,
+}
+
+#[derive(serde::Serialize)]
+struct ReachableFacts {
+    email: bool,
 }
 
 impl<'a> ProfileFacts<'a> {
@@ -97,6 +103,8 @@ impl<'a> ProfileFacts<'a> {
                 frequency: profile.frequency_quintile,
                 monetary: profile.monetary_quintile,
             },
+            // Segmentation did not always know more than whether there is an address.
+            reachable: ReachableFacts { email: profile.reachable_email.unwrap_or(profile.has_email) },
             lead_score: profile.lead_score,
             favourite_categories: &profile.favourite_categories,
             favourite_brands: &profile.favourite_brands,

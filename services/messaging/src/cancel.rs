@@ -6,6 +6,7 @@ use crate::Effects;
 use crate::input::Cancel;
 use crate::outcome::withdraw;
 use crate::policy::Policy;
+use crate::reachability;
 use crate::state::{MessagingState, Withdrawal, WithdrawalOutcome};
 
 pub(crate) fn cancel(
@@ -24,7 +25,7 @@ pub(crate) fn cancel(
 }
 
 /// Nothing more is sent to her, and nothing that is personal is kept: what waits ends now, what is on its way when it has its
-/// outcome. What stays is which messages had one, so that no repeat is sent, and hashes of addresses that must not be written to.
+/// outcome; and nothing is published of her any more. What stays is which messages had one, so that no repeat is sent, and hashes of addresses that must not be written to.
 pub(crate) fn forget(
     policy: &Policy,
     state: &mut MessagingState,
@@ -32,8 +33,7 @@ pub(crate) fn forget(
     effects: &mut Effects,
 ) -> Disposition {
     let withdrawal = Withdrawal { outcome: WithdrawalOutcome::Cancelled, reason: Some("erased".to_owned()) };
-    match withdraw(policy, state, |_| true, &withdrawal, context, effects) {
-        0 => Disposition::Ignored("nothing_waits"),
-        _ => Disposition::Emitted,
-    }
+    withdraw(policy, state, |_| true, &withdrawal, context, effects);
+    reachability::forget(state, context, effects);
+    Disposition::Emitted
 }

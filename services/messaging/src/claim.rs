@@ -9,6 +9,7 @@ use crate::Effects;
 use crate::action::Email;
 use crate::outcome::{Ending, finish};
 use crate::policy::{NoTemplate, Policy};
+use crate::reachability::{self, News};
 use crate::state::{MessagingState, PendingMessage, Phase};
 use crate::template::Template;
 
@@ -20,6 +21,8 @@ pub(crate) fn claim(
     effects: &mut Effects,
 ) -> Disposition {
     while let Some(index) = eldest_ready(state) {
+        let (hash, hops) = (state.messages[index].address_hash.clone(), state.messages[index].hops);
+        reachability::learn(policy, state, &hash, News { at: context.now, hops }, context, effects);
         match examine(policy, state, &state.messages[index], context) {
             Err(ending) => {
                 let message = state.messages.remove(index);

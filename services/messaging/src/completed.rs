@@ -50,9 +50,10 @@ pub(crate) fn complete(
         Verdict::EndsAndBars(ending) => {
             let message = state.messages.remove(index);
             let (hash, shop, id) = (message.address_hash.clone(), message.shop.clone(), message.message_id.clone());
+            let hops = message.hops;
             finish(policy, state, message, ending, context, effects);
             let reason = SuppressionReason::Bounced;
-            let cause = Cause { reason, since: at, shop: &shop, message_id: Some(&id) };
+            let cause = Cause { reason, since: at, shop: &shop, message_id: Some(&id), hops };
             bar(policy, state, &hash, &cause, context, effects);
         }
     }

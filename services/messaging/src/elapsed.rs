@@ -27,5 +27,7 @@ pub(crate) fn elapse(
     }
     state.finals.retain(|message| message.forget_at > now);
     state.barred.retain(|barred| barred.forget_at > now);
+    state.lifted.retain(|lifted| lifted.forget_at > now);
+    state.quiet_until = state.quiet_until.filter(|until| *until > now);
     Disposition::Emitted
 }

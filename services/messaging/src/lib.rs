@@ -21,6 +21,7 @@ mod options;
 mod outcome;
 mod output;
 mod policy;
+mod reachability;
 pub mod rendering;
 mod request;
 mod retry;
@@ -43,7 +44,8 @@ pub use output::Output;
 pub use policy::Policy;
 pub use retry::Retry;
 pub use state::{
-    BarredAddress, ContextJson, FinalMessage, MessagingState, PendingMessage, Phase, Withdrawal, WithdrawalOutcome,
+    BarredAddress, ContextJson, FinalMessage, LiftedAddress, MessagingState, PendingMessage, Phase, Withdrawal,
+    WithdrawalOutcome,
 };
 pub use template::Template;
 

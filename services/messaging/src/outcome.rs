@@ -11,6 +11,7 @@ use stream::Context;
 use crate::Effects;
 use crate::output::Output;
 use crate::policy::Policy;
+use crate::reachability::{self, News};
 use crate::state::{BarredAddress, FinalMessage, MessagingState, PendingMessage, Withdrawal, WithdrawalOutcome};
 
 /// More are not remembered of one customer: the eldest is forgotten first.
@@ -136,9 +137,11 @@ pub(crate) struct Cause<'a> {
     pub(crate) since: Timestamp,
     pub(crate) shop: &'a str,
     pub(crate) message_id: Option<&'a str>,
+    /// Of what led to it.
+    pub(crate) hops: i32,
 }
 
-/// Bars an address: for this customer at once, for everybody by the table; her messages to it end.
+/// Bars an address: for this customer at once, for everybody by the table; her messages to it end, and others are told.
 pub(crate) fn bar(
     policy: &Policy,
     state: &mut MessagingState,
@@ -148,6 +151,7 @@ pub(crate) fn bar(
     effects: &mut Effects,
 ) {
     state.barred.retain(|barred| barred.address_hash != address_hash);
+    state.lifted.retain(|lifted| lifted.address_hash != address_hash);
     if state.barred.len() >= MAX_BARRED {
         state.barred.remove(0);
     }
@@ -170,4 +174,5 @@ pub(crate) fn bar(
         message.address_hash == address_hash && policy.concerns(cause.reason, &message.category)
     };
     withdraw(policy, state, concerns, &withdrawal, context, effects);
+    reachability::learn(policy, state, address_hash, News { at: cause.since, hops: cause.hops }, context, effects);
 }

@@ -1,6 +1,6 @@
 //! What messaging writes.
 
-use schemas::{EncodeError, MessageOutcome, Schemas, Suppression};
+use schemas::{CustomerReachability, EncodeError, MessageOutcome, Schemas, Suppression};
 use stream::Dataset;
 
 use crate::topology;
@@ -17,6 +17,10 @@ pub enum Output {
         /// Keyed hash of the address.
         address_hash: String,
     },
+    /// What is held against a customer's addresses.
+    Reachability(CustomerReachability),
+    /// She is forgotten: a tombstone.
+    NoReachability(stream::Key),
 }
 
 impl stream::Output for Output {
@@ -24,6 +28,7 @@ impl stream::Output for Output {
         match self {
             Self::Outcome(_) => topology::OUTCOMES,
             Self::Suppression(_) | Self::Lifted { .. } => topology::SUPPRESSIONS,
+            Self::Reachability(_) | Self::NoReachability(_) => topology::REACHABILITY,
         }
     }
 
@@ -31,6 +36,8 @@ impl stream::Output for Output {
         match self {
             Self::Outcome(outcome) => &outcome.customer_id,
             Self::Suppression(Suppression { address_hash, .. }) | Self::Lifted { address_hash } => address_hash,
+            Self::Reachability(reachability) => &reachability.customer_id,
+            Self::NoReachability(customer) => customer,
         }
     }
 
@@ -38,7 +45,8 @@ impl stream::Output for Output {
         match self {
             Self::Outcome(outcome) => schemas.encode(topology::OUTCOMES, outcome.as_ref(), buffer),
             Self::Suppression(suppression) => schemas.encode(topology::SUPPRESSIONS, suppression, buffer),
-            Self::Lifted { .. } => return Ok(false),
+            Self::Reachability(reachability) => schemas.encode(topology::REACHABILITY, reachability, buffer),
+            Self::Lifted { .. } | Self::NoReachability(_) => return Ok(false),
         }
         .map(|()| true)
     }

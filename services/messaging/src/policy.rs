@@ -135,6 +135,22 @@ impl Policy {
         own.into_iter().chain(self.in_table(address_hash))
     }
 
+    /// What stands against an address, and since when; first what is not hers to lift. Other than [`Policy::suppressions_of`],
+    /// by which less is sent than she asked for, it knows at once what she took back.
+    pub(crate) fn standing(
+        &self,
+        state: &MessagingState,
+        address_hash: &str,
+    ) -> Option<(SuppressionReason, Timestamp)> {
+        let is_wish = |reason| reason == SuppressionReason::Unsubscribed;
+        let own = state.barred.iter().find(|barred| barred.address_hash == address_hash);
+        let own = own.map(|barred| (barred.reason, barred.forget_at - TABLE_CATCHES_UP));
+        let lifted = state.lifted.iter().find(|lifted| lifted.address_hash == address_hash);
+        let is_past = |held: &Held| is_wish(held.reason) && lifted.is_some_and(|lifted| held.since <= lifted.at);
+        let table = self.held(address_hash).filter(|held| !is_past(held)).map(|held| (held.reason, held.since));
+        own.into_iter().chain(table).min_by_key(|(reason, _)| is_wish(*reason))
+    }
+
     /// What the table holds against an address.
     pub(crate) fn in_table(&self, address_hash: &str) -> Option<SuppressionReason> {
         self.held(address_hash).map(|held| held.reason)

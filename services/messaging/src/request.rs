@@ -9,6 +9,7 @@ use crate::channel::{Channel, Unreachable, reach};
 use crate::options::Mode;
 use crate::outcome::{Ending, finish, withdraw};
 use crate::policy::{NoTemplate, Policy};
+use crate::reachability::{self, News};
 use crate::state::{ContextJson, MessagingState, PendingMessage, Phase, Withdrawal, WithdrawalOutcome};
 
 /// Lets the message wait for room to be sent, or ends it at once with the outcome that says why not.
@@ -24,7 +25,12 @@ pub(crate) fn receive(
     }
     let channels = request.channels.clone();
     let mut message = pending(request, context);
-    let ending = match examine(policy, state, &mut message, &channels, context.now) {
+    // Who is written to is somebody again.
+    state.quiet_until = None;
+    let examined = examine(policy, state, &mut message, &channels, context.now);
+    let news = News { at: context.now, hops: message.hops };
+    reachability::learn(policy, state, &message.address_hash, news, context, effects);
+    let ending = match examined {
         Err(ending) => Some(ending),
         Ok(()) => accept(policy, state, &message, context, effects),
     };

@@ -3,7 +3,8 @@
 //! Wanted properties:
 //! - a message is in `messages` from its request until its one final outcome, and then in `finals` until it is forgotten;
 //! - `due()` names everything that it waits for, so that nothing waits for ever;
-//! - the state ends (equals its default) once nothing waits and nothing has to be remembered;
+//! - the state ends (equals its default) once nothing waits, nothing has to be remembered, and nothing is published of her
+//!   that stands against an address;
 //! - whatever is asked for, it is smaller than a record may be: a text that it keeps is bounded, or counted in what may wait;
 //! - nothing personal is shown by `Debug`.
 //!
@@ -12,7 +13,7 @@
 use std::fmt;
 
 use domain::Timestamp;
-use schemas::{AvroSchema, Outcome, Recipient, StateContract, SuppressionReason};
+use schemas::{AvroSchema, Outcome, Recipient, StateContract, SuppressionReason, UnreachableAddress};
 use serde::{Deserialize, Serialize};
 use stream::{ClaimId, Due, State, Trace};
 
@@ -28,6 +29,14 @@ pub struct MessagingState {
     /// Addresses just suppressed, until the table of suppressions has surely brought them to every worker.
     #[serde(default)]
     pub barred: Vec<BarredAddress>,
+    /// Addresses that are not written to, as last published.
+    #[serde(default)]
+    pub unreachable: Vec<UnreachableAddress>,
+    /// Addresses whose unsubscription she just took back, until the table has surely forgotten it everywhere.
+    #[serde(default)]
+    pub lifted: Vec<LiftedAddress>,
+    /// She was erased: until then nothing is published of her, unless she is to be written to again.
+    pub quiet_until: Option<Timestamp>,
 }
 
 /// A message without a final outcome. The fields are documented in the schema.
@@ -134,6 +143,17 @@ pub struct BarredAddress {
     pub forget_at: Timestamp,
 }
 
+/// An address that she wants to be written to at again.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LiftedAddress {
+    /// Keyed hash of the address.
+    pub address_hash: String,
+    /// When she said so: an unsubscription from before it stands no more.
+    pub at: Timestamp,
+    /// From when on the table alone is asked.
+    pub forget_at: Timestamp,
+}
+
 /// What a template may show: the text of a JSON object. It may hold personal data, so `Debug` does not show it.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -195,6 +215,7 @@ impl State for MessagingState {
         let since = |phase| self.messages.iter().filter(|m| m.phase == phase).map(|m| m.phase_at).min();
         let expiry = self.messages.iter().filter(|m| !m.is_claimed()).map(|m| m.expires_at);
         let forgotten = self.finals.iter().map(|f| f.forget_at).chain(self.barred.iter().map(|b| b.forget_at));
+        let forgotten = forgotten.chain(self.lifted.iter().map(|l| l.forget_at)).chain(self.quiet_until);
         Due {
             timer: expiry.chain(since(Phase::Retry)).chain(forgotten).min(),
             ready: since(Phase::Ready),

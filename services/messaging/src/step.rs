@@ -19,7 +19,7 @@ pub(crate) fn step(
         Cause::Record(Input::Request(request)) => request::receive(policy, state, *request, context, effects),
         Cause::Record(Input::Cancel(cancel)) => cancel::cancel(policy, state, cancel, context, effects),
         Cause::Record(Input::Unsubscribe(wish)) => unsubscribe::unsubscribe(policy, state, &wish, context, effects),
-        Cause::Record(Input::Subscribe(wish)) => subscribe::subscribe(policy, state, &wish, effects),
+        Cause::Record(Input::Subscribe(wish)) => subscribe::subscribe(policy, state, &wish, context, effects),
         Cause::Record(Input::Erased) => cancel::forget(policy, state, context, effects),
         Cause::Record(Input::Unknown) => Disposition::Ignored("newer_than_this_reader"),
         Cause::Timer => elapsed::elapse(policy, state, context, effects),

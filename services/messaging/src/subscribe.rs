@@ -1,27 +1,47 @@
 //! A customer wants to be written to again at an address.
 
 use schemas::SuppressionReason;
-use stream::Disposition;
+use stream::{Context, Disposition};
 
 use crate::Effects;
 use crate::input::Wish;
+use crate::outcome::TABLE_CATCHES_UP;
 use crate::output::Output;
 use crate::policy::Policy;
+use crate::reachability::{self, News};
 use crate::state::MessagingState;
 use crate::unsubscribe::address_of;
+
+pub(crate) fn subscribe(
+    policy: &Policy,
+    state: &mut MessagingState,
+    wish: &Wish,
+    context: &Context<'_>,
+    effects: &mut Effects,
+) -> Disposition {
+    let Some(address_hash) = address_of(state, wish) else { return Disposition::Rejected("no_address") };
+    let disposition = lift(policy, state, &address_hash, wish, context, effects);
+    // Also where there is nothing to lift: somebody else may have done it.
+    let news = News { at: wish.at, hops: 0 };
+    if reachability::learn(policy, state, &address_hash, news, context, effects) {
+        return Disposition::Emitted;
+    }
+    disposition
+}
 
 /// Lifts her own unsubscription. What else is held against the address is not hers to lift: a mailbox that does not exist, a
 /// complaint to the provider, an operator's word.
 ///
 /// Until the table has brought it to every worker, less is sent than she asked for.
-pub(crate) fn subscribe(
+fn lift(
     policy: &Policy,
     state: &mut MessagingState,
+    address_hash: &str,
     wish: &Wish,
+    context: &Context<'_>,
     effects: &mut Effects,
 ) -> Disposition {
-    let Some(address_hash) = address_of(state, wish) else { return Disposition::Rejected("no_address") };
-    let held: Vec<SuppressionReason> = policy.suppressions_of(state, &address_hash).collect();
+    let held: Vec<SuppressionReason> = policy.suppressions_of(state, address_hash).collect();
     if held.is_empty() {
         return Disposition::Ignored("not_suppressed");
     }
@@ -29,10 +49,10 @@ pub(crate) fn subscribe(
         return Disposition::Ignored("suppressed_for_another_reason");
     }
     // Commands come late, and twice: what was wished before does not undo what was wished after it.
-    if policy.unsubscribed_since(state, &address_hash).is_some_and(|since| wish.at < since) {
+    if policy.unsubscribed_since(state, address_hash).is_some_and(|since| wish.at < since) {
         return Disposition::Ignored("older_than_the_unsubscription");
     }
-    state.barred.retain(|barred| barred.address_hash != address_hash);
-    effects.emit(Output::Lifted { address_hash });
+    reachability::lift(state, address_hash, wish.at, TABLE_CATCHES_UP, context.now);
+    effects.emit(Output::Lifted { address_hash: address_hash.to_owned() });
     Disposition::Emitted
 }

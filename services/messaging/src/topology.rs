@@ -11,6 +11,9 @@ pub(crate) const OUTCOMES: Dataset = "messaging.outcomes";
 /// Where suppressions go, and come from.
 pub(crate) const SUPPRESSIONS: Dataset = "messaging.suppressions";
 
+/// Where what is held against customers' addresses is published.
+pub(crate) const REACHABILITY: Dataset = "customer.reachability";
+
 /// The topology. Nobody downstream waits for its watermark, so it writes no marks.
 pub(crate) static TOPOLOGY: Topology = Topology {
     service: "messaging",
@@ -19,7 +22,7 @@ pub(crate) static TOPOLOGY: Topology = Topology {
         Input { dataset: "messaging.commands", clock: Clock::Unclocked },
     ],
     tables: &["platform.definitions", SUPPRESSIONS],
-    outputs: &[OUTCOMES, SUPPRESSIONS],
+    outputs: &[OUTCOMES, SUPPRESSIONS, REACHABILITY],
     changelog: "messaging.changelog",
     marks: None,
 };

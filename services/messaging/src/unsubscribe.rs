@@ -7,6 +7,7 @@ use crate::Effects;
 use crate::input::Wish;
 use crate::outcome::{Cause, bar};
 use crate::policy::Policy;
+use crate::reachability::{self, News};
 use crate::state::MessagingState;
 
 /// Bars the address. A second wish changes nothing where state and table both hold the first. Else it is written once more: the
@@ -27,6 +28,11 @@ pub(crate) fn unsubscribe(
     let is_wish = |reason| reason == Some(SuppressionReason::Unsubscribed);
     let is_known = is_wish(own_reason(state, &address_hash)) && is_wish(policy.in_table(&address_hash));
     if is_known || policy.suppressions_of(state, &address_hash).any(stays) {
+        // By somebody else's doing, of which she may not have been told yet.
+        let news = News { at: wish.at, hops: 0 };
+        if reachability::learn(policy, state, &address_hash, news, context, effects) {
+            return Disposition::Emitted;
+        }
         return Disposition::Ignored("already_suppressed");
     }
     let cause = Cause {
@@ -34,6 +40,7 @@ pub(crate) fn unsubscribe(
         since: wish.at,
         shop: &wish.shop,
         message_id: wish.message_id.as_deref(),
+        hops: 0,
     };
     bar(policy, state, &address_hash, &cause, context, effects);
     Disposition::Emitted

@@ -33,6 +33,7 @@ pub(crate) fn erase(
     let (ids, shop) = (std::mem::take(&mut state.ids), std::mem::take(&mut state.shop));
     state.erased_at = state.erased_at.max(Some(at));
     forget(policy, state, context, effects);
+    state.unreachable.clear();
     effects.emit(Output::Forgotten(context.key.clone()));
     for id in ids {
         let request = PrivacyRequest {

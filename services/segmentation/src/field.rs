@@ -41,6 +41,7 @@ pub(crate) enum Field {
     ConsentMarketing,
     HasEmail,
     HasPhone,
+    ReachableEmail,
     CartOpen,
     CartValueMinor,
     CartItems,
@@ -100,6 +101,7 @@ impl Field {
             "consent_marketing" => Self::ConsentMarketing,
             "has_email" => Self::HasEmail,
             "has_phone" => Self::HasPhone,
+            "reachable.email" => Self::ReachableEmail,
             "cart.open" => Self::CartOpen,
             "cart.value_minor" => Self::CartValueMinor,
             "cart.items" => Self::CartItems,
@@ -223,6 +225,7 @@ impl<'s> Profile<'s> {
             Field::ConsentMarketing => state.consent_marketing.map_or(Value::Missing, Value::Bool),
             Field::HasEmail => Value::Bool(state.has_email),
             Field::HasPhone => Value::Bool(state.has_phone),
+            Field::ReachableEmail => Value::Bool(state.can_be_mailed()),
             Field::CartOpen => Value::Bool(state.cart.is_some()),
             Field::CartValueMinor => {
                 let value = |lines: &[crate::state::CartLine]| {

@@ -1,8 +1,10 @@
-//! What comes in: storefront events.
+//! What comes in: storefront events, and what messaging holds against addresses.
 
 use domain::Timestamp;
-use schemas::{EventKind, Schemas, StorefrontEvent};
-use stream::{Decoded, Poison, RecordRef};
+use schemas::{CustomerReachability, DecodeError, EventKind, Schemas, StorefrontEvent, UnreachableAddress};
+use stream::{Decoded, Key, Poison, RecordRef};
+
+use crate::topology;
 
 /// A record that concerns a customer.
 #[derive(Clone, Debug, PartialEq)]
@@ -13,16 +15,31 @@ pub enum Input {
     Moved(Box<StorefrontEvent>),
     /// She is to be forgotten: nothing that happened until then is to be known any more.
     Erased(Timestamp),
+    /// These of her addresses are not written to.
+    Reachability(Reachability),
+}
+
+/// What messaging holds against a customer's addresses.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reachability {
+    /// When it came to know it.
+    pub at: Timestamp,
+    /// All that it holds; nothing where she is forgotten there.
+    pub unreachable: Vec<UnreachableAddress>,
+    /// Hops of the record.
+    pub hops: i32,
 }
 
 pub(crate) fn decode(schemas: &Schemas, record: &RecordRef<'_>) -> Result<Decoded<Input>, Poison> {
     let key = record.customer()?;
+    if record.input == topology::REACHABILITY {
+        return reachability(schemas, record, key);
+    }
     let Some(value) = record.value else {
         // One that says nothing else says it of when it was written.
         return Ok(Decoded { key, at: Timestamp::MIN, input: Input::Erased(record.timestamp) });
     };
-    let event: StorefrontEvent =
-        schemas.decode(value).map_err(|error| Poison { reason: "malformed", detail: error.to_string() })?;
+    let event: StorefrontEvent = schemas.decode(value).map_err(|error| malformed(&error))?;
     let at = Timestamp::from_millis(event.event_time);
     let (kind, event) = (event.kind, Box::new(event));
     let input = match kind {
@@ -31,4 +48,23 @@ pub(crate) fn decode(schemas: &Schemas, record: &RecordRef<'_>) -> Result<Decode
         _ => Input::Event(event),
     };
     Ok(Decoded { key, at, input })
+}
+
+fn reachability(schemas: &Schemas, record: &RecordRef<'_>, key: Key) -> Result<Decoded<Input>, Poison> {
+    let told = match record.value {
+        None => Reachability { at: record.timestamp, unreachable: Vec::new(), hops: 0 },
+        Some(value) => {
+            let told: CustomerReachability = schemas.decode(value).map_err(|error| malformed(&error))?;
+            if told.customer_id != *key {
+                let detail = "the record's key is not the customer id that its value names".to_owned();
+                return Err(Poison { reason: "key_mismatch", detail });
+            }
+            Reachability { at: Timestamp::from_millis(told.at), unreachable: told.unreachable, hops: told.hops }
+        }
+    };
+    Ok(Decoded { key, at: told.at, input: Input::Reachability(told) })
+}
+
+fn malformed(error: &DecodeError) -> Poison {
+    Poison { reason: "malformed", detail: error.to_string() }
 }

@@ -28,6 +28,8 @@ pub(crate) enum Occasion<'e> {
     Event(&'e StorefrontEvent),
     /// Time alone.
     Time,
+    /// An address of hers is not written to any more, or is again: as of when, and of how many hops.
+    Reachability { at: Timestamp, hops: i32 },
     /// Definitions have changed, or the boundaries of quintiles.
     Definition,
 }
@@ -154,11 +156,17 @@ impl<'a> Pen<'a> {
     fn write(&mut self, change: SegmentChange) {
         let event = match self.occasion {
             Occasion::Event(event) => Some(event),
-            Occasion::Time | Occasion::Definition => None,
+            Occasion::Time | Occasion::Definition | Occasion::Reachability { .. } => None,
         };
         let at = self.profile.now.as_millis();
+        let (of, hops) = match self.occasion {
+            Occasion::Event(event) => (at, event.hops),
+            // What messaging tells is of a time of its own: hers may stand still meanwhile.
+            Occasion::Reachability { at, hops } => (at.as_millis(), hops),
+            Occasion::Time | Occasion::Definition => (at, 0),
+        };
         let change = SegmentChange {
-            change_id: change_id(self.context.key, &change, at, event.map_or("", |event| &event.message_id)),
+            change_id: change_id(self.context.key, &change, of, event.map_or("", |event| &event.message_id)),
             customer_id: self.context.key.to_string(),
             shop: self.profile.state.shop.clone(),
             at,
@@ -166,7 +174,7 @@ impl<'a> Pen<'a> {
             trigger_message_id: event.map(|event| event.message_id.clone()),
             historical: event.is_some_and(|event| event.historical)
                 || matches!(self.occasion, Occasion::Definition) && !self.is_news(change.cause),
-            hops: event.map_or(0, |event| event.hops).saturating_add(1).min(MAX_HOPS),
+            hops: hops.saturating_add(1).min(MAX_HOPS),
             ..change
         };
         self.effects.emit(Output::Change(Box::new(change)));
@@ -188,6 +196,7 @@ impl<'a> Pen<'a> {
         match self.occasion {
             Occasion::Event(_) => ChangeCause::Event,
             Occasion::Time => ChangeCause::Time,
+            Occasion::Reachability { .. } => ChangeCause::Reachability,
             Occasion::Definition if by_boundaries() && self.policy.hangs_on_quintiles(segment) => {
                 ChangeCause::Boundaries
             }

@@ -24,6 +24,7 @@ mod output;
 mod policy;
 mod preview;
 mod quintiles;
+mod reachability;
 mod rows;
 mod score;
 mod state;
@@ -42,7 +43,7 @@ use schemas::Schemas;
 use stream::{Cause, Context, Decoded, Disposition, Key, Poison, RecordRef, Service, Topology};
 
 pub use erased::{asked_for, asked_for_all_of};
-pub use input::Input;
+pub use input::{Input, Reachability};
 pub use output::Output;
 pub use policy::Policy;
 pub use preview::preview;
@@ -50,8 +51,8 @@ pub use quintiles::{Boundaries, MAX_LEARNT_CURRENCIES, MIN_CUSTOMERS, Standing, 
 pub use rows::{CustomerRow, WINDOW_COLUMNS, customer_rows, known_until};
 pub use state::{
     ANONYMOUS_IDLE, Bucket, CART_IDLE, CartLine, Coming, Did, Favourite, MAX_CART_LINES, MAX_CURRENCIES,
-    MAX_FAVOURITES, MAX_IDS, MAX_NAME_BYTES, MAX_ORDERS, MAX_TRAITS_BYTES, Membership, Money, OpenCart, PastOrder,
-    Seen, SegmentationState, Spending, Tally,
+    MAX_FAVOURITES, MAX_IDS, MAX_NAME_BYTES, MAX_ORDERS, MAX_TRAITS_BYTES, MAX_UNREACHABLE, Membership, Money,
+    OpenCart, PastOrder, Seen, SegmentationState, Spending, Tally,
 };
 pub use windows::WINDOW_DAYS;
 

@@ -9,10 +9,11 @@
 //! - segments are those that she was judged to be in: judging belongs to the worker, which writes what comes of it.
 
 use domain::Timestamp;
-use schemas::{ChangelogRecord, DecodeError, Schemas};
+use schemas::{ChangelogRecord, DecodeError, Schemas, UnreachableAddress};
 
 use crate::field::{Counter, Field, Profile, Value};
 use crate::quintiles::Boundaries;
+use crate::reachability::EMAIL;
 use crate::score;
 use crate::state::{Did, Membership, Seen, SegmentationState, Spending};
 use crate::windows::WINDOW_DAYS;
@@ -82,8 +83,21 @@ pub struct CustomerView {
     pub segments: Vec<Membership>,
     /// The anonymous ids of devices on which she was recognised, the latest last.
     pub anonymous_ids: Vec<String>,
+    /// Whether she can be reached, channel by channel.
+    pub reachability: Vec<ReachabilityView>,
     /// Her quintiles, where she has ordered and boundaries are published.
     pub rfm: Option<RfmView>,
+}
+
+/// Whether she can be reached by a channel.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReachabilityView {
+    /// The channel, as messaging names it: `email`.
+    pub channel: &'static str,
+    /// Whether she can be.
+    pub reachable: bool,
+    /// What messaging holds against her address; none where she has no address, or nothing is held.
+    pub held: Option<UnreachableAddress>,
 }
 
 /// In which fifth of all customers somebody is, 1 to 5: 5 is the best.
@@ -202,6 +216,11 @@ fn view(as_of: Timestamp, state: &SegmentationState, now: Timestamp, boundaries:
         lead_score_factors: score::factors(&profile),
         segments: state.memberships.clone(),
         anonymous_ids: state.ids.clone(),
+        reachability: vec![ReachabilityView {
+            channel: EMAIL,
+            reachable: state.can_be_mailed(),
+            held: state.held_against_email().filter(|_| state.has_email).cloned(),
+        }],
         rfm: boundaries.and_then(|boundaries| {
             Some(RfmView {
                 recency: int(Field::RecencyQuintile)?,

@@ -13,6 +13,7 @@ use definitions::{
     parse_document, parse_record_key,
 };
 use domain::{HumanDuration, Timestamp};
+use links::Secret;
 use schemas::{Admission, DefinitionStatus, Schemas};
 use stream::{Poison, RecordRef};
 
@@ -48,6 +49,8 @@ pub struct Policy {
     /// By the key of its record: who is let in, and the offset of the record.
     admissions: BTreeMap<String, (i64, Admission)>,
     time_zones: ShopTimeZones,
+    /// Where it is missing addresses are not told apart.
+    address_secret: Option<Secret>,
 }
 
 /// A field that conditions read.
@@ -59,9 +62,9 @@ pub(crate) struct Read {
 }
 
 impl Policy {
-    /// Nothing is in force yet, in shops of these time zones.
-    pub fn new(time_zones: ShopTimeZones) -> Self {
-        Self { time_zones, ..Self::default() }
+    /// Nothing is in force yet, in shops of these time zones; with messaging's secret of address hashes.
+    pub fn new(time_zones: ShopTimeZones, address_secret: Secret) -> Self {
+        Self { time_zones, address_secret: Some(address_secret), ..Self::default() }
     }
 
     /// Applies a record of a table. Returns whether segments or boundaries have changed.
@@ -261,6 +264,11 @@ impl Policy {
     /// The shops' time zones.
     pub(crate) const fn time_zones(&self) -> &ShopTimeZones {
         &self.time_zones
+    }
+
+    /// The secret of address hashes.
+    pub(crate) const fn address_secret(&self) -> Option<&Secret> {
+        self.address_secret.as_ref()
     }
 
     /// When segments were last applied, or boundaries learnt: who was there then is judged as of that moment.

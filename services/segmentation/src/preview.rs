@@ -15,7 +15,7 @@ pub fn preview(policy: &Policy, customer: &Key, state: &SegmentationState, at: T
     let context = Context { key: customer, now: at, stored_at: None, trace: None, watermark: at, revision: at };
     let mut state = state.clone();
     // What time alone ends has ended, also where its timer has not fired yet.
-    if state.ends_at().is_some_and(|end| end <= at) {
+    if state.is_nobody() || state.ends_at().is_some_and(|end| end <= at) {
         return Vec::new();
     }
     state.close_idle_cart(at);

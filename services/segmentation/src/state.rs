@@ -11,7 +11,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use domain::{HumanDuration, Timestamp};
-use schemas::{AvroSchema, OccasionKind, StateContract};
+use schemas::{AvroSchema, OccasionKind, StateContract, UnreachableAddress};
 use serde::{Deserialize, Serialize};
 use stream::{Due, Label, State};
 
@@ -29,6 +29,8 @@ pub const MAX_NAME_BYTES: usize = 100;
 pub const MAX_TRAITS_BYTES: usize = 4_096;
 /// At most so many ids of devices on which she was recognised.
 pub const MAX_IDS: usize = 16;
+/// At most so many addresses that she is not written to at.
+pub const MAX_UNREACHABLE: usize = 16;
 /// A cart that nobody touches for so long is no longer open.
 pub const CART_IDLE: HumanDuration = HumanDuration::from_hours(30 * 24);
 /// The state of a visitor whom the shop does not know ends after so long.
@@ -82,6 +84,9 @@ pub struct SegmentationState {
     #[serde(default)]
     pub coming: Vec<Coming>,
     pub admissions_seen: Option<i64>,
+    pub email_hash: Option<String>,
+    #[serde(default)]
+    pub unreachable: Vec<UnreachableAddress>,
 }
 
 /// First and last time of a kind of event.
@@ -271,9 +276,9 @@ impl SegmentationState {
         self.seen.iter().find(|seen| seen.kind == kind)
     }
 
-    /// Whether nothing is known of her, but perhaps that she was erased.
+    /// Whether nothing is known of her, but perhaps that she was erased, or that somebody under this id is not written to.
     pub fn is_nobody(&self) -> bool {
-        *self == Self { erased_at: self.erased_at, ..Self::default() }
+        *self == Self { erased_at: self.erased_at, unreachable: self.unreachable.clone(), ..Self::default() }
     }
 
     /// Whether what happened then is not to be known any more.

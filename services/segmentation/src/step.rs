@@ -10,7 +10,7 @@ use crate::input::Input;
 use crate::judge::{Occasion, judge, leave_all};
 use crate::policy::Policy;
 use crate::state::SegmentationState;
-use crate::{Effects, erased, event, occasions, told};
+use crate::{Effects, erased, event, occasions, reachability, told};
 
 const MILLISECOND: HumanDuration = HumanDuration::from_millis(1);
 
@@ -32,6 +32,7 @@ pub(crate) fn step(
             told::event(policy, state, event, changes, context, effects);
             Disposition::Emitted
         }
+        Cause::Record(Input::Reachability(told)) => reachability::receive(policy, state, told, context, effects),
         // Of whom nothing is known nothing is to be judged or forgotten.
         _ if state.is_nobody() => Disposition::Ignored("nothing_known"),
         Cause::Timer if state.ends_at().is_some_and(|end| end <= context.now) => {
@@ -84,6 +85,7 @@ fn receive(
     let waits_for_dates = policy.dates().next().is_some();
     let place = waits_for_dates.then(|| (state.zone().map(str::to_owned), state.shop.clone()));
     event::learn(state, &event, context.now);
+    reachability::learn_address(policy, state, &event);
     // Her dates are among what a shop tells of her, and come by the clock where she is.
     let moved = |(zone, shop): (Option<String>, String)| zone.as_deref() != state.zone() || shop != state.shop;
     if place.is_some_and(|place| event.kind == EventKind::Identify || moved(place)) {
@@ -97,7 +99,7 @@ fn receive(
 }
 
 /// What new definitions make of her is not put down to what she does, or time, before she is told of them.
-fn hear_of_definitions(
+pub(crate) fn hear_of_definitions(
     policy: &Policy,
     state: &mut SegmentationState,
     now: Timestamp,
@@ -126,5 +128,7 @@ fn judge_by_definitions(
 
 pub(crate) fn forget(policy: &Policy, state: &mut SegmentationState, context: &Context<'_>, effects: &mut Effects) {
     leave_all(policy, state, context, effects);
-    *state = SegmentationState { erased_at: state.erased_at, ..SegmentationState::default() };
+    // What messaging has told it does not tell again when she comes back.
+    let unreachable = std::mem::take(&mut state.unreachable);
+    *state = SegmentationState { erased_at: state.erased_at, unreachable, ..SegmentationState::default() };
 }

@@ -1,7 +1,9 @@
 //! What others are told: what happened to the customer, what changed by it, and who she is as of it.
 
 use domain::Timestamp;
-use schemas::{CustomerEvent, CustomerProfile, CustomerView, Occasion, SegmentChange, StorefrontEvent, Transition};
+use schemas::{
+    CustomerEvent, CustomerProfile, CustomerView, MAX_HOPS, Occasion, SegmentChange, StorefrontEvent, Transition,
+};
 use stream::{Context, Key};
 
 use crate::Effects;
@@ -59,6 +61,29 @@ pub(crate) fn changes(
         };
         effects.emit(Output::Event(Box::new(told)));
     }
+}
+
+/// Tells that she can be reached, or no more; the changes that it brought about lie among the outputs from `changes` on. It is
+/// told without any, too: conditions of journeys read it.
+pub(crate) fn reachability(
+    policy: &Policy,
+    state: &SegmentationState,
+    changes: usize,
+    now: Timestamp,
+    hops: i32,
+    context: &Context<'_>,
+    effects: &mut Effects,
+) {
+    let told = CustomerEvent {
+        customer_id: context.key.to_string(),
+        at: now.as_millis(),
+        shop: state.shop.clone(),
+        hops: hops.saturating_add(1).min(MAX_HOPS),
+        changes: written(&effects.outputs[changes..]).map(transition).collect(),
+        customer: view(policy, state, now),
+        ..CustomerEvent::default()
+    };
+    effects.emit(Output::Event(Box::new(told)));
 }
 
 /// Tells that the moment has come at which journeys are to let her in.
@@ -144,5 +169,6 @@ pub(crate) fn view(policy: &Policy, state: &SegmentationState, now: Timestamp) -
         lead_score: percent(Field::LeadScore),
         favourite_categories: texts(Field::FavouriteCategories),
         favourite_brands: texts(Field::FavouriteBrands),
+        reachable_email: Some(state.can_be_mailed()),
     }
 }

@@ -8,10 +8,17 @@ pub(crate) const QUINTILES: Dataset = "customer.quintiles";
 /// When those who are in a segment already come into journeys.
 pub(crate) const ADMISSIONS: Dataset = "customer.admissions";
 
+/// Index of what messaging holds against addresses among the inputs.
+pub(crate) const REACHABILITY: usize = 1;
+
 /// The topology.
 pub(crate) static TOPOLOGY: Topology = Topology {
     service: "segmentation",
-    inputs: &[Input { dataset: "storefront.events", clock: Clock::Marks("ingestion.marks") }],
+    inputs: &[
+        Input { dataset: "storefront.events", clock: Clock::Marks("ingestion.marks") },
+        // It answers what came of this service's own events: whoever waited for it would wait for himself.
+        Input { dataset: "customer.reachability", clock: Clock::Unclocked },
+    ],
     tables: &["platform.definitions", QUINTILES, ADMISSIONS],
     outputs: &["customer.events", "customer.segments", "customer.profiles", "privacy.requests"],
     changelog: "segmentation.changelog",

@@ -41,11 +41,13 @@ pub enum Broken {
     OverlooksRepeats,
     /// What was done on a device before anybody knew whose it is counts as done at the moment of recognition.
     DatesHistoryAnew,
+    /// Segmentation hashes addresses with another secret than messaging.
+    HashesOtherwise,
 }
 
 impl Broken {
     /// All of them.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::RepeatsTheEnd,
         Self::SkipsTheFence,
         Self::AsksForGenerationAfresh,
@@ -65,5 +67,6 @@ impl Broken {
         Self::ForgetsMessages,
         Self::OverlooksRepeats,
         Self::DatesHistoryAnew,
+        Self::HashesOtherwise,
     ];
 }

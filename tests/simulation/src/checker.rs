@@ -1,6 +1,7 @@
 //! Says what is wrong, by the invariant's name: from the input log, the other logs, the stores and the provider's book, and
 //! from nothing that the engine says of itself.
 
+mod reachability;
 mod recognised;
 mod stores;
 
@@ -223,6 +224,7 @@ pub fn check(world: &World, workload: &Workload) -> Vec<Breach> {
     every_request_has_one_outcome(&requests, &outcomes, &mut breaches);
     nothing_is_sent_twice(world, &outcomes, &mut breaches);
     stores_are_the_fold(world, &mut breaches);
+    reachability::reachability_is_as_decided(world, workload, &mut breaches);
     let letters_of = |partition| committed(world, &at("platform.deadletters", partition)).len();
     let letters: usize = (0..PARTITIONS).map(letters_of).sum();
     if letters > 0 {

@@ -9,12 +9,16 @@ use kafka::{Act, Done, Shell};
 use messaging::{Attempt, Completion, Email, Messaging, Refusal, RefusalKind};
 
 use crate::broken::Broken;
+use crate::wishes::BOUNCING;
 use crate::world::{MS, ProcessId, SECOND, Shared, World};
 
 /// A claim that is older is dropped.
 const CLAIM_DEADLINE: Duration = Duration::from_secs(2);
 /// A process has so many connections.
 const CONNECTIONS: usize = 4;
+
+/// What it says of an address that does not exist.
+pub const NO_SUCH_ADDRESS: &str = "550 5.1.1";
 
 /// What the provider has seen.
 #[derive(Clone, Debug, Default)]
@@ -33,6 +37,9 @@ impl World {
     /// A message arrives at the provider. Says how the shell hears of it.
     fn take_message(&mut self, email: &Email) -> Attempt {
         *self.provider.asked.entry(email.claim.to_string()).or_default() += 1;
+        if email.customer_id.as_ref() == BOUNCING {
+            return Attempt::Refused(Refusal { kind: RefusalKind::NoSuchAddress, reason: NO_SUCH_ADDRESS.to_owned() });
+        }
         let drawn = if self.provider.is_fair { 100 } else { self.chance.below(100) };
         if drawn < 8 {
             return Attempt::Refused(Refusal { kind: RefusalKind::Temporary, reason: "451".to_owned() });

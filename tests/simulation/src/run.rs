@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use ::definitions::ShopTimeZones;
 use corosensei::stack::DefaultStack;
 use corosensei::{Coroutine, CoroutineResult};
 use domain::HumanDuration;
@@ -28,6 +29,7 @@ use crate::clients::{Handle, SimulatedClients};
 use crate::plan::{Plan, SERVICES};
 use crate::provider::SimulatedShell;
 use crate::redis::Connection;
+use crate::wishes;
 use crate::workload::{PARTITIONS, PREFIX, Workload};
 use crate::world::{Directive, MS, Machine, Micros, ProcessId, SECOND, Shared, World};
 use crate::{SCHEMAS, definitions};
@@ -159,6 +161,7 @@ fn start(
     let stack = DefaultStack::new(STACK_BYTES).unwrap_or_default();
     Coroutine::with_stack(stack, move |yielder, ()| {
         let handle = Handle::new(&shared, yielder, id);
+        let broken = handle.world().broken;
         let options = options(slot);
         let clients = SimulatedClients::new(handle.clone(), &options.cluster);
         let mut store = Connection::new(handle.clone(), SERVICES[service]);
@@ -172,7 +175,11 @@ fn start(
                 run_worker_on::<_, Resolver>(&clients, &options, &SCHEMAS, resolver, store, shell, report, stopped)
             }
             SEGMENTATION => {
-                let (policy, shell) = (segmentation::Policy::default(), &mut NoShell);
+                let other = broken == Some(Broken::HashesOtherwise);
+                let secret = if other { Secret::new(*b"other sixteen bytes").ok() } else { wishes::secret() };
+                let Some(secret) = secret else { return };
+                let policy = segmentation::Policy::new(ShopTimeZones::default(), secret);
+                let shell = &mut NoShell;
                 run_worker_on::<_, Segmentation>(&clients, &options, &SCHEMAS, policy, store, shell, report, stopped)
             }
             JOURNEYS => {
@@ -180,7 +187,7 @@ fn start(
                 run_worker_on::<_, Journeys>(&clients, &options, &SCHEMAS, policy, store, shell, report, stopped)
             }
             _ => {
-                let Ok(secret) = Secret::new(*b"sixteen bytes or more") else { return };
+                let Some(secret) = wishes::secret() else { return };
                 let policy = messaging::Policy::new(messaging::Settings::default(), secret);
                 let mut shell = SimulatedShell::new(&shared, id);
                 run_worker_on::<_, Messaging>(&clients, &options, &SCHEMAS, policy, store, &mut shell, report, stopped)

@@ -17,6 +17,7 @@ use crate::SCHEMAS;
 use crate::chance::Chance;
 use crate::identity::story::{Happening, told};
 use crate::identity::{Told, received_key};
+use crate::wishes::{self, Wish};
 use crate::world::{BEGIN_MS, MS, Micros, World};
 
 /// The prefix of the installation.
@@ -93,6 +94,8 @@ pub struct Workload {
     pub steps: Vec<(Vec<Sent>, i64)>,
     /// For how long the resolver remembers a message.
     pub window: HumanDuration,
+    /// What customers want of messages.
+    pub wishes: Vec<Wish>,
 }
 
 impl Workload {
@@ -124,9 +127,10 @@ impl Workload {
         // What is forgotten soon is sent again soon, and where it belongs: a forwarded record is younger than what it says.
         let forgets = chance.below(2) == 0;
         let window = if forgets { HumanDuration::from_hours(24) } else { HumanDuration::from_hours(24 * 365) };
-        let mut workload = Self { steps, window };
+        let mut workload = Self { steps, window, wishes: Vec::new() };
         workload.send_again(chance, forgets);
         workload.let_visitors_in(chance, forgets);
+        workload.wishes = wishes::draw(chance, workload.steps.len());
         workload
     }
 
@@ -214,6 +218,10 @@ impl Workload {
             for (place, sent) in sent.iter().enumerate() {
                 let (sent, gap) = (sent.clone(), (pace / 40 * (place as Micros + 1)).min(pace - MS));
                 world.after(begins + gap, move |world| world.arrive(&sent, window_ms));
+            }
+            for (place, wish) in self.wishes.iter().enumerate().filter(|(_, wish)| wish.step == number) {
+                let wish = wish.clone();
+                world.after(begins + pace / 20 * (place as Micros + 1), move |world| world.wish(&wish, place));
             }
             let until = *until - APART_MS;
             world.after(begins + pace, move |world| world.wall_comes_to(until));
@@ -331,7 +339,7 @@ impl Arrival {
             Self::Click(click) => {
                 // Of half of the customers nobody knows who they are, nor how to reach them.
                 let is_anonymous = key.bytes().last().is_some_and(|digit| digit % 2 == 0);
-                let contact = Contact { email: Some(format!("{key}@example.com")), ..Contact::default() };
+                let contact = Contact { email: Some(wishes::address(key)), ..Contact::default() };
                 StorefrontEvent {
                     kind: EventKind::Track,
                     name: if click.bought { "Order Completed" } else { "Product Added" }.to_owned(),

@@ -46,7 +46,7 @@ fn a_seed_gives_the_same_run_again() {
 }
 
 /// Each with the number of seeds within which it has to be found: several times the distance at which it is met on average.
-const FOUND_WITHIN: [(Broken, u64); 19] = [
+const FOUND_WITHIN: [(Broken, u64); 20] = [
     (Broken::RepeatsTheEnd, 200),
     (Broken::SkipsTheFence, 200),
     (Broken::AsksForGenerationAfresh, 150),
@@ -66,6 +66,7 @@ const FOUND_WITHIN: [(Broken, u64); 19] = [
     (Broken::ForgetsMessages, 10),
     (Broken::OverlooksRepeats, 2_500),
     (Broken::DatesHistoryAnew, 20),
+    (Broken::HashesOtherwise, 20),
 ];
 
 #[test]

@@ -192,6 +192,10 @@ fn a_condition_sees_who_she_is_as_of_her_last_record_also_after_a_restart() {
     assert_eq!(way("has(customer.recency_days)", &who(&[]), None), "no");
     assert_eq!(way("customer.monetary_minor >= 50000", &vip, None), "yes");
     assert_eq!(way("customer.known && !has(customer.consent_marketing)", &vip, None), "yes");
+    let reached = |has_email, reachable_email| CustomerView { has_email, reachable_email, ..who(&[]) };
+    assert_eq!(way("customer.reachable.email", &reached(true, Some(true)), None), "yes");
+    assert_eq!(way("customer.reachable.email", &reached(true, Some(true)), Some(&reached(true, Some(false)))), "no");
+    assert_eq!(way("customer.reachable.email", &reached(true, None), None), "yes", "nobody knew more than that");
 }
 
 #[test]

@@ -1,13 +1,14 @@
 //! What the engine and the schemas ask of segmentation.
 
 use schemas::conformance::check_state;
-use schemas::{ChangelogRecord, MAX_VALUE_BYTES, OccasionKind, Schemas};
+use schemas::{ChangelogRecord, MAX_VALUE_BYTES, OccasionKind, Schemas, SuppressionReason, UnreachableAddress};
 use segmentation::{
     Bucket, CartLine, Coming, Favourite, MAX_CART_LINES, MAX_CURRENCIES, MAX_FAVOURITES, MAX_IDS, MAX_NAME_BYTES,
-    MAX_ORDERS, MAX_TRAITS_BYTES, Membership, Money, OpenCart, PastOrder, SegmentationState, Spending, Tally,
+    MAX_ORDERS, MAX_TRAITS_BYTES, MAX_UNREACHABLE, Membership, Money, OpenCart, PastOrder, SegmentationState, Spending,
+    Tally,
 };
 
-use crate::support::{ANA, EVENTS, HOUR, Shop, at, track};
+use crate::support::{ANA, EVENTS, HOUR, Shop, at, policy, track};
 
 #[test]
 fn the_state_fits_its_schema() {
@@ -67,6 +68,16 @@ fn the_largest_state_is_far_below_the_size_of_a_record() {
         seen_time_zone: Some("x".repeat(320)),
         // As long as an id may be.
         ids: vec!["x".repeat(255); MAX_IDS],
+        email_hash: Some("x".repeat(64)),
+        unreachable: vec![
+            UnreachableAddress {
+                channel: "x".repeat(20),
+                address_hash: "x".repeat(64),
+                reason: SuppressionReason::Manual,
+                since: i64::MAX,
+            };
+            MAX_UNREACHABLE
+        ],
         ..SegmentationState::default()
     };
     let record = ChangelogRecord { header: None, time: Some(at(0).as_millis()), state: Some(state) };
@@ -90,7 +101,7 @@ fn each_event_counts_once_also_after_an_aborted_commit_and_a_restart() {
     shop.tell(track("Product Viewed", 0));
     shop.driver.abort_next_commit();
     shop.tell(track("Product Viewed", HOUR));
-    shop.driver.restart(segmentation::Policy::default());
+    shop.driver.restart(policy());
     shop.tell(track("Product Viewed", 2 * HOUR));
     assert_eq!(shop.state().totals.product_views, 3);
 }

@@ -3,7 +3,7 @@
 use schemas::{EventKind, PastEvent, PrivacyKind, StorefrontEvent};
 use segmentation::Output;
 
-use crate::support::{ANA, DAY, EVENTS, HOUR, Shop, at, order, track};
+use crate::support::{ANA, DAY, EVENTS, HOUR, Shop, at, order, policy, track};
 
 const BUYER: &str = "segment: buyer\nversion: 1\nenter: customer.frequency >= 1\n";
 
@@ -101,7 +101,7 @@ fn an_erasure_holds_after_a_restart_and_of_who_was_not_known() {
     shop.tell(erased(HOUR));
     let outputs = shop.driver.outputs();
     assert!(outputs.iter().any(|output| matches!(output, Output::Forgotten(_))), "{outputs:?}");
-    shop.driver.restart(segmentation::Policy::default());
+    shop.driver.restart(policy());
     shop.tell(order("o1", 1_000, 0));
     assert!(shop.state().is_nobody());
 }

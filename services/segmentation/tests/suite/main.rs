@@ -10,5 +10,6 @@ mod occasions;
 mod profile;
 mod properties;
 mod quintiles;
+mod reachability;
 mod support;
 mod told;

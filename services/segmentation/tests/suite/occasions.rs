@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use schemas::{Admission, CustomerEvent, Definition, DefinitionStatus, EventKind, OccasionKind, StorefrontEvent};
 use segmentation::{Output, Policy};
 
-use crate::support::{ANA, DAY, EVENTS, HOUR, Shop, at, order, track};
+use crate::support::{ANA, DAY, EVENTS, HOUR, Shop, at, order, secret, track};
 
 const BIRTHDAY: &str = "journey: birthday
 version: 1
@@ -147,7 +147,7 @@ fn a_date_survives_a_restart_and_comes_by_the_shops_clock_where_nobody_knows_her
         ..ShopTimeZones::default()
     };
     let mut shop = Shop::with(&[]);
-    shop.driver.restart(Policy::new(zones()));
+    shop.driver.restart(Policy::new(zones(), secret()));
     shop.journey(BIRTHDAY, 1, 0);
     shop.tell(identify(r#"{"birthday": "03-05"}"#, 0));
     shop.driver.advance_to(at(4 * DAY));

@@ -3,7 +3,7 @@
 use schemas::{Contact, EventKind, StorefrontEvent};
 use segmentation::{Did, customer_rows};
 
-use crate::support::{ANA, DAY, HOUR, Shop, at, order, product, refund, track};
+use crate::support::{ANA, DAY, HOUR, Shop, at, order, policy, product, refund, track};
 
 #[test]
 fn an_order_that_the_browser_and_the_server_both_tell_of_counts_once() {
@@ -21,7 +21,7 @@ fn a_repeated_order_tells_how_to_reach_her_and_closes_no_cart_that_was_opened_si
     shop.tell(track("Product Added", 60));
     let contact = Some(Contact { email: Some("ana@example.com".to_owned()), ..Contact::default() });
     shop.tell(StorefrontEvent { contact, consent_marketing: Some(true), ..order("o1", 1_000, 120) });
-    shop.driver.restart(segmentation::Policy::default());
+    shop.driver.restart(policy());
     assert_eq!(shop.changes(), ["+reachable by event at 120"]);
     assert_eq!((shop.state().has_email, shop.state().consent_marketing), (true, Some(true)));
 }

@@ -1,7 +1,8 @@
 //! Segmentation on the engine, without a broker, and the events of one customer.
 
-use definitions::{Definition, Kind, Segment, digest, parse_document, record_key};
+use definitions::{Definition, Kind, Segment, ShopTimeZones, digest, parse_document, record_key};
 use domain::Timestamp;
+use links::Secret;
 use schemas::{
     Change, ChangeCause, CurrencyQuintiles, DefinitionStatus, EventKind, Order, Product, Quintiles, SegmentChange,
     StorefrontEvent,
@@ -16,6 +17,16 @@ pub(crate) const HOUR: i64 = 3_600;
 pub(crate) const DAY: i64 = 24 * HOUR;
 /// 2026-03-02, a Monday, at midnight UTC.
 const START: i64 = 1_772_409_600;
+
+/// What addresses are hashed with.
+pub(crate) fn secret() -> Secret {
+    Secret::new(*b"sixteen bytes or more").unwrap()
+}
+
+/// With nothing in force.
+pub(crate) fn policy() -> Policy {
+    Policy::new(ShopTimeZones::default(), secret())
+}
 
 /// The segment that a text defines.
 pub(crate) fn segment(body: &str) -> Segment {
@@ -40,7 +51,7 @@ pub(crate) struct Shop {
 impl Shop {
     /// With these segments from the beginning.
     pub(crate) fn with(segments: &[&str]) -> Self {
-        let mut shop = Self { driver: TestDriver::new(Policy::default()), sent: 0 };
+        let mut shop = Self { driver: TestDriver::new(policy()), sent: 0 };
         for segment in segments {
             shop.apply(segment, 0);
         }
@@ -124,6 +135,7 @@ impl Shop {
                 ChangeCause::Removed => "removed",
                 ChangeCause::Forgotten => "forgotten",
                 ChangeCause::Boundaries => "boundaries",
+                ChangeCause::Reachability => "reachability",
                 ChangeCause::Other => "other",
             };
             format!("{sign}{} by {cause} at {}", change.segment, change.at / 1000 - START)

@@ -257,6 +257,7 @@ fn value(installation: &Installation, dataset: &str, value: &[u8]) -> anyhow::Re
     match dataset {
         "storefront.received" | "storefront.events" => of::<schemas::StorefrontEvent>(installation, value),
         "customer.events" => of::<schemas::CustomerEvent>(installation, value),
+        "customer.reachability" => of::<schemas::CustomerReachability>(installation, value),
         "customer.profiles" => of::<schemas::CustomerProfile>(installation, value),
         "customer.segments" => of::<schemas::SegmentChange>(installation, value),
         "journeys.decisions" => of::<schemas::JourneyDecision>(installation, value),

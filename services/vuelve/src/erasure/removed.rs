@@ -19,7 +19,7 @@ use super::states::{Patience, fold, may_stay};
 use crate::hosting::Installation;
 
 /// What is compacted and is not a changelog, which its engine keeps writing to: an idle segment does not close by itself.
-const PROFILES: &str = "customer.profiles";
+const IDLE: [&str; 2] = ["customer.profiles", "customer.reachability"];
 /// A key that is no customer's: no event is taken under it.
 const NOBODY: &[u8] = b"none";
 /// After how long what is compacted is read again, where something was left: at first, and at last; each time twice as long.
@@ -115,17 +115,18 @@ impl Removal<'_> {
                 HumanDuration::from_millis(wait.as_millis().saturating_mul(2)).min(READ_AGAIN_AT_MOST)
             });
             read_at.insert(open.wish.key(), (now, wait));
-            let idle = open.places.iter().filter(|place| place.dataset == PROFILES && place.removed_at.is_none());
-            ticks.extend(idle.map(|place| place.partition));
+            let left = open.places.into_iter().filter(|place| place.removed_at.is_none());
+            let idle = left.filter(|place| IDLE.contains(&place.dataset.as_str()));
+            ticks.extend(idle.map(|place| (place.dataset, place.partition)));
         }
-        looked.ticks = ticks.into_iter().map(|partition| self.tick(partition)).collect();
+        looked.ticks = ticks.into_iter().map(|(dataset, partition)| self.tick(&dataset, partition)).collect();
         Ok(looked)
     }
 
     /// A record that says nothing, for the segment to be closed that lies open in a partition where nobody writes.
-    fn tick(&self, partition: i32) -> NewRecord {
+    fn tick(&self, dataset: &str, partition: i32) -> NewRecord {
         NewRecord {
-            topic: self.installation.cluster.topic(PROFILES).into(),
+            topic: self.installation.cluster.topic(dataset).into(),
             partition: Some(partition),
             key: Some(NOBODY.to_vec()),
             value: None,

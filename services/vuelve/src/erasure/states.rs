@@ -59,8 +59,12 @@ pub(super) fn may_stay(installation: &Installation, dataset: &str, value: &[u8])
         "ingestion.changelog" => state(installation, value, |state: &ResolverState| {
             state.linked_to.is_none() && state.history.is_empty() && state.customers.0.is_empty()
         }),
-        "segmentation.changelog" => state(installation, value, SegmentationState::is_nobody),
-        "messaging.changelog" => state(installation, value, |state: &MessagingState| state.messages.is_empty()),
+        "segmentation.changelog" => {
+            state(installation, value, |state: &SegmentationState| state.is_nobody() && state.unreachable.is_empty())
+        }
+        "messaging.changelog" => state(installation, value, |state: &MessagingState| {
+            state.messages.is_empty() && state.unreachable.is_empty()
+        }),
         _ => Ok(false),
     }
 }

@@ -12,7 +12,7 @@ use messaging::shell::MessagingOptions;
 use runtime::config::{Config, Findings, KafkaOptions, Layout, MAX_SECRET_SIZE, StoreKind, StoreOptions, read_bytes};
 use serde::Deserialize;
 
-/// `[links]`: what signs links and hashes addresses. Door and messaging have the same.
+/// `[links]`: what signs links and hashes addresses. Door and messaging have the same; segmentation has the secret of hashes, too.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LinkOptions {

@@ -40,7 +40,10 @@ pub async fn add_segmentation(
     config: &Config,
     installation: &Installation,
 ) -> anyhow::Result<Arc<dyn Lookups>> {
-    let with = || Ok((segmentation::Policy::new(Sections::time_zones(config)?), NoShell));
+    let with = || {
+        let policy = segmentation::Policy::new(Sections::time_zones(config)?, Sections::address_secret(config)?);
+        Ok((policy, NoShell))
+    };
     let Workers { lookups, owners } = add_workers::<Segmentation, _>(host, config, installation, with).await?;
     let SegmentationOptions { quintiles_every, erasures_every } = *config.get();
     let timeout = config.get::<KafkaOptions>().request_timeout.as_std();

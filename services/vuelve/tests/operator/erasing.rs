@@ -1,10 +1,16 @@
 //! Who is erased is nobody any more to any service, and what is told late of her makes nothing.
 
+use std::time::Duration;
+
+use links::{AddressHash, Secret};
 use proto::journeys::v1::GetJourneysRequest;
 use proto::journeys::v1::journeys_service_client::JourneysServiceClient;
 use proto::segmentation::v1::GetCustomerRequest;
 use proto::segmentation::v1::segmentation_service_client::SegmentationServiceClient;
-use schemas::{CustomerEvent, Decision, JourneyDecision, PrivacyKind, PrivacyReceipt, PrivacyRequest, PrivacyStage};
+use schemas::{
+    CommandKind, CustomerEvent, Decision, JourneyDecision, MessagingCommand, PrivacyKind, PrivacyReceipt,
+    PrivacyRequest, PrivacyStage,
+};
 use serde_json::Value;
 use tonic::transport::{Channel, Endpoint};
 
@@ -17,6 +23,8 @@ trigger: { event: Product Added }
 steps:
   - wait: 23h
 ";
+
+const SOON: Duration = Duration::from_secs(30);
 
 /// Of that journey, and of the preset's own cart recovery.
 const RUNS: usize = 2;
@@ -81,6 +89,69 @@ async fn an_operator_erases_a_customer_and_no_other() {
     let nobody = shop.vuelve(&["customers", "erase", "undefined"]).await;
     assert_eq!(nobody.code, Some(1));
     assert!(nobody.err.contains("`undefined` names nobody"), "{}", nobody.err);
+    shop.close().await;
+}
+
+/// What was last published of what is held against somebody's addresses: whether that has a value; none where nothing was.
+async fn last_held(shop: &Shop, customer: &'static str) -> Option<bool> {
+    let cluster = shop.installation.cluster.clone();
+    let read = move || {
+        let mut last = None;
+        kafka::read_topic(&cluster, &cluster.topic("customer.reachability"), SOON, |record| {
+            if record.key.as_deref() == Some(customer.as_bytes()) {
+                last = Some(record.value.is_some());
+            }
+            true
+        })
+        .unwrap();
+        last
+    };
+    tokio::task::spawn_blocking(read).await.unwrap()
+}
+
+async fn unsubscribe(shop: &Shop, customer: &str, at: i64) {
+    let address =
+        AddressHash::of(&Secret::new(*b"any sixteen bytes").unwrap(), &format!("{customer}-{at}@example.com"));
+    let command = MessagingCommand {
+        request_id: format!("{customer} at {at}"),
+        kind: CommandKind::Unsubscribe,
+        customer_id: customer.to_owned(),
+        address_hash: Some(address.to_string()),
+        shop: "main".to_owned(),
+        at,
+        ..MessagingCommand::default()
+    };
+    let mut value = Vec::new();
+    shop.installation.schemas.encode("messaging.commands", &command, &mut value).unwrap();
+    shop.append("messaging.commands", customer, &value, &[]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_who_is_erased_it_is_not_published_any_more_what_is_held_against_her_address() {
+    let shop = Shop::open(JOURNEY).await;
+    for customer in ["ana", "berta"] {
+        shop.post("/v1/track", track(customer, "Product Added")).await;
+        unsubscribe(&shop, customer, now().as_millis()).await;
+    }
+    shop.until("what is held against two addresses", async |shop| {
+        let both = (last_held(shop, "ana").await, last_held(shop, "berta").await);
+        (both == (Some(true), Some(true))).then_some(())
+    })
+    .await;
+    let told = shop.vuelve(&["customers", "erase", "ana"]).await;
+    assert_eq!(told.code, Some(0), "{}", told.err);
+    shop.until("nothing to be published of her", async |shop| {
+        (last_held(shop, "ana").await == Some(false)).then_some(())
+    })
+    .await;
+    // What she wanted before is heard of now; behind it something of the other one.
+    unsubscribe(&shop, "ana", now().as_millis() - 60_000).await;
+    shop.until("her old wish to be heard of", async |shop| {
+        let suppressions = shop.all::<schemas::Suppression>("messaging.suppressions").await;
+        (suppressions.len() >= 3).then_some(())
+    })
+    .await;
+    assert_eq!((last_held(&shop, "ana").await, last_held(&shop, "berta").await), (Some(false), Some(true)));
     shop.close().await;
 }
 

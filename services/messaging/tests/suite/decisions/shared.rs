@@ -169,6 +169,25 @@ impl Bench {
         self.records().into_iter().map(|outcome| (outcome.message_id, outcome.outcome, outcome.reason)).collect()
     }
 
+    /// What was written since the last call, but for what others are told of addresses.
+    pub(crate) fn outputs(&mut self) -> Vec<Output> {
+        let of_addresses = |output: &Output| matches!(output, Output::Reachability(_) | Output::NoReachability(_));
+        self.driver.outputs().into_iter().filter(|output| !of_addresses(output)).collect()
+    }
+
+    /// What others were told of her addresses since the last call: what is held against which; none where she is forgotten.
+    pub(crate) fn told(&mut self) -> Vec<Option<Vec<(String, SuppressionReason)>>> {
+        let told = |output| match output {
+            Output::Reachability(told) => {
+                let held = told.unreachable.into_iter().map(|held| (held.address_hash, held.reason));
+                Some(Some(held.collect()))
+            }
+            Output::NoReachability(_) => Some(None),
+            _ => None,
+        };
+        self.driver.outputs().into_iter().filter_map(told).collect()
+    }
+
     pub(crate) fn records(&mut self) -> Vec<MessageOutcome> {
         let outputs = self.driver.outputs().into_iter();
         outputs.filter_map(|output| if let Output::Outcome(outcome) = output { Some(*outcome) } else { None }).collect()
@@ -184,6 +203,7 @@ impl Bench {
                     self.table(1, &suppression.address_hash, Some(encode("messaging.suppressions", &suppression)));
                 }
                 Output::Lifted { address_hash } => self.table(1, &address_hash, None),
+                Output::Reachability(_) | Output::NoReachability(_) => {}
             }
         }
         outcomes

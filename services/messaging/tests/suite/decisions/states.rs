@@ -60,6 +60,13 @@ fn largest(settings: &Settings, context_bytes: usize) -> MessagingState {
     for number in 0..70 {
         bench.command(&unsubscribe(&format!("{number}@example.com"), 0));
     }
+    for number in 0..20 {
+        bench.command(&unsubscribe(&format!("lifted-{number}@example.com"), 0));
+        bench.command(&subscribe(&format!("lifted-{number}@example.com"), 0));
+    }
+    for number in 0..70 {
+        bench.command(&unsubscribe(&format!("again-{number}@example.com"), 0));
+    }
     bench.outcomes();
     let long = || Some("ñ".repeat(100));
     let recipient = Recipient { phone: long(), first_name: long(), last_name: long(), locale: long(), ..to(EMAIL) };
@@ -82,6 +89,7 @@ fn largest(settings: &Settings, context_bytes: usize) -> MessagingState {
     assert!(matches!(&full[..], [(_, Outcome::Failed, Some(reason))] if reason == "too_many_waiting"), "{full:?}");
     let state = bench.driver.state(CUSTOMER).unwrap();
     assert_eq!((state.finals.len(), state.barred.len()), (500, 64));
+    assert_eq!((state.unreachable.len(), state.lifted.len()), (16, 16));
     state
 }
 

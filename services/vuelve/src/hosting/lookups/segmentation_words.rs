@@ -1,8 +1,9 @@
 //! What lookups of segmentation find, in the contract's words.
 
 use domain::Timestamp;
-use proto::segmentation::v1::{self as contract, Activity};
-use segmentation::lookups::{CartView, Counters, CustomerView, RfmView};
+use proto::segmentation::v1::{self as contract, Activity, Channel, UnreachableReason};
+use schemas::SuppressionReason;
+use segmentation::lookups::{CartView, Counters, CustomerView, ReachabilityView, RfmView};
 use segmentation::{Did, Membership, Seen, Spending};
 
 pub(super) fn customer(customer_id: String, view: CustomerView) -> contract::Customer {
@@ -42,6 +43,7 @@ pub(super) fn customer(customer_id: String, view: CustomerView) -> contract::Cus
         segments: view.segments.iter().map(membership).collect(),
         anonymous_ids: view.anonymous_ids,
         rfm: view.rfm.map(rfm),
+        reachability: view.reachability.into_iter().map(reachability).collect(),
     }
 }
 
@@ -109,6 +111,24 @@ fn rfm(rfm: RfmView) -> contract::Rfm {
         frequency: rfm.frequency as i32,
         monetary: rfm.monetary.map(|quintile| quintile as i32),
         learnt_at: Some(time(rfm.learnt_at)),
+    }
+}
+
+fn reachability(view: ReachabilityView) -> contract::Reachability {
+    let reason = match view.held.as_ref().map(|held| held.reason) {
+        _ if view.reachable => UnreachableReason::Unspecified,
+        None => UnreachableReason::NoAddress,
+        Some(SuppressionReason::Unsubscribed) => UnreachableReason::Unsubscribed,
+        Some(SuppressionReason::Bounced) => UnreachableReason::Bounced,
+        Some(SuppressionReason::Complained) => UnreachableReason::Complained,
+        Some(SuppressionReason::Manual) => UnreachableReason::Manual,
+        Some(SuppressionReason::Other) => UnreachableReason::Other,
+    };
+    contract::Reachability {
+        channel: if view.channel == "email" { Channel::Email } else { Channel::Unspecified }.into(),
+        reachable: view.reachable,
+        reason: reason.into(),
+        since: view.held.map(|held| proto::timestamp(held.since)),
     }
 }
 
