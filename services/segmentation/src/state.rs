@@ -15,7 +15,7 @@ use schemas::{AvroSchema, OccasionKind, StateContract};
 use serde::{Deserialize, Serialize};
 use stream::{Due, Label, State};
 
-/// At most so many currencies a customer.
+/// At most so many currencies a customer; what she orders in others is counted, and in no amount.
 pub const MAX_CURRENCIES: usize = 8;
 /// At most so many of her last orders are remembered one by one.
 pub const MAX_ORDERS: usize = 32;
@@ -82,6 +82,8 @@ pub struct SegmentationState {
     #[serde(default)]
     pub coming: Vec<Coming>,
     pub admissions_seen: Option<i64>,
+    pub consent_at: Option<Timestamp>,
+    pub traits_at: Option<Timestamp>,
 }
 
 /// First and last time of a kind of event.
@@ -236,6 +238,16 @@ impl Coming {
 }
 
 impl Spending {
+    /// Nothing yet.
+    pub(crate) fn of(currency: &str) -> Self {
+        Self { currency: currency.to_owned(), orders: 0, coupon_orders: 0, spent_minor: 0, refunded_minor: 0 }
+    }
+
+    /// Whether it is of one currency, and not of all those that had no place any more: of these only orders are counted.
+    pub(crate) fn is_of_one(&self) -> bool {
+        !self.currency.is_empty()
+    }
+
     /// Her orders less what was refunded and cancelled, in minor units.
     pub fn monetary_minor(&self) -> i64 {
         self.spent_minor.saturating_sub(self.refunded_minor)
@@ -305,7 +317,8 @@ impl SegmentationState {
 
     /// The place in `currencies` of the one that she ordered in most often; the earlier one where two are equal.
     pub fn main_currency(&self) -> Option<usize> {
-        let ordered = self.currencies.iter().enumerate().filter(|(_, spending)| spending.orders > 0);
+        let has_ordered = |spending: &Spending| spending.orders > 0 && spending.is_of_one();
+        let ordered = self.currencies.iter().enumerate().filter(|(_, spending)| has_ordered(spending));
         ordered.min_by_key(|(_, spending)| -spending.orders).map(|(place, _)| place)
     }
 }

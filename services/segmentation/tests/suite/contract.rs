@@ -29,7 +29,7 @@ fn the_largest_state_is_far_below_the_size_of_a_record() {
     let favourite = || Favourite { name: name(), weight: i64::MAX };
     let state = SegmentationState {
         traits_json: Some("x".repeat(MAX_TRAITS_BYTES)),
-        currencies: (0..MAX_CURRENCIES)
+        currencies: (0..=MAX_CURRENCIES)
             .map(|_| Spending {
                 currency: "EUR".to_owned(),
                 orders: i64::MAX,
@@ -40,7 +40,7 @@ fn the_largest_state_is_far_below_the_size_of_a_record() {
             .collect(),
         // Hours of nine days, and the other days of a year; each with every currency.
         buckets: (0..9 * 24 + 357)
-            .map(|hour| Bucket { hour, tally, money: (0..MAX_CURRENCIES as i32).map(money).collect() })
+            .map(|hour| Bucket { hour, tally, money: (0..=MAX_CURRENCIES as i32).map(money).collect() })
             .collect(),
         orders: vec![PastOrder { order: i64::MAX, currency: 7, left_minor: i64::MAX }; MAX_ORDERS],
         cart: Some(OpenCart {
