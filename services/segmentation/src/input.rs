@@ -1,4 +1,4 @@
-//! What comes in: storefront events.
+//! What comes in: storefront events, recognitions, and erasures.
 
 use domain::Timestamp;
 use schemas::{EventKind, Schemas, StorefrontEvent};

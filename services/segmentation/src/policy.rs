@@ -1,7 +1,8 @@
-//! What is in force: the segments, and the boundaries of quintiles.
+//! What is in force: the segments, the boundaries of quintiles, the dates that journeys wait for, and whom they let in who is in
+//! their segment already.
 //!
 //! Wanted properties:
-//! - of each segment the highest version rules;
+//! - of each segment and each journey the highest version rules;
 //! - a record that can't be read leaves the policy as it was;
 //! - it knows which fields of the customer the conditions read, so that only these are looked at.
 
@@ -13,11 +14,12 @@ use definitions::{
     parse_document, parse_record_key,
 };
 use domain::{HumanDuration, Timestamp};
-use schemas::{Admission, DefinitionStatus, Schemas};
+use schemas::{Admission, DefinitionStatus, OccasionKind, Schemas};
 use stream::{Poison, RecordRef};
 
 use crate::field::Field;
 use crate::quintiles::Boundaries;
+use crate::state::Coming;
 use crate::{score, topology};
 
 /// At most so many segments are in force.
@@ -27,7 +29,7 @@ const MAX_SEGMENTS: usize = 200;
 #[derive(Debug, Default)]
 pub struct Policy {
     versions: BTreeMap<Arc<str>, BTreeMap<i32, Arc<Segment>>>,
-    /// When segments were last applied.
+    /// When segments or dates were last applied.
     applied_at: Option<Timestamp>,
     /// Where the last record of a segment lies.
     segments_offset: i64,
@@ -64,7 +66,8 @@ impl Policy {
         Self { time_zones, ..Self::default() }
     }
 
-    /// Applies a record of a table. Returns whether segments or boundaries have changed.
+    /// Applies a record of a table. Returns whether something has changed of which customers are to hear though they do nothing:
+    /// segments, boundaries, dates, or who is let in.
     pub(crate) fn apply(&mut self, schemas: &Schemas, record: &RecordRef<'_>) -> Result<bool, Poison> {
         match topology::TOPOLOGY.tables.get(record.input) {
             Some(&topology::QUINTILES) => self.apply_quintiles(schemas, record).map(|()| true),
@@ -119,9 +122,8 @@ impl Policy {
         }
     }
 
-    /// Of a journey only its dates are of interest here. Whether it concerns anybody is told by the record alone, so that it
-    /// is the same when tables are read anew: a version without dates takes none that are told already, since they are looked for
-    /// when they come.
+    /// Of a journey only its dates are of interest here. A version without any concerns nobody, nor does one that is gone,
+    /// unless an earlier one with dates rules again: dates that are planned are looked for when they come.
     fn apply_journey(
         &mut self,
         schemas: &Schemas,
@@ -132,11 +134,16 @@ impl Policy {
             Some(value) => Some(schemas.decode(value).map_err(|error| poison("malformed", error.to_string()))?),
             None => None,
         };
+        let gone_at = definition.as_ref().map_or(record.timestamp, |gone| Timestamp::from_millis(gone.applied_at));
         let Some(definition) = definition.filter(|definition| definition.status != DefinitionStatus::Deleted) else {
-            if let Some(versions) = self.dates.get_mut(name) {
-                versions.remove(&version);
+            let Some(versions) = self.dates.get_mut(name) else { return Ok(false) };
+            let ruled = versions.keys().next_back() == Some(&version);
+            versions.remove(&version);
+            let has_dates = ruled && versions.values().next_back().is_some_and(|dates| !dates.is_empty());
+            if has_dates {
+                self.applied_at = self.applied_at.max(Some(gone_at));
             }
-            return Ok(false);
+            return Ok(has_dates);
         };
         let journey = match parse_document(Kind::Journey, name, &definition.body) {
             Ok(Definition::Journey(journey)) if journey.version == version => journey,
@@ -253,6 +260,12 @@ impl Policy {
         self.admissions.values().map(|(offset, admission)| (*offset, admission))
     }
 
+    /// Whether somebody's turn still stands.
+    pub(crate) fn admits(&self, turn: &Coming) -> bool {
+        let is_of = |admission: &Admission| turn.is(OccasionKind::Existing, &admission.journey, &admission.segment);
+        self.admissions.values().any(|(_, admission)| is_of(admission))
+    }
+
     /// Where the last of these records lies.
     pub(crate) fn admissions_seen(&self) -> Option<i64> {
         self.admissions.values().map(|(offset, _)| *offset).max()
@@ -263,7 +276,7 @@ impl Policy {
         &self.time_zones
     }
 
-    /// When segments were last applied, or boundaries learnt: who was there then is judged as of that moment.
+    /// When segments or dates were last applied, or boundaries learnt: who was there then is judged as of that moment.
     pub(crate) fn applied_at(&self) -> Option<Timestamp> {
         self.applied_at.max(self.boundaries().map(Boundaries::learnt_at))
     }

@@ -84,6 +84,8 @@ pub struct SegmentationState {
     pub admissions_seen: Option<i64>,
     pub consent_at: Option<Timestamp>,
     pub traits_at: Option<Timestamp>,
+    #[serde(default)]
+    pub came: Vec<Came>,
 }
 
 /// First and last time of a kind of event.
@@ -228,12 +230,29 @@ pub struct Coming {
     pub kind: OccasionKind,
     pub of: Arc<str>,
     pub at: Timestamp,
+    pub day: Option<i32>,
+}
+
+/// A date that came.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[allow(missing_docs, reason = "documented in the schema")]
+pub struct Came {
+    pub journey: Arc<str>,
+    pub of: Arc<str>,
+    pub day: i32,
 }
 
 impl Coming {
     /// Whether it is this one: of a journey's dates and segments each has one.
     pub(crate) fn is(&self, kind: OccasionKind, journey: &str, of: &str) -> bool {
         self.kind == kind && *self.journey == *journey && *self.of == *of
+    }
+}
+
+impl Came {
+    /// Whether it is of this date.
+    pub(crate) fn is(&self, journey: &str, of: &str) -> bool {
+        *self.journey == *journey && *self.of == *of
     }
 }
 
