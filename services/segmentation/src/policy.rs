@@ -198,8 +198,7 @@ impl Policy {
         self.index();
     }
 
-    /// Also of one that is not there: after a restart, compaction may have left its removal alone, and the revision is to come
-    /// out as it was.
+    /// Also of one that is not there: after a restart, compaction may have left its removal alone.
     fn remove(&mut self, name: &str, version: i32, at: Timestamp) {
         self.applied_at = self.applied_at.max(Some(at));
         if let Some(versions) = self.versions.get_mut(name) {
