@@ -98,6 +98,7 @@ pub struct ChangelogHeader {
     #[serde(default)]
     pub transactional_id: String,
     pub untold: Option<i64>,
+    pub revision: Option<i64>,
 }
 
 /// A place in a partition of a dataset.

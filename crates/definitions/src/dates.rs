@@ -52,6 +52,15 @@ pub struct CustomerDate {
     day: i8,
 }
 
+/// When a date comes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CustomerDay {
+    /// The moment.
+    pub at: Timestamp,
+    /// The day by the calendar where that is: counted since 1970.
+    pub day: i32,
+}
+
 impl CustomerDate {
     /// `1990-05-17`, also with a time behind it, which says nothing; `05-17` and `--05-17`.
     pub fn parse(text: &str) -> Option<Self> {
@@ -70,9 +79,16 @@ impl CustomerDate {
     }
 
     /// When the trigger's moment comes next, later than `after`; none if it never does. The 29th of February is the 28th where
-    /// there is none.
-    pub fn next(self, trigger: &DateTrigger, zone: &TimeZone, after: Timestamp) -> Option<Timestamp> {
-        let moment = |year| self.in_year(year, trigger, zone).filter(|moment| *moment > after);
+    /// there is none. A day that `came` does not come again by another clock, and none before it does.
+    pub fn next(
+        self,
+        trigger: &DateTrigger,
+        zone: &TimeZone,
+        after: Timestamp,
+        came: Option<i32>,
+    ) -> Option<CustomerDay> {
+        let is_new = |day: &CustomerDay| day.at > after && came.is_none_or(|came| day.day > came);
+        let moment = |year| self.in_year(year, trigger, zone).filter(is_new);
         if !trigger.yearly {
             return moment(self.year?);
         }
@@ -80,14 +96,16 @@ impl CustomerDate {
         let this_year = zone.to_datetime(instant).year();
         // Nobody's birthday comes before the first one.
         let first = self.year.map_or(this_year, |year| year.max(this_year));
-        moment(first).or_else(|| moment(first.checked_add(1)?))
+        // By another clock, New Year may have come already.
+        (0..=2).find_map(|more| moment(first.checked_add(more)?))
     }
 
-    fn in_year(self, year: i16, trigger: &DateTrigger, zone: &TimeZone) -> Option<Timestamp> {
+    fn in_year(self, year: i16, trigger: &DateTrigger, zone: &TimeZone) -> Option<CustomerDay> {
         let first = Date::new(year, self.month, 1).ok()?;
         let date = Date::new(year, self.month, self.day.min(first.days_in_month())).ok()?;
         let moment = zone.to_ambiguous_timestamp(date.to_datetime(trigger.at.civil())).compatible().ok()?;
-        Some(Timestamp::from_millis(moment.as_millisecond()))
+        let day = date.duration_since(Date::new(1970, 1, 1).ok()?).as_hours() / 24;
+        Some(CustomerDay { at: Timestamp::from_millis(moment.as_millisecond()), day: i32::try_from(day).ok()? })
     }
 }
 
@@ -100,15 +118,18 @@ mod tests {
         Timestamp::from_millis(text.parse::<jiff::Timestamp>().expect("a time").as_millisecond())
     }
 
-    fn next(date: &str, yearly: bool, zone: &str, after: &str) -> Option<Timestamp> {
-        let trigger = DateTrigger {
+    fn trigger(yearly: bool) -> DateTrigger {
+        DateTrigger {
             trait_name: "birthday".into(),
             yearly,
             at: TimeOfDay::parse("10:00").expect("a time of day"),
             zone: Zone::Customer,
-        };
+        }
+    }
+
+    fn next(date: &str, yearly: bool, zone: &str, after: &str) -> Option<Timestamp> {
         let date = CustomerDate::parse(date).expect("a date");
-        date.next(&trigger, &time_zone(zone).expect("a zone"), at(after))
+        date.next(&trigger(yearly), &time_zone(zone).expect("a zone"), at(after), None).map(|day| day.at)
     }
 
     #[test]
@@ -123,6 +144,17 @@ mod tests {
         );
         // Where it is New Year already.
         assert_eq!(next("01-01", true, "Pacific/Auckland", "2026-12-31T10:00:00Z"), Some(at("2026-12-31T21:00:00Z")));
+    }
+
+    #[test]
+    fn a_day_that_came_does_not_come_again_where_it_comes_later() {
+        let (trigger, date) = (trigger(true), CustomerDate::parse("01-01").expect("a date"));
+        let next = |zone, after, came| date.next(&trigger, &time_zone(zone).expect("a zone"), at(after), came);
+        let first = next("Pacific/Auckland", "2026-12-31T10:00:00Z", None).expect("it comes");
+        let after = "2026-12-31T21:00:00Z";
+        assert_eq!(next("America/Mexico_City", after, None).map(|day| day.day), Some(first.day));
+        let later = next("America/Mexico_City", after, Some(first.day)).map(|day| day.at);
+        assert_eq!(later, Some(at("2028-01-01T16:00:00Z")));
     }
 
     #[test]

@@ -34,7 +34,7 @@ mod yaml;
 
 pub use apply::{Change, changes};
 pub use customer_fields::{Ageing, CUSTOMER_FIELDS, CustomerField, FieldType, customer_field};
-pub use dates::{CustomerDate, ShopTimeZones};
+pub use dates::{CustomerDate, CustomerDay, ShopTimeZones};
 pub use diagnostic::{Diagnostic, Origin, Position, Severity};
 pub use document::{Definition, Document, Kind, digest, parse_document, parse_record_key, record_key};
 pub use expression::{EvaluationError, Expression, Reads, Scope, serialize_json};

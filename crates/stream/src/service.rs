@@ -209,7 +209,8 @@ pub struct Context<'a> {
     pub trace: Option<&'a Trace>,
     /// All that the broker received before it is behind: the partition's watermark.
     pub watermark: Timestamp,
-    /// Which revision of the policy is in force: rises with every record of a table that changes it for those who wait.
+    /// Which revision of the policy is in force: rises with every record of a table that changes it for those who wait, whatever
+    /// is compacted afterwards.
     pub revision: Timestamp,
 }
 

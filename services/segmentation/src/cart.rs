@@ -30,6 +30,9 @@ pub(crate) fn add(state: &mut SegmentationState, event: &StorefrontEvent, now: T
 
 /// Products were taken out; all of a product where no number is said, and everything where no product is.
 pub(crate) fn remove(state: &mut SegmentationState, event: &StorefrontEvent, now: Timestamp) {
+    if is_past(state, event) {
+        return;
+    }
     let Some(cart) = state.cart.as_mut().filter(|cart| is_meant(cart, event)) else { return };
     if products(event).next().is_none() {
         state.cart = None;
@@ -109,7 +112,7 @@ fn is_meant(cart: &OpenCart, event: &StorefrontEvent) -> bool {
     }
 }
 
-/// Whether she has ordered since: a device that tells late opens no cart that is bought.
+/// Whether she has ordered since: a device that tells late opens no cart that is bought, and takes nothing out of the next one.
 fn is_past(state: &SegmentationState, event: &StorefrontEvent) -> bool {
     state.seen(Did::Orders).is_some_and(|ordered| event.event_time < ordered.last_at.as_millis())
 }

@@ -39,21 +39,28 @@ pub(crate) fn learn_one(state: &mut SegmentationState, event: &StorefrontEvent, 
     let at = Timestamp::from_millis(event.event_time);
     // Whom a server tells of without a device is the shop's customer: by its id, or by the hash of her address.
     state.known |= event.names_a_customer() || event.anonymous_id.is_none() && event.source != LINKS;
-    if state.shop != event.shop {
+    // What she said earlier and is told of later overrules nothing that was said since, and only fills what is not there.
+    let is_older = |than: Option<Timestamp>| than.is_some_and(|than| at < than);
+    let seen_since = is_older(state.seen(Did::Any).map(|seen| seen.last_at));
+    let told_since = is_older(state.traits_at);
+    if state.shop != event.shop && !seen_since {
         state.shop.clone_from(&event.shop);
     }
-    state.consent_marketing = event.consent_marketing.or(state.consent_marketing);
+    if event.consent_marketing.is_some() && !is_older(state.consent_at) {
+        (state.consent_marketing, state.consent_at) = (event.consent_marketing, Some(at));
+    }
     if let Some(contact) = &event.contact {
         state.has_email |= contact.email.is_some();
         state.has_phone |= contact.phone.is_some();
     }
-    state.time_zone = event.chosen_locale_and_zone().time_zone.or(state.time_zone.take());
-    state.seen_time_zone = event.device_locale_and_zone().time_zone.or(state.seen_time_zone.take());
+    traits::replace(&mut state.time_zone, event.chosen_locale_and_zone().time_zone, told_since);
+    traits::replace(&mut state.seen_time_zone, event.device_locale_and_zone().time_zone, seen_since);
     match event.kind {
         EventKind::Identify => {
             if let Some(told) = &event.traits_json {
-                traits::learn(&mut state.traits_json, told);
+                traits::learn(&mut state.traits_json, told, told_since);
             }
+            state.traits_at = state.traits_at.max(Some(at));
         }
         EventKind::Page | EventKind::Screen => count(state, Did::PageViews, at, now),
         _ => did(state, event, now, touched),

@@ -20,9 +20,9 @@ pub(crate) fn take_over(state: &mut SegmentationState, identified: &StorefrontEv
     if let Some(id) = &identified.anonymous_id {
         learn_id(&mut state.ids, id);
     }
-    let consent = state.consent_marketing;
+    let (consent, said_at) = (state.consent_marketing.take(), state.consent_at.take());
     let mut own = state.cart.take();
-    // In the state is the device's cart meanwhile.
+    // In the state are the device's cart and consent meanwhile.
     for past in identified.past_events().filter(|past| event::refusal(past).is_none()) {
         let at = Timestamp::from_millis(past.event_time);
         let is_an_order = past.kind == EventKind::Track && past.name == "Order Completed";
@@ -33,8 +33,9 @@ pub(crate) fn take_over(state: &mut SegmentationState, identified: &StorefrontEv
     }
     state.cart = cart::merge(own, state.cart.take());
     state.close_idle_cart(now);
-    let said = identified.history.iter().rev().find_map(|past| past.consent_marketing);
+    let said = state.consent_marketing;
     state.consent_marketing = said.filter(|said| !said).or(consent).or(said);
+    state.consent_at = state.consent_at.max(said_at);
     state.shop.clone_from(&identified.shop);
 }
 

@@ -1,4 +1,4 @@
-//! What comes in: storefront events, and what messaging holds against addresses.
+//! What comes in: storefront events, recognitions, erasures, and what messaging holds against addresses.
 
 use domain::Timestamp;
 use schemas::{CustomerReachability, DecodeError, EventKind, Schemas, StorefrontEvent, UnreachableAddress};

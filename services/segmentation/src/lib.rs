@@ -50,7 +50,7 @@ pub use preview::preview;
 pub use quintiles::{Boundaries, MAX_LEARNT_CURRENCIES, MIN_CUSTOMERS, Standing, learn};
 pub use rows::{CustomerRow, WINDOW_COLUMNS, customer_rows, known_until};
 pub use state::{
-    ANONYMOUS_IDLE, Bucket, CART_IDLE, CartLine, Coming, Did, Favourite, MAX_CART_LINES, MAX_CURRENCIES,
+    ANONYMOUS_IDLE, Bucket, CART_IDLE, Came, CartLine, Coming, Did, Favourite, MAX_CART_LINES, MAX_CURRENCIES,
     MAX_FAVOURITES, MAX_IDS, MAX_NAME_BYTES, MAX_ORDERS, MAX_TRAITS_BYTES, MAX_UNREACHABLE, Membership, Money,
     OpenCart, PastOrder, Seen, SegmentationState, Spending, Tally,
 };

@@ -200,7 +200,7 @@ fn view(as_of: Timestamp, state: &SegmentationState, now: Timestamp, boundaries:
         monetary_minor: number(Field::MonetaryMinor),
         average_order_minor: int(Field::AverageOrderMinor),
         coupon_percent: number(Field::CouponPercent),
-        spending: state.currencies.clone(),
+        spending: state.currencies.iter().filter(|spending| spending.is_of_one()).cloned().collect(),
         windows: WINDOW_DAYS.map(|days| Counters::of(&profile, Some(days))),
         total: Counters::of(&profile, None),
         cart: state.cart.as_ref().map(|cart| CartView {

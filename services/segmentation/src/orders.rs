@@ -5,7 +5,7 @@
 //!   that are remembered);
 //! - what is refunded or cancelled is taken off what she spent, and never more of an order than it came to, where the order is
 //!   remembered; a cancelled order still counts as one;
-//! - money is never mixed across currencies.
+//! - money is never mixed across currencies; what is ordered in one too many counts as an order, and in no amount.
 
 use domain::Timestamp;
 use schemas::{Order, StorefrontEvent};
@@ -26,8 +26,8 @@ pub(crate) fn is_counted(state: &SegmentationState, event: &StorefrontEvent) -> 
 /// An order is complete that was not counted before.
 pub(crate) fn complete(state: &mut SegmentationState, event: &StorefrontEvent, now: Timestamp) {
     let id = order_id(event);
-    let Some(currency) = currency(state, event) else { return };
-    let total_minor = total(event).unwrap_or(0);
+    let currency = place(state, event).unwrap_or_else(|| make_place(state, code(event)));
+    let total_minor = if state.currencies[currency].is_of_one() { total(event).unwrap_or(0) } else { 0 };
     let with_coupon = event.order.as_ref().is_some_and(|order| order.coupon.is_some())
         || products(event).any(|product| product.coupon.is_some());
     let spending = &mut state.currencies[currency];
@@ -71,17 +71,17 @@ fn take_off(state: &mut SegmentationState, event: &StorefrontEvent, told: Option
             order.left_minor -= amount;
             (Some(order.currency as usize), amount)
         }
-        None => (currency(state, event), told.unwrap_or(0)),
+        None => (place(state, event), told.unwrap_or(0)),
     };
-    let Some(currency) = currency else { return };
     let at = Timestamp::from_millis(event.event_time);
+    state.note(Did::Refunds, at);
+    let Some(currency) = currency else { return };
     let spending = &mut state.currencies[currency];
     spending.refunded_minor = spending.refunded_minor.saturating_add(amount);
     if let Some(bucket) = windows::bucket(&mut state.buckets, at, now) {
         let money = bucket.money_mut(currency);
         money.refunded_minor = money.refunded_minor.saturating_add(amount);
     }
-    state.note(Did::Refunds, at);
 }
 
 /// The order, by a hash: two shops may number theirs alike.
@@ -106,22 +106,36 @@ fn total(event: &StorefrontEvent) -> Option<i64> {
     })
 }
 
-/// The place of the event's currency among hers; none where she has too many.
-fn currency(state: &mut SegmentationState, event: &StorefrontEvent) -> Option<usize> {
+fn code(event: &StorefrontEvent) -> &str {
     let of_order = event.order.as_ref().and_then(|order| order.currency.as_deref());
     let named = of_order.or_else(|| products(event).find_map(|product| product.currency.as_deref()));
-    let code = named.filter(|code| code.len() == 3).unwrap_or(NO_CURRENCY);
+    named.filter(|code| code.len() == 3).unwrap_or(NO_CURRENCY)
+}
+
+/// The place of the event's currency among hers; none where she has too many.
+fn place(state: &mut SegmentationState, event: &StorefrontEvent) -> Option<usize> {
+    let code = code(event);
     let place = state.currencies.iter().position(|spending| spending.currency == code);
     place.or_else(|| {
         (state.currencies.len() < MAX_CURRENCIES).then(|| {
-            state.currencies.push(Spending {
-                currency: code.to_owned(),
-                orders: 0,
-                coupon_orders: 0,
-                spent_minor: 0,
-                refunded_minor: 0,
-            });
+            state.currencies.push(Spending::of(code));
             state.currencies.len() - 1
         })
     })
+}
+
+/// A place for an order where she has too many currencies: that of one in which she only got something back, else the one of all
+/// others.
+fn make_place(state: &mut SegmentationState, code: &str) -> usize {
+    if let Some(place) = state.currencies.iter().position(|spending| spending.orders == 0) {
+        state.currencies[place] = Spending::of(code);
+        for bucket in &mut state.buckets {
+            bucket.money.retain(|money| money.currency as usize != place);
+        }
+        return place;
+    }
+    if state.currencies.len() == MAX_CURRENCIES {
+        state.currencies.push(Spending::of(""));
+    }
+    state.currencies.len() - 1
 }

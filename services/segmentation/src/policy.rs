@@ -1,7 +1,8 @@
-//! What is in force: the segments, and the boundaries of quintiles.
+//! What is in force: the segments, the boundaries of quintiles, the dates that journeys wait for, and whom they let in who is in
+//! their segment already.
 //!
 //! Wanted properties:
-//! - of each segment the highest version rules;
+//! - of each segment and each journey the highest version rules;
 //! - a record that can't be read leaves the policy as it was;
 //! - it knows which fields of the customer the conditions read, so that only these are looked at.
 
@@ -14,11 +15,12 @@ use definitions::{
 };
 use domain::{HumanDuration, Timestamp};
 use links::Secret;
-use schemas::{Admission, DefinitionStatus, Schemas};
+use schemas::{Admission, DefinitionStatus, OccasionKind, Schemas};
 use stream::{Poison, RecordRef};
 
 use crate::field::Field;
 use crate::quintiles::Boundaries;
+use crate::state::Coming;
 use crate::{score, topology};
 
 /// At most so many segments are in force.
@@ -28,7 +30,7 @@ const MAX_SEGMENTS: usize = 200;
 #[derive(Debug, Default)]
 pub struct Policy {
     versions: BTreeMap<Arc<str>, BTreeMap<i32, Arc<Segment>>>,
-    /// When segments were last applied.
+    /// When segments or dates were last applied.
     applied_at: Option<Timestamp>,
     /// Where the last record of a segment lies.
     segments_offset: i64,
@@ -67,7 +69,8 @@ impl Policy {
         Self { time_zones, address_secret: Some(address_secret), ..Self::default() }
     }
 
-    /// Applies a record of a table. Returns whether segments or boundaries have changed.
+    /// Applies a record of a table. Returns whether something has changed of which customers are to hear though they do nothing:
+    /// segments, boundaries, dates, or who is let in.
     pub(crate) fn apply(&mut self, schemas: &Schemas, record: &RecordRef<'_>) -> Result<bool, Poison> {
         match topology::TOPOLOGY.tables.get(record.input) {
             Some(&topology::QUINTILES) => self.apply_quintiles(schemas, record).map(|()| true),
@@ -122,9 +125,8 @@ impl Policy {
         }
     }
 
-    /// Of a journey only its dates are of interest here. Whether it concerns anybody is told by the record alone, so that it
-    /// is the same when tables are read anew: a version without dates takes none that are told already, since they are looked for
-    /// when they come.
+    /// Of a journey only its dates are of interest here. A version without any concerns nobody, nor does one that is gone,
+    /// unless an earlier one with dates rules again: dates that are planned are looked for when they come.
     fn apply_journey(
         &mut self,
         schemas: &Schemas,
@@ -135,11 +137,16 @@ impl Policy {
             Some(value) => Some(schemas.decode(value).map_err(|error| poison("malformed", error.to_string()))?),
             None => None,
         };
+        let gone_at = definition.as_ref().map_or(record.timestamp, |gone| Timestamp::from_millis(gone.applied_at));
         let Some(definition) = definition.filter(|definition| definition.status != DefinitionStatus::Deleted) else {
-            if let Some(versions) = self.dates.get_mut(name) {
-                versions.remove(&version);
+            let Some(versions) = self.dates.get_mut(name) else { return Ok(false) };
+            let ruled = versions.keys().next_back() == Some(&version);
+            versions.remove(&version);
+            let has_dates = ruled && versions.values().next_back().is_some_and(|dates| !dates.is_empty());
+            if has_dates {
+                self.applied_at = self.applied_at.max(Some(gone_at));
             }
-            return Ok(false);
+            return Ok(has_dates);
         };
         let journey = match parse_document(Kind::Journey, name, &definition.body) {
             Ok(Definition::Journey(journey)) if journey.version == version => journey,
@@ -194,8 +201,7 @@ impl Policy {
         self.index();
     }
 
-    /// Also of one that is not there: after a restart, compaction may have left its removal alone, and the revision is to come
-    /// out as it was.
+    /// Also of one that is not there: after a restart, compaction may have left its removal alone.
     fn remove(&mut self, name: &str, version: i32, at: Timestamp) {
         self.applied_at = self.applied_at.max(Some(at));
         if let Some(versions) = self.versions.get_mut(name) {
@@ -256,6 +262,12 @@ impl Policy {
         self.admissions.values().map(|(offset, admission)| (*offset, admission))
     }
 
+    /// Whether somebody's turn still stands.
+    pub(crate) fn admits(&self, turn: &Coming) -> bool {
+        let is_of = |admission: &Admission| turn.is(OccasionKind::Existing, &admission.journey, &admission.segment);
+        self.admissions.values().any(|(_, admission)| is_of(admission))
+    }
+
     /// Where the last of these records lies.
     pub(crate) fn admissions_seen(&self) -> Option<i64> {
         self.admissions.values().map(|(offset, _)| *offset).max()
@@ -271,7 +283,7 @@ impl Policy {
         self.address_secret.as_ref()
     }
 
-    /// When segments were last applied, or boundaries learnt: who was there then is judged as of that moment.
+    /// When segments or dates were last applied, or boundaries learnt: who was there then is judged as of that moment.
     pub(crate) fn applied_at(&self) -> Option<Timestamp> {
         self.applied_at.max(self.boundaries().map(Boundaries::learnt_at))
     }

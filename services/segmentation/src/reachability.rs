@@ -66,12 +66,16 @@ fn moment(state: &SegmentationState, at: Timestamp, context: &Context<'_>) -> Ti
     at.min(context.watermark).min(before_time.unwrap_or(at)).max(context.now)
 }
 
-/// Takes over the address that an event brings.
+/// Takes over the address that an event brings; not where she was told to have another since.
 pub(crate) fn learn_address(policy: &Policy, state: &mut SegmentationState, event: &StorefrontEvent) {
     let email = event.contact.as_ref().and_then(|contact| contact.email.as_deref());
     let email = email.map(str::trim).filter(|email| !email.is_empty());
-    if let Some((secret, email)) = policy.address_secret().zip(email) {
+    let at = Timestamp::from_millis(event.event_time);
+    if let Some((secret, email)) = policy.address_secret().zip(email)
+        && state.email_at.is_none_or(|told_at| told_at <= at)
+    {
         state.email_hash = Some(AddressHash::of(secret, email).to_string());
+        state.email_at = Some(at);
     }
 }
 

@@ -69,7 +69,7 @@ pub fn customer_rows(
     let [recency, frequency, monetary] =
         [Field::RecencyQuintile, Field::FrequencyQuintile, Field::MonetaryQuintile].map(quintile);
     let main = state.main_currency();
-    let spent = state.currencies.iter().enumerate().filter(|(_, spending)| spending.orders > 0);
+    let spent = state.currencies.iter().enumerate().filter(|(_, spending)| spending.orders > 0 && spending.is_of_one());
     spent
         .map(|(place, spending)| CustomerRow {
             customer_id: customer_id.to_owned(),

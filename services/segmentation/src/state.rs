@@ -15,7 +15,7 @@ use schemas::{AvroSchema, OccasionKind, StateContract, UnreachableAddress};
 use serde::{Deserialize, Serialize};
 use stream::{Due, Label, State};
 
-/// At most so many currencies a customer.
+/// At most so many currencies a customer; what she orders in others is counted, and in no amount.
 pub const MAX_CURRENCIES: usize = 8;
 /// At most so many of her last orders are remembered one by one.
 pub const MAX_ORDERS: usize = 32;
@@ -85,8 +85,13 @@ pub struct SegmentationState {
     pub coming: Vec<Coming>,
     pub admissions_seen: Option<i64>,
     pub email_hash: Option<String>,
+    pub email_at: Option<Timestamp>,
     #[serde(default)]
     pub unreachable: Vec<UnreachableAddress>,
+    pub consent_at: Option<Timestamp>,
+    pub traits_at: Option<Timestamp>,
+    #[serde(default)]
+    pub came: Vec<Came>,
 }
 
 /// First and last time of a kind of event.
@@ -231,6 +236,16 @@ pub struct Coming {
     pub kind: OccasionKind,
     pub of: Arc<str>,
     pub at: Timestamp,
+    pub day: Option<i32>,
+}
+
+/// A date that came.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[allow(missing_docs, reason = "documented in the schema")]
+pub struct Came {
+    pub journey: Arc<str>,
+    pub of: Arc<str>,
+    pub day: i32,
 }
 
 impl Coming {
@@ -240,7 +255,24 @@ impl Coming {
     }
 }
 
+impl Came {
+    /// Whether it is of this date.
+    pub(crate) fn is(&self, journey: &str, of: &str) -> bool {
+        *self.journey == *journey && *self.of == *of
+    }
+}
+
 impl Spending {
+    /// Nothing yet.
+    pub(crate) fn of(currency: &str) -> Self {
+        Self { currency: currency.to_owned(), orders: 0, coupon_orders: 0, spent_minor: 0, refunded_minor: 0 }
+    }
+
+    /// Whether it is of one currency, and not of all those that had no place any more: of these only orders are counted.
+    pub(crate) fn is_of_one(&self) -> bool {
+        !self.currency.is_empty()
+    }
+
     /// Her orders less what was refunded and cancelled, in minor units.
     pub fn monetary_minor(&self) -> i64 {
         self.spent_minor.saturating_sub(self.refunded_minor)
@@ -310,7 +342,8 @@ impl SegmentationState {
 
     /// The place in `currencies` of the one that she ordered in most often; the earlier one where two are equal.
     pub fn main_currency(&self) -> Option<usize> {
-        let ordered = self.currencies.iter().enumerate().filter(|(_, spending)| spending.orders > 0);
+        let has_ordered = |spending: &Spending| spending.orders > 0 && spending.is_of_one();
+        let ordered = self.currencies.iter().enumerate().filter(|(_, spending)| has_ordered(spending));
         ordered.min_by_key(|(_, spending)| -spending.orders).map(|(place, _)| place)
     }
 }

@@ -87,7 +87,7 @@ impl<S: Service> Worker<S> {
 
     /// How many have not heard of what is in force: none once all were told, and not known before they were looked for.
     fn untold(&self, part: &Part<S>) -> Option<i64> {
-        let all_told = part.progress.told_revision >= self.revision;
+        let all_told = part.progress.told_revision >= part.revision;
         if all_told { Some(0) } else { part.progress.untold.map(|untold| i64::try_from(untold).unwrap_or(i64::MAX)) }
     }
 
@@ -103,6 +103,7 @@ impl<S: Service> Worker<S> {
             watermark: written_time(part.progress.watermark),
             tables: positions(self.topology.tables.iter().copied(), &self.table_positions),
             untold: self.untold(part),
+            revision: Some(part.revision.as_millis()),
             feature_level: self.settings.feature_level,
             written_at: (self.settings.time_mode == TimeMode::Live).then_some(self.now_ms),
             transactional_id: self.settings.transactional_id.clone(),

@@ -9,7 +9,7 @@ use schemas::Mark;
 use super::batch::{Decision, HaltReason, RecordFate};
 use super::inbox::{Pending, record_bytes};
 use super::partition::{Part, Phase};
-use super::{Cycle, Takeover, Worker, concerns};
+use super::{Cycle, Takeover, Worker, concerns, revision_of};
 use crate::service::{ClaimId, DeadLetter, Decoded, Key, Poison, RecordHeaders, RecordRef, Service, Trace};
 use crate::settings::TimeMode;
 use crate::topology::{Clock, Dataset, Partition};
@@ -164,10 +164,9 @@ impl<S: Service> Worker<S> {
         let result = S::apply_table(&mut self.policy, &self.schemas, record);
         self.table_read(record.input, record.offset + 1);
         if result.as_ref().is_ok_and(|changed| *changed) {
-            // Behind each table's last record that says so: it rises, and comes out the same whenever and in whatever order the
-            // tables are read anew.
             self.table_changes[record.input] = record.offset + 1;
-            self.revision = Timestamp::from_millis(self.table_changes.iter().sum());
+            let revision = revision_of(&self.table_positions);
+            self.parts.values_mut().for_each(|part| part.revision = revision);
         }
         result.map(drop)
     }

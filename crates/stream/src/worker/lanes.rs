@@ -66,7 +66,7 @@ impl<S: Service> Worker<S> {
 
     /// What has to be asked before the batch closes. The lanes come in this order, so that a claim is made last.
     fn questions(&mut self) -> Vec<Asked> {
-        let (revision, mode) = (self.revision, self.settings.time_mode);
+        let mode = self.settings.time_mode;
         // The partitions share the batch, so that what is loaded at once stays bounded when all of them have much to do.
         let limit = (self.settings.max_batch_records / self.running().count().max(1)).max(1);
         let told_limit = (self.tells_at_once / self.running().count().max(1)).clamp(1, limit);
@@ -81,8 +81,8 @@ impl<S: Service> Worker<S> {
             if part.progress.abandoned && part.in_flight.is_empty() {
                 ask(Lane::Claimed, Timestamp::MAX, limit);
             }
-            if part.progress.told_revision < revision {
-                ask(Lane::Held, revision - MILLISECOND, told_limit);
+            if part.progress.told_revision < part.revision {
+                ask(Lane::Held, part.revision - MILLISECOND, told_limit);
             }
             if time > part.progress.watermark || part.slots.values().any(|slot| slot.due_by(time)) {
                 ask(Lane::Timer, time, limit);

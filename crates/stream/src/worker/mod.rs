@@ -59,8 +59,6 @@ pub struct Worker<S: Service> {
     table_changes: Vec<i64>,
     /// By input: the marks that were read for it.
     clocks: Vec<Option<MarkedClock>>,
-    /// Rises with every change of the policy that states wait for.
-    revision: Timestamp,
     /// In a replay: how far the replay tool let time come.
     replayed_to: Timestamp,
     capacity: usize,
@@ -170,7 +168,6 @@ impl<S: Service> Worker<S> {
         });
         Self {
             clocks: clocks.collect(),
-            revision: Timestamp::from_millis(0),
             replayed_to: Timestamp::MIN,
             cache: Cache::new(settings.cache_bytes),
             schemas,
@@ -214,14 +211,13 @@ impl<S: Service> Worker<S> {
         self.checks_steps = true;
     }
 
-    /// Of what records the policy's revision is made: what reading the tables anew gives, too.
+    /// Behind which records the policy last changed for those who wait: what reading the tables anew gives, too.
     pub(crate) fn table_changes(&self) -> Vec<i64> {
         self.table_changes.clone()
     }
 
     /// For a policy that is given as the tables made it, without their records: these were the last that changed it.
     pub(crate) fn resume_table_changes(&mut self, table_changes: Vec<i64>) {
-        self.revision = Timestamp::from_millis(table_changes.iter().sum());
         self.table_changes = table_changes;
     }
 
@@ -404,6 +400,7 @@ impl<S: Service> Worker<S> {
     fn start_those_whose_tables_are_read(&mut self) {
         for part in self.parts.values_mut().filter(|part| part.phase == Phase::WaitingForTables) {
             if !part.waits_for_tables(self.topology, &self.table_positions) {
+                part.resume_telling(self.topology, &self.table_positions, &self.table_changes);
                 self.decisions.push_back(part.start());
             }
         }
@@ -413,6 +410,12 @@ impl<S: Service> Worker<S> {
     fn elapsed_ms(&self, since_ms: i64) -> i64 {
         if self.now_ms < since_ms { i64::MAX } else { self.now_ms.saturating_sub(since_ms) }
     }
+}
+
+/// The policy's revision after a change for those who wait: by how far the tables were read, which only rises. Compaction takes
+/// records, and with them what could be counted.
+fn revision_of(table_positions: &[i64]) -> Timestamp {
+    Timestamp::from_millis(table_positions.iter().sum())
 }
 
 fn concerns<S: Service>(decision: &Decision<S>, partition: Partition) -> bool {

@@ -9,6 +9,7 @@ use schemas::{ChangelogHeader, Position};
 use super::batch::{Decision, HaltReason};
 use super::close::read_time;
 use super::inbox::Inbox;
+use super::revision_of;
 use crate::service::{ClaimId, Key, Label, Service, State};
 use crate::topology::{Clock, Partition, Topology};
 
@@ -111,6 +112,8 @@ pub(super) struct Part<S: Service> {
     pub(super) slots: HashMap<Key, Slot<S::State>, RandomState>,
     pub(super) progress: Progress,
     pub(super) committed: Progress,
+    /// Which revision of the policy is in force: no state here has seen a later one.
+    pub(super) revision: Timestamp,
     /// The open batch has something to write here.
     pub(super) touched: bool,
     /// The watermark that was handed on last.
@@ -149,6 +152,7 @@ impl<S: Service> Part<S> {
             slots: HashMap::default(),
             committed: progress.clone(),
             progress,
+            revision: Timestamp::from_millis(0),
             touched: false,
             marked: Timestamp::MIN,
             marking: None,
@@ -225,6 +229,24 @@ impl<S: Service> Part<S> {
         }
         self.progress.watermark = read_time(header.watermark);
         self.header = header;
+    }
+
+    /// The header's revision, where nothing has changed since for those who wait; else one above all that were seen here, since no
+    /// owner had read more of a table than its header says.
+    pub(super) fn resume_telling(&mut self, topology: &Topology, table_positions: &[i64], table_changes: &[i64]) {
+        let read = |dataset: &&str| offset_of(&self.header.tables, dataset).unwrap_or(0);
+        let mut tables = topology.tables.iter().zip(table_changes);
+        let unchanged = tables.all(|(dataset, change)| *change <= read(dataset));
+        match self.header.revision.filter(|_| unchanged) {
+            Some(revision) => {
+                self.revision = Timestamp::from_millis(revision);
+                if self.header.untold == Some(0) {
+                    self.progress.told_revision = self.revision;
+                    self.committed.told_revision = self.revision;
+                }
+            }
+            None => self.revision = revision_of(table_positions),
+        }
     }
 
     /// Goes past the gaps that may be gone past: to where the log begins.

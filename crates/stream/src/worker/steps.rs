@@ -51,12 +51,11 @@ impl<S: Service> Worker<S> {
     }
 
     fn apply(&mut self, partition: Partition, key: &Key, step: Step<'_, S>) -> Result<Disposition, Failed> {
-        let revision = self.revision;
         let slot = self.parts.get_mut(&partition).and_then(|part| {
-            let Part { slots, touched, ready, progress, .. } = part;
-            Some((slots.get_mut(key)?, touched, ready, progress.watermark))
+            let Part { slots, touched, ready, progress, revision, .. } = part;
+            Some((slots.get_mut(key)?, touched, ready, progress.watermark, *revision))
         });
-        let Some((slot, touched, ready, watermark)) = slot else {
+        let Some((slot, touched, ready, watermark, revision)) = slot else {
             let detail = "a key is stepped whose state was not loaded".to_owned();
             return Err((partition, HaltReason::Invariant { name: "states_are_at_hand", detail }));
         };

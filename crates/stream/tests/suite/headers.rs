@@ -36,7 +36,8 @@ fn a_header_names_positions_watermarks_tables_level_time_and_writer() {
     assert_eq!(header.positions, [position(ORDERS, 2), position(NOTES, 5)]);
     assert_eq!(header.watermarks, [UpstreamWatermark { dataset: ORDERS.to_owned(), time: 600 }]);
     assert_eq!(header.watermark, 600);
-    assert_eq!(header.tables, [position("test.rules", 3)]);
+    assert_eq!(header.tables, [position("test.rules", 3), position("test.house_rules", 0)]);
+    assert_eq!(header.revision, Some(1));
     assert_eq!(header.feature_level, 1);
     assert_eq!(header.written_at, Some(hand.now_ms));
     assert_eq!(header.transactional_id, "test-0");
@@ -57,7 +58,7 @@ fn a_change_of_the_table_alone_writes_a_header_on_every_partition() {
     assert!(!hand.worker.is_idle());
     hand.after_ms(100);
     for partition in [0, 1] {
-        assert_eq!(hand.header(partition).tables, [position("test.rules", 1)]);
+        assert_eq!(hand.header(partition).tables, [position("test.rules", 1), position("test.house_rules", 0)]);
     }
     assert_eq!((hand.headers(0), hand.headers(1)), (2, 2));
     hand.after_ms(1000);
@@ -73,7 +74,7 @@ fn the_header_of_a_change_of_the_table_is_written_again_if_its_commit_aborts() {
     hand.after_ms(100);
     assert_eq!(hand.aborts, 0);
     hand.after_ms(1000);
-    assert_eq!(hand.header(0).tables, [position("test.rules", 1)]);
+    assert_eq!(hand.header(0).tables, [position("test.rules", 1), position("test.house_rules", 0)]);
 }
 
 #[test]

@@ -116,3 +116,51 @@ fn the_longer_a_batch_takes_the_fewer_are_told_in_the_next_and_the_header_says_h
     assert_eq!(hand.header(0).untold, Some(0));
     assert_eq!(hand.told().iter().filter(|told| told.what == "told 1").count(), 4_000);
 }
+
+#[test]
+fn a_change_is_heard_of_also_where_compaction_took_those_that_were_heard_of_before() {
+    let mut hand = Hand::<Marked>::owning(live(), &[0]);
+    hand.rule(0, PLAIN).unwrap();
+    hand.rule(9, "withdrawn").unwrap();
+    hand.order(0, "a", "1 hold");
+    hand.finish();
+    hand.told();
+    // That it was withdrawn concerns nobody, and no record of it is left.
+    hand.restart(&[0]);
+    hand.rule(0, PLAIN).unwrap();
+    hand.worker.table_read(0, 12);
+    hand.rule_of(1, 0, "new").unwrap();
+    hand.after_ms(250);
+    assert_eq!(hand.told(), [told("a", "told 13 by new", 1)]);
+    // Nothing new: nobody hears anything, and of the next change everybody does.
+    hand.rule_of(1, 1, "quiet").unwrap();
+    hand.finish();
+    assert_eq!((hand.header(0).tables[1].next_offset, hand.header(0).revision), (2, Some(13)));
+    hand.restart(&[0]);
+    hand.worker.table_read(0, 12);
+    hand.worker.table_read(1, 2);
+    hand.after_ms(250);
+    assert_eq!(hand.told(), []);
+    hand.rule_of(1, 2, "newer").unwrap();
+    hand.after_ms(250);
+    assert_eq!(hand.told(), [told("a", "told 15 by newer", 1)]);
+}
+
+#[test]
+fn a_partition_that_comes_from_a_worker_who_had_read_more_hears_of_the_next_change() {
+    let mut hand = Hand::<Marked>::owning(live(), &[0]);
+    hand.rule(3, PLAIN).unwrap();
+    hand.worker.table_read(1, 7);
+    hand.rule(4, PLAIN).unwrap();
+    hand.order(0, "a", "1 hold");
+    hand.finish();
+    hand.told();
+    // The new one has heard of the last change as well, but of no end of the other table then.
+    hand.restart(&[]);
+    hand.rule(3, PLAIN).unwrap();
+    hand.rule(5, PLAIN).unwrap();
+    hand.worker.table_read(1, 7);
+    hand.worker.assigned(0);
+    hand.after_ms(250);
+    assert_eq!(hand.told(), [told("a", "told 13", 1)]);
+}

@@ -1,18 +1,75 @@
 //! What the engine and the schemas ask of segmentation.
 
+use definitions::{Kind, MAX_DATES, MAX_EXISTING, digest, record_key};
 use schemas::conformance::check_state;
-use schemas::{ChangelogRecord, MAX_VALUE_BYTES, OccasionKind, Schemas, SuppressionReason, UnreachableAddress};
+use schemas::{
+    Admission, ChangelogRecord, Definition, DefinitionStatus, EventKind, MAX_VALUE_BYTES, Schemas, StorefrontEvent,
+    SuppressionReason, UnreachableAddress,
+};
 use segmentation::{
-    Bucket, CartLine, Coming, Favourite, MAX_CART_LINES, MAX_CURRENCIES, MAX_FAVOURITES, MAX_IDS, MAX_NAME_BYTES,
+    Bucket, Came, CartLine, Favourite, MAX_CART_LINES, MAX_CURRENCIES, MAX_FAVOURITES, MAX_IDS, MAX_NAME_BYTES,
     MAX_ORDERS, MAX_TRAITS_BYTES, MAX_UNREACHABLE, Membership, Money, OpenCart, PastOrder, SegmentationState, Spending,
     Tally,
 };
 
-use crate::support::{ANA, EVENTS, HOUR, Shop, at, policy, track};
+use crate::support::{ANA, DAY, EVENTS, HOUR, Shop, at, policy, track};
 
 #[test]
 fn the_state_fits_its_schema() {
     check_state::<SegmentationState>().unwrap();
+}
+
+/// One for whom as many dates and admissions are planned as may be, and as many admissions were withdrawn before.
+fn with_much_to_come() -> SegmentationState {
+    let name = |kind: &str, number: usize| format!("{kind}-{number}-").repeat(8)[..60].trim_end_matches('-').to_owned();
+    let mut shop = Shop::with(&[]);
+    for number in 0..20 {
+        shop.apply(&format!("segment: {}\nenter: customer.known\n", name("segment", number)), 0);
+    }
+    let trait_name = |number| name("trait", number).replace('-', "_");
+    let traits: Vec<String> = (0..MAX_DATES).map(|number| format!(r#""{}":"03-05""#, trait_name(number))).collect();
+    shop.tell(StorefrontEvent {
+        kind: EventKind::Identify,
+        traits_json: Some(format!("{{{}}}", traits.join(","))),
+        ..track("", 0)
+    });
+    for number in 0..MAX_DATES {
+        let (journey, of) = (name("journey", number), trait_name(number));
+        let trigger = format!("{{ date: customer.traits.{of}, every: year, at: \"10:00\" }}");
+        let body = format!("journey: {journey}\nversion: 1\ntrigger: {trigger}\nsteps: [ end ]\n");
+        let record = Definition {
+            kind: "journey".to_owned(),
+            name: journey.clone(),
+            version: 1,
+            digest: digest(&body),
+            body,
+            status: DefinitionStatus::Active,
+            applied_at: at(0).as_millis(),
+        };
+        let key = record_key(Kind::Journey, &journey, 1);
+        shop.driver.table(0, &key, Some(&stream::encode("platform.definitions", &record))).unwrap();
+    }
+    for round in 1..=3 {
+        for number in 0..MAX_EXISTING {
+            let admission = Admission {
+                journey: name("journey", 100 * round + number),
+                segment: name("segment", number % 20),
+                per_hour: 1,
+                members: 1,
+                from: at(60).as_millis(),
+                until: at(1_000 * DAY).as_millis(),
+            };
+            let key = format!("{}/{}", admission.journey, admission.segment);
+            let value = stream::encode("customer.admissions", &admission);
+            shop.driver.table(2, &key, Some(&value)).unwrap();
+            if round < 3 {
+                shop.driver.table(2, &key, None).unwrap();
+            }
+        }
+    }
+    let state = shop.state();
+    assert_eq!(state.coming.len(), MAX_DATES + MAX_EXISTING);
+    state
 }
 
 #[test]
@@ -30,7 +87,7 @@ fn the_largest_state_is_far_below_the_size_of_a_record() {
     let favourite = || Favourite { name: name(), weight: i64::MAX };
     let state = SegmentationState {
         traits_json: Some("x".repeat(MAX_TRAITS_BYTES)),
-        currencies: (0..MAX_CURRENCIES)
+        currencies: (0..=MAX_CURRENCIES)
             .map(|_| Spending {
                 currency: "EUR".to_owned(),
                 orders: i64::MAX,
@@ -41,7 +98,7 @@ fn the_largest_state_is_far_below_the_size_of_a_record() {
             .collect(),
         // Hours of nine days, and the other days of a year; each with every currency.
         buckets: (0..9 * 24 + 357)
-            .map(|hour| Bucket { hour, tally, money: (0..MAX_CURRENCIES as i32).map(money).collect() })
+            .map(|hour| Bucket { hour, tally, money: (0..=MAX_CURRENCIES as i32).map(money).collect() })
             .collect(),
         orders: vec![PastOrder { order: i64::MAX, currency: 7, left_minor: i64::MAX }; MAX_ORDERS],
         cart: Some(OpenCart {
@@ -55,15 +112,8 @@ fn the_largest_state_is_far_below_the_size_of_a_record() {
         memberships: (0..200)
             .map(|_| Membership { segment: "x".repeat(64).into(), version: i32::MAX, since: at(0) })
             .collect(),
-        // Of each date and each admission that may be in force.
-        coming: (0..64)
-            .map(|_| Coming {
-                journey: "x".repeat(64).into(),
-                kind: OccasionKind::Date,
-                of: "x".repeat(64).into(),
-                at: at(0),
-            })
-            .collect(),
+        coming: with_much_to_come().coming,
+        came: vec![Came { journey: "x".repeat(64).into(), of: "x".repeat(64).into(), day: i32::MAX }; MAX_DATES],
         time_zone: Some("x".repeat(320)),
         seen_time_zone: Some("x".repeat(320)),
         // As long as an id may be.

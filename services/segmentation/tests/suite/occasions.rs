@@ -128,6 +128,42 @@ fn a_date_of_a_journey_that_is_gone_or_has_another_time_now_comes_no_more() {
 }
 
 #[test]
+fn a_birthday_that_has_come_comes_no_second_time_on_that_day() {
+    let mut shop = Shop::with(&[]);
+    shop.journey(BIRTHDAY, 1, 0);
+    let from = |zone: &str| Some(format!(r#"{{"timezone":"{zone}"}}"#));
+    shop.tell(StorefrontEvent { context_json: from("Europe/Madrid"), ..identify(r#"{"birthday": "1990-03-05"}"#, 0) });
+    shop.driver.advance_to(at(3 * DAY + 10 * HOUR));
+    assert_eq!(shop.occasions(), [format!("ana birthday birthday date at {}", 3 * DAY + 9 * HOUR)]);
+    // Ten o'clock in Mexico is still to come, and so is the evening that the next version waits for.
+    shop.tell(StorefrontEvent {
+        context_json: from("America/Mexico_City"),
+        ..track("Product Viewed", 3 * DAY + 11 * HOUR)
+    });
+    shop.journey(&BIRTHDAY.replace("10:00", "18:00"), 2, 3 * DAY + 12 * HOUR);
+    shop.driver.advance_to(at(20 * DAY));
+    assert!(shop.occasions().is_empty());
+    shop.driver.advance_to(at(400 * DAY));
+    assert_eq!(shop.occasions(), [format!("ana birthday birthday date at {}", 369 * DAY)]);
+    assert!(shop.state().came.len() <= 1, "what no clock can bring again is not kept");
+}
+
+#[test]
+fn dates_of_a_version_that_rules_again_are_planned_from_then_on() {
+    let mut shop = Shop::with(&[]);
+    shop.journey(BIRTHDAY, 1, 0);
+    shop.tell(identify(r#"{"birthday": "1990-03-05"}"#, 0));
+    let without = "journey: birthday\nversion: 1\ntrigger: { event: Product Added }\nsteps: [ end ]\n";
+    shop.journey(without, 2, HOUR);
+    shop.driver.advance_to(at(11 * DAY));
+    assert!(shop.occasions().is_empty());
+    shop.put_journey(without, 2, 11 * DAY, DefinitionStatus::Deleted);
+    // Of whom nothing was heard meanwhile: her birthday of this year is past.
+    shop.driver.advance_to(at(400 * DAY));
+    assert_eq!(shop.occasions(), [format!("ana birthday birthday date at {}", 368 * DAY + 10 * HOUR)]);
+}
+
+#[test]
 fn a_date_that_comes_once_comes_once_whatever_happens_after_it() {
     let once = BIRTHDAY.replace("every: year, ", "").replace("time_zone: customer", "time_zone: shop");
     let mut shop = Shop::with(&[]);

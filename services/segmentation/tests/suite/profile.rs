@@ -191,3 +191,87 @@ fn an_open_cart_has_a_value_until_it_is_bought_or_long_untouched() {
         ["+rich-cart by event at 6".to_owned(), format!("-rich-cart by time at {}", 30 * DAY + 6)]
     );
 }
+
+#[test]
+fn what_she_said_earlier_and_is_told_later_overrules_nothing() {
+    let mut shop = Shop::with(&[]);
+    let says = |consent, zone: &str, traits: &str, seconds| StorefrontEvent {
+        kind: EventKind::Identify,
+        consent_marketing: consent,
+        traits_json: Some(traits.to_owned()),
+        context_json: Some(format!(r#"{{"timezone":"{zone}"}}"#)),
+        ..track("", seconds)
+    };
+    shop.tell(says(Some(false), "Europe/Madrid", r#"{"plan":"gold"}"#, DAY));
+    // A device that was offline, or an import of old customers.
+    shop.tell(says(Some(true), "Asia/Tokyo", r#"{"plan":"none","birthday":"1990-03-05"}"#, HOUR));
+    let state = shop.state();
+    assert_eq!(state.consent_marketing, Some(false));
+    assert_eq!(state.traits_json.as_deref(), Some(r#"{"birthday":"1990-03-05","plan":"gold"}"#), "it only adds");
+    assert_eq!(state.seen_time_zone.as_deref(), Some("Europe/Madrid"));
+    shop.tell(says(Some(true), "Asia/Tokyo", r#"{"plan":"none"}"#, 2 * DAY));
+    let state = shop.state();
+    assert_eq!(state.consent_marketing, Some(true));
+    assert_eq!(state.traits_json.as_deref(), Some(r#"{"birthday":"1990-03-05","plan":"none"}"#));
+    assert_eq!(state.seen_time_zone.as_deref(), Some("Asia/Tokyo"));
+}
+
+#[test]
+fn a_device_that_tells_late_takes_nothing_out_of_a_cart_that_was_begun_after_an_order() {
+    let mut shop = Shop::with(&[]);
+    let with = |name: &str, seconds| StorefrontEvent {
+        product: Some(product("mug", "kitchen", 1_200)),
+        ..track(name, seconds)
+    };
+    shop.tell(order("o1", 1_200, 11 * HOUR));
+    shop.tell(with("Product Added", 12 * HOUR));
+    shop.tell(with("Product Removed", 10 * HOUR));
+    shop.tell(track("Product Removed", 10 * HOUR));
+    assert_eq!(shop.state().cart.map(|cart| cart.lines.len()), Some(1));
+    shop.tell(with("Product Removed", 13 * HOUR));
+    assert_eq!(shop.state().cart, None);
+}
+
+fn in_currency(code: &str, event: StorefrontEvent) -> StorefrontEvent {
+    let order = event.order.map(|order| schemas::Order { currency: Some(code.to_owned()), ..order });
+    StorefrontEvent { order, ..event }
+}
+
+const CODES: [&str; 8] = ["USD", "GBP", "CHF", "JPY", "MXN", "SEK", "NOK", "DKK"];
+
+#[test]
+fn an_order_in_a_ninth_currency_is_counted_once_and_is_in_no_amount() {
+    let mut shop = Shop::with(&["segment: frequent\nversion: 1\nenter: customer.last_7d.orders >= 10\n"]);
+    for (number, code) in CODES.into_iter().enumerate() {
+        shop.tell(in_currency(code, order(code, 1_000, number as i64)));
+    }
+    for number in 0..2 {
+        shop.tell(order("ninth", 500, DAY + number));
+        shop.tell(order("tenth", 500, DAY + HOUR + number));
+    }
+    shop.tell(refund("ninth", 500, 2 * DAY));
+    let state = shop.state();
+    assert_eq!(state.seen(Did::Orders).unwrap().last_at, at(DAY + HOUR));
+    assert_eq!(state.seen(Did::Refunds).unwrap().last_at, at(2 * DAY));
+    assert_eq!(state.memberships.len(), 1, "ten orders");
+    let rows = customer_rows(ANA, &state, at(3 * DAY), None);
+    let seen: Vec<_> = rows.iter().map(|row| (&*row.currency, row.frequency, row.monetary_minor)).collect();
+    assert_eq!(seen, CODES.map(|code| (code, 1, 1_000)));
+    // Not even where she orders most often in those.
+    assert_eq!(state.main_currency(), Some(0));
+}
+
+#[test]
+fn a_refund_takes_no_currencys_place() {
+    let mut shop = Shop::with(&[]);
+    for (number, code) in CODES.into_iter().enumerate() {
+        shop.tell(in_currency(code, refund(code, 1_000, number as i64)));
+    }
+    shop.tell(order("o1", 500, DAY));
+    // It was told before the order of which it is.
+    shop.tell(in_currency("DKK", order("o2", 3_000, DAY + 1)));
+    let rows = customer_rows(ANA, &shop.state(), at(2 * DAY), None);
+    let seen: Vec<_> =
+        rows.iter().map(|row| (&*row.currency, row.monetary_minor, row.windows[3..6].to_vec())).collect();
+    assert_eq!(seen, [("EUR", 500, vec![1, 500, 0]), ("DKK", 2_000, vec![1, 3_000, 1_000])]);
+}

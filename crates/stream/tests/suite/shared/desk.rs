@@ -52,7 +52,7 @@ macro_rules! wiring {
                 static TOPOLOGY: Topology = Topology {
                     service: "desk",
                     inputs: $inputs,
-                    tables: &["test.rules"],
+                    tables: &["test.rules", "test.house_rules"],
                     outputs: &["test.told"],
                     changelog: "test.changelog",
                     marks: Some("test.marks"),

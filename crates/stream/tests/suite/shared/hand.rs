@@ -133,8 +133,12 @@ impl<W: Wiring> Hand<W> {
     }
 
     pub fn rule(&mut self, offset: i64, name: &str) -> Result<(), stream::Poison> {
+        self.rule_of(0, offset, name)
+    }
+
+    pub fn rule_of(&mut self, table: usize, offset: i64, name: &str) -> Result<(), stream::Poison> {
         self.worker.table_record(&RecordRef {
-            input: 0,
+            input: table,
             partition: 0,
             offset,
             timestamp: Timestamp::from_millis(0),
