@@ -127,6 +127,8 @@ fn another_address_can_be_reached_until_messaging_says_otherwise() {
     shop.tell(with_address("  ", track("Product Viewed", 2 * HOUR)));
     shop.tell(track("Product Viewed", 2 * HOUR));
     assert!(can_be_reached(&shop), "an event without an address takes none");
+    shop.tell(with_address(HOME, track("Product Viewed", HOUR / 2)));
+    assert!(can_be_reached(&shop), "what she was told to have before is not her address again");
     tell(&mut shop, &[HOME, WORK], 2 * HOUR);
     assert_eq!(shop.changes(), [format!("+by-letter by reachability at {}", 2 * HOUR)]);
     shop.tell(with_address("ana@new.example", track("Product Viewed", 3 * HOUR)));
