@@ -85,13 +85,6 @@ async fn by_operator(
 
 /// A request's record: under whom it is about.
 fn record(installation: &Installation, request: &PrivacyRequest) -> anyhow::Result<NewRecord> {
-    let mut value = Vec::new();
-    installation.schemas.encode(REQUESTS, request, &mut value)?;
-    Ok(NewRecord {
-        topic: installation.cluster.topic(REQUESTS).into(),
-        partition: None,
-        key: Some(request.customer_id.as_ref().unwrap_or(&request.shop).as_bytes().to_vec()),
-        value: Some(value.into()),
-        headers: [].into(),
-    })
+    let about = request.customer_id.as_deref().unwrap_or(&request.shop);
+    Ok(installation.record(REQUESTS, None, about, Some(request))?)
 }

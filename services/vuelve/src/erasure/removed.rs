@@ -9,7 +9,7 @@ use anyhow::Context;
 use domain::{HumanDuration, Timestamp};
 use ingestion::partition_of;
 use kafka::{NewRecord, Section, read_section};
-use schemas::{PrivacyMeans, PrivacyPlace, PrivacyReceipt, PrivacyStage};
+use schemas::{CustomerProfile, PrivacyMeans, PrivacyPlace, PrivacyReceipt, PrivacyStage};
 use segmentation::SegmentationState;
 use store::Lookups;
 
@@ -118,19 +118,13 @@ impl Removal<'_> {
             let idle = open.places.iter().filter(|place| place.dataset == PROFILES && place.removed_at.is_none());
             ticks.extend(idle.map(|place| place.partition));
         }
-        looked.ticks = ticks.into_iter().map(|partition| self.tick(partition)).collect();
+        looked.ticks = ticks.into_iter().map(|partition| self.tick(partition)).collect::<Result<_, _>>()?;
         Ok(looked)
     }
 
     /// A record that says nothing, for the segment to be closed that lies open in a partition where nobody writes.
-    fn tick(&self, partition: i32) -> NewRecord {
-        NewRecord {
-            topic: self.installation.cluster.topic(PROFILES).into(),
-            partition: Some(partition),
-            key: Some(NOBODY.to_vec()),
-            value: None,
-            headers: [].into(),
-        }
+    fn tick(&self, partition: i32) -> Result<NewRecord, schemas::EncodeError> {
+        self.installation.record::<CustomerProfile>(PROFILES, Some(partition), NOBODY, None)
     }
 
     fn look_at_what_is_deleted(&self, open: &mut [Open<'_>]) -> anyhow::Result<()> {
