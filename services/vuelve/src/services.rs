@@ -50,7 +50,8 @@ fn needs(services: &[ServiceName]) -> BTreeSet<Need> {
             &[Need::WriteKeys, Need::Webhooks, Need::Certificate, Need::LinkKeys, Need::AddressSecret][..]
         }
         ServiceName::Messaging => &[Need::LinkKeys, Need::AddressSecret, Need::Mail][..],
-        ServiceName::Segmentation | ServiceName::Journeys => &[Need::LookupCertificates],
+        ServiceName::Segmentation => &[Need::LookupCertificates, Need::ErasersSecret],
+        ServiceName::Journeys => &[Need::LookupCertificates],
         ServiceName::Resolver => &[],
     };
     services.iter().flat_map(of_one).copied().collect()
