@@ -33,8 +33,10 @@ pub struct Looked {
     pub asked: usize,
     /// How many receipts were written.
     pub receipts: usize,
-    /// In how many places something of somebody who is forgotten may still lie.
+    /// In how many places something of somebody who is forgotten may still lie,
     pub places_left: usize,
+    /// of so many that are looked at.
+    pub places: usize,
     /// The first of them.
     pub first_left: Option<String>,
 }
@@ -69,8 +71,8 @@ impl Eraser {
         }
         let book = Book::read(&self.installation, self.timeout)?;
         let removal = Removal { installation: &self.installation, stores: &self.stores, patience };
-        let removed::Looked { receipts, ticks, left, first_left } = removal.look(&book, &mut self.read_at)?;
-        (looked.places_left, looked.first_left) = (left, first_left);
+        let removed::Looked { receipts, ticks, left, places, first_left } = removal.look(&book, &mut self.read_at)?;
+        (looked.places_left, looked.places, looked.first_left) = (left, places, first_left);
         looked.receipts += self.write(&receipts)?;
         self.append(ticks)?;
         // Ends that were asked for before the reading: what came since is seen by the next look.

@@ -41,6 +41,8 @@ pub(super) struct Looked {
     pub(super) ticks: Vec<NewRecord>,
     /// How many places may still hold something.
     pub(super) left: usize,
+    /// Of how many.
+    pub(super) places: usize,
     /// The first of them.
     pub(super) first_left: Option<String>,
 }
@@ -48,6 +50,7 @@ pub(super) struct Looked {
 impl Looked {
     fn count(&mut self, open: &Open<'_>) {
         self.left += left(open);
+        self.places += open.places.len();
         let first = open.places.iter().find(|place| place.removed_at.is_none());
         let shown = |place: &PrivacyPlace| {
             format!("{}[{}], by {}", place.dataset, place.partition, crate::written::word(&place.means))
