@@ -6,9 +6,10 @@ use std::{env, fs};
 
 use prost::Message;
 
-const FILES: [&str; 3] = [
+const FILES: [&str; 4] = [
     "vuelve/ingestion/v1/ingestion.proto",
     "vuelve/journeys/v1/journeys.proto",
+    "vuelve/privacy/v1/privacy.proto",
     "vuelve/segmentation/v1/segmentation.proto",
 ];
 

@@ -14,6 +14,8 @@ use crate::ingestion::v1::ingestion_service_server::{IngestionService, Ingestion
 use crate::ingestion::v1::{RecordRequest, RecordResponse, RecordStreamRequest, RecordStreamResponse};
 use crate::journeys::v1::journeys_service_server::{JourneysService, JourneysServiceServer};
 use crate::journeys::v1::{ExplainRequest, ExplainResponse, GetJourneysRequest, GetJourneysResponse};
+use crate::privacy::v1::privacy_service_server::{PrivacyService, PrivacyServiceServer};
+use crate::privacy::v1::{EraseRequest, EraseResponse, GetRequestRequest, GetRequestResponse};
 use crate::segmentation::v1::segmentation_service_server::{SegmentationService, SegmentationServiceServer};
 use crate::segmentation::v1::{
     BatchGetCustomersRequest, BatchGetCustomersResponse, CountMembersRequest, CountMembersResponse, GetCustomerRequest,
@@ -176,6 +178,55 @@ impl<A: SegmentationAnswers> SegmentationService for SegmentationServer<A> {
     ) -> Result<Response<CountMembersResponse>, Status> {
         let (_, call, request) = request.into_parts();
         respond(self.0.count_members(request, call).await)
+    }
+}
+
+/// Answers the calls of `vuelve.privacy.v1`; of a call's extensions as [`JourneysAnswers`] has it.
+pub trait PrivacyAnswers: Send + Sync + 'static {
+    /// Asks for a customer to be erased.
+    fn erase(
+        &self,
+        request: EraseRequest,
+        call: Extensions,
+    ) -> impl Future<Output = Result<EraseResponse, Refusal>> + Send;
+
+    /// How far a request is.
+    fn get_request(
+        &self,
+        request: GetRequestRequest,
+        call: Extensions,
+    ) -> impl Future<Output = Result<GetRequestResponse, Refusal>> + Send;
+}
+
+/// The service of whoever answers, for a server that takes and gives messages of at most `max_message_bytes`.
+pub fn privacy_server<A: PrivacyAnswers>(
+    answers: A,
+    max_message_bytes: usize,
+) -> PrivacyServiceServer<PrivacyServer<A>> {
+    PrivacyServiceServer::new(PrivacyServer(answers))
+        .max_decoding_message_size(max_message_bytes)
+        .max_encoding_message_size(max_message_bytes)
+}
+
+/// Turns answers into responses, and refusals into statuses.
+pub struct PrivacyServer<A>(A);
+
+impl<A> fmt::Debug for PrivacyServer<A> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PrivacyServer").finish_non_exhaustive()
+    }
+}
+
+#[tonic::async_trait]
+impl<A: PrivacyAnswers> PrivacyService for PrivacyServer<A> {
+    async fn erase(&self, request: Request<EraseRequest>) -> Result<Response<EraseResponse>, Status> {
+        let (_, call, request) = request.into_parts();
+        respond(self.0.erase(request, call).await)
+    }
+
+    async fn get_request(&self, request: Request<GetRequestRequest>) -> Result<Response<GetRequestResponse>, Status> {
+        let (_, call, request) = request.into_parts();
+        respond(self.0.get_request(request, call).await)
     }
 }
 

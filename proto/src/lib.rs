@@ -12,8 +12,9 @@ mod refusal;
 mod time;
 
 pub use answers::{
-    IngestionAnswers, IngestionServer, JourneysAnswers, JourneysServer, SegmentationAnswers, SegmentationServer,
-    has_time, ingestion_server, journeys_server, segmentation_server,
+    IngestionAnswers, IngestionServer, JourneysAnswers, JourneysServer, PrivacyAnswers, PrivacyServer,
+    SegmentationAnswers, SegmentationServer, has_time, ingestion_server, journeys_server, privacy_server,
+    segmentation_server,
 };
 pub use deadline::{Deadline, DeadlineLayer, DeadlineService};
 pub use http::Extensions;
@@ -21,7 +22,7 @@ pub use read_mask::{FieldMask, ReadMask};
 pub use refusal::{Refusal, describe};
 pub use time::{WireTime, timestamp, to_timestamp};
 
-pub use contract::{ingestion, journeys, segmentation};
+pub use contract::{ingestion, journeys, privacy, segmentation};
 
 #[allow(missing_docs, unreachable_pub, clippy::pedantic, reason = "generated; the contract's words are in the .proto")]
 mod contract {
@@ -38,6 +39,14 @@ mod contract {
         /// Version 1.
         pub mod v1 {
             tonic::include_proto!("vuelve.journeys.v1");
+        }
+    }
+
+    /// Privacy: erasing customers.
+    pub mod privacy {
+        /// Version 1.
+        pub mod v1 {
+            tonic::include_proto!("vuelve.privacy.v1");
         }
     }
 

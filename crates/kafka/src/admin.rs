@@ -102,12 +102,18 @@ impl Follower {
 
     /// The last stable offset of every partition of a topic.
     pub fn stable_ends(&self, topic: &str, partitions: i32) -> Result<Vec<i64>, KafkaFailure> {
-        let ends = || {
-            let end = |partition| watermarks(&self.asker, topic, partition, self.timeout).map(|(_, end)| end);
-            let ends = (0..partitions).map(end).collect::<Result<_, _>>();
-            ends.map_err(|source| KafkaFailure::of(format!("asking for the end of {topic}"), source))
+        (0..partitions).map(|partition| self.stable_end(topic, partition)).collect()
+    }
+
+    /// The last stable offset of a partition.
+    pub fn stable_end(&self, topic: &str, partition: i32) -> Result<i64, KafkaFailure> {
+        let end = || {
+            let bounds = watermarks(&self.asker, topic, partition, self.timeout);
+            bounds
+                .map(|(_, end)| end)
+                .map_err(|source| KafkaFailure::of(format!("asking for the end of {topic}"), source))
         };
-        ask(self.timeout, ends)
+        ask(self.timeout, end)
     }
 }
 

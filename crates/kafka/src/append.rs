@@ -11,7 +11,7 @@ use rdkafka::error::KafkaError;
 use rdkafka::message::{Header as RdHeader, Message as _, OwnedHeaders};
 use rdkafka::producer::{BaseRecord, DeliveryResult, Producer, ProducerContext, ThreadedProducer};
 use rdkafka::types::RDKafkaErrorCode;
-use rdkafka::util::Timeout;
+use rdkafka::util::{IntoOpaque, Timeout};
 use tokio::sync::oneshot;
 
 use crate::KafkaFailure;
@@ -43,6 +43,18 @@ pub struct NewRecord {
     pub value: Option<Bytes>,
     /// Its headers, which records may share.
     pub headers: Arc<[Header]>,
+}
+
+impl NewRecord {
+    /// As the client takes it; of its delivery is told with `whom`.
+    pub(crate) fn told_by<D: IntoOpaque>(&self, whom: D) -> BaseRecord<'_, [u8], [u8], D> {
+        let mut new = BaseRecord::with_opaque_to(&self.topic, whom);
+        new.partition = self.partition;
+        new.key = self.key.as_deref();
+        new.payload = self.value.as_deref();
+        new.headers = (!self.headers.is_empty()).then(|| owned_headers(&self.headers));
+        new
+    }
 }
 
 /// Appends records, each once and acknowledged by all replicas.
@@ -179,13 +191,7 @@ impl Appender {
         let batch = Arc::new(Batch::new(records.len(), answer));
         let deadline = tokio::time::Instant::now() + self.room_timeout;
         for record in records {
-            let mut new = BaseRecord::<[u8], [u8], _>::with_opaque_to(&record.topic, Arc::clone(&batch));
-            new.partition = record.partition;
-            new.key = record.key.as_deref();
-            new.payload = record.value.as_deref();
-            if !record.headers.is_empty() {
-                new.headers = Some(owned_headers(&record.headers));
-            }
+            let mut new = record.told_by(Arc::clone(&batch));
             while let Err((error, back)) = self.producer.send(new) {
                 // The client's own buffer is full: room comes as the broker acknowledges.
                 if !matches!(error, KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull)) {

@@ -1,9 +1,12 @@
 //! Appending what only one process at a time may append.
+//!
+//! No [`Appender`](crate::Appender) does: it lives on and shuts nobody out, and what this appends is decided on only when the
+//! others are shut out.
 
 use std::time::{Duration, Instant};
 
 use rdkafka::error::KafkaError;
-use rdkafka::producer::{BaseProducer, BaseRecord, DeliveryResult, Producer as _, ProducerContext};
+use rdkafka::producer::{BaseProducer, DeliveryResult, Producer as _, ProducerContext};
 use rdkafka::types::RDKafkaErrorCode;
 
 use crate::KafkaFailure;
@@ -40,10 +43,7 @@ pub fn append_alone(
     producer.begin_transaction().map_err(failed)?;
     let deadline = Instant::now() + timeout;
     for record in &records {
-        let mut new = BaseRecord::<[u8], [u8]>::to(&record.topic);
-        new.partition = record.partition;
-        new.key = record.key.as_deref();
-        new.payload = record.value.as_deref();
+        let mut new = record.told_by(());
         while let Err((error, back)) = producer.send(new) {
             let is_full = matches!(error, KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull));
             if !is_full || Instant::now() >= deadline {

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use definitions::Trigger;
 use domain::Timestamp;
-use kafka::{Appender, NewRecord};
+use kafka::Appender;
 use schemas::Admission;
 use segmentation::SegmentationState;
 
@@ -54,20 +54,11 @@ pub async fn look(installation: &Installation, timeout: Duration, go_on: &dyn Fn
             looked.waits = true;
         }
     }
-    let topic: std::sync::Arc<str> = installation.cluster.topic(DATASET).into();
-    let record = |key: &str, value: Option<Vec<u8>>| NewRecord {
-        topic: std::sync::Arc::clone(&topic),
-        partition: Some(0),
-        key: Some(key.as_bytes().to_vec()),
-        value: value.map(Into::into),
-        headers: [].into(),
-    };
-    let mut records: Vec<NewRecord> = looked.taken_back.iter().map(|key| record(key, None)).collect();
-    for admission in &looked.published {
-        let mut value = Vec::new();
-        installation.schemas.encode(DATASET, admission, &mut value)?;
-        records.push(record(&key_of(&admission.journey, &admission.segment), Some(value)));
-    }
+    let taken_back = looked.taken_back.iter().map(|key| (key.clone(), None));
+    let published =
+        looked.published.iter().map(|admission| (key_of(&admission.journey, &admission.segment), Some(admission)));
+    let record = |(key, admission)| installation.record(DATASET, Some(0), key, admission);
+    let records = taken_back.chain(published).map(record).collect::<Result<Vec<_>, _>>()?;
     if !records.is_empty() {
         Appender::new(&installation.cluster, "vuelve-admissions", timeout)?.append(&records).await?;
     }

@@ -1,12 +1,11 @@
 //! Definitions as records: put on their topic, and waited for until every partition has them.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::bail;
 use definitions::{Definitions, Journey, Kind, Segment, parse_document, record_key};
-use kafka::{Appender, NewRecord};
+use kafka::Appender;
 use schemas::{ChangelogHeader, Definition, DefinitionStatus};
 
 use crate::headers;
@@ -27,19 +26,11 @@ pub fn followers(definitions: &[Definition]) -> Vec<&'static str> {
 /// Writes these records; returns the offset behind the last of them.
 pub async fn write(installation: &Installation, records: &[Definition], timeout: Duration) -> anyhow::Result<i64> {
     let appender = Appender::new(&installation.cluster, "vuelve-definitions", timeout)?;
-    let topic: Arc<str> = installation.cluster.topic(DATASET).into();
     let mut new = Vec::with_capacity(records.len());
     for record in records {
         let kind: Kind = record.kind.parse().map_err(anyhow::Error::msg)?;
-        let mut value = Vec::new();
-        installation.schemas.encode(DATASET, record, &mut value)?;
-        new.push(NewRecord {
-            topic: Arc::clone(&topic),
-            partition: Some(0),
-            key: Some(record_key(kind, &record.name, record.version).into_bytes()),
-            value: Some(value.into()),
-            headers: [].into(),
-        });
+        let key = record_key(kind, &record.name, record.version);
+        new.push(installation.record(DATASET, Some(0), key, Some(record))?);
     }
     let ends = appender.append(&new).await?;
     Ok(ends.into_values().max().unwrap_or(0))

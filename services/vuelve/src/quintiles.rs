@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
 use domain::Timestamp;
-use kafka::{Appender, NewRecord, ReadRecord, RegistryError};
+use kafka::{Appender, ReadRecord, RegistryError};
 use schemas::{CurrencyQuintiles, Quintiles};
 use segmentation::{Boundaries, MIN_CUSTOMERS, Standing};
 use serde::Serialize;
@@ -88,15 +88,7 @@ pub fn learn(
 /// Publishes what was learnt; returns the offset of its record.
 pub async fn publish(installation: &Installation, learnt: &Quintiles, timeout: Duration) -> anyhow::Result<i64> {
     ensure_enough(learnt)?;
-    let mut value = Vec::new();
-    installation.schemas.encode(DATASET, learnt, &mut value)?;
-    let record = NewRecord {
-        topic: installation.cluster.topic(DATASET).into(),
-        partition: Some(0),
-        key: Some(KEY.to_vec()),
-        value: Some(value.into()),
-        headers: [].into(),
-    };
+    let record = installation.record(DATASET, Some(0), KEY, Some(learnt))?;
     let ends = Appender::new(&installation.cluster, "vuelve-quintiles", timeout)?.append(&[record]).await?;
     Ok(ends.get(&0).context("the broker did not say where the boundaries lie")? - 1)
 }

@@ -89,6 +89,7 @@ pub struct AdminOptions {
 pub struct GrpcOptions {
     pub listen: SocketAddr,
     pub token: Option<Secret>,
+    pub privacy_token: Option<Secret>,
     #[serde(default)]
     pub tls: GrpcTlsOptions,
     pub max_message_bytes: ByteSize,
@@ -253,8 +254,14 @@ fn check_ports(config: &Config, findings: &mut Findings<'_>) {
                        grpc.tls.client_ca_file, or listen on 127.0.0.1";
         findings.add("grpc.listen", message);
     }
-    if grpc.token.as_ref().is_some_and(|token| token.expose().len() < 16) {
-        findings.add("grpc.token", "is shorter than 16 characters: make it with `openssl rand -hex 32`");
+    for (key, token) in [("grpc.token", &grpc.token), ("grpc.privacy_token", &grpc.privacy_token)] {
+        if token.as_ref().is_some_and(|token| token.expose().len() < 16) {
+            findings.add(key, "is shorter than 16 characters: make it with `openssl rand -hex 32`");
+        }
+    }
+    if grpc.privacy_token.is_some() && grpc.privacy_token == grpc.token {
+        let message = "is grpc.token too: whoever may look customers up could erase them";
+        findings.add("grpc.privacy_token", message);
     }
     if grpc.listen == admin.listen && grpc.listen.port() != 0 {
         findings.add("grpc.listen", "is the address of admin.listen too: give each its own port");

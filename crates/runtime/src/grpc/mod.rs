@@ -2,7 +2,8 @@
 //!
 //! Wanted properties:
 //! - without the token, or a key that the service knows, nobody gets anything but health, and nothing else that they send is
-//!   read; comparing takes the same time whatever was sent;
+//!   read; comparing takes the same time whatever was sent. A service with a token of its own answers who has that one, and
+//!   that one opens no other;
 //! - every call has a deadline until its answer begins, a request id (given or made, and sent back) and a span; every message
 //!   a largest size;
 //! - connections and calls are bounded; calls above the bound are refused at once, not queued;
@@ -34,10 +35,10 @@ use tower::{Service, ServiceBuilder};
 
 pub use call::RequestId;
 
-use crate::config::GrpcOptions;
+use crate::config::{GrpcOptions, Secret};
 use crate::host::StopToken;
 use crate::readiness::Readiness;
-use call::{Admission, Gate, Guard};
+use call::{Admission, Gate, Guard, OwnToken};
 
 /// A gRPC server, to which services are added before it serves.
 pub struct GrpcServer {
@@ -46,6 +47,7 @@ pub struct GrpcServer {
     routes: RoutesBuilder,
     health: health::Health,
     admission: Option<Admission>,
+    own: Vec<OwnToken>,
 }
 
 impl GrpcServer {
@@ -54,7 +56,7 @@ impl GrpcServer {
         let mut routes = Routes::builder();
         let (health, service) = health::Health::new();
         routes.add_service(service);
-        Self { options: options.clone(), readiness, routes, health, admission: None }
+        Self { options: options.clone(), readiness, routes, health, admission: None, own: Vec::new() }
     }
 
     /// Lets in whoever the service knows by the metadata of the call, instead of whoever has the token.
@@ -82,13 +84,29 @@ impl GrpcServer {
         self
     }
 
+    /// The same for a service that whoever has this token may call, and nobody else: not whom the server lets in to the others.
+    #[must_use]
+    pub fn service_under<S>(mut self, token: &Secret, build: impl FnOnce(usize) -> S) -> Self
+    where
+        S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>
+            + NamedService
+            + Clone
+            + Send
+            + Sync
+            + 'static,
+        S::Future: Send + 'static,
+    {
+        self.own.push(OwnToken::new(S::NAME, token));
+        self.service(build)
+    }
+
     /// Serves on a bound port until it is asked to stop and the calls in flight have ended.
     pub async fn serve(mut self, listener: TcpListener, stop: StopToken) -> anyhow::Result<()> {
         let address: SocketAddr = listener.local_addr()?;
         let tls = self.options.tls.load().context("grpc")?.map(Arc::new);
         self.add_reflection()?;
         let deadline = DeadlineLayer::new(self.options.default_deadline.as_std(), self.options.max_deadline.as_std());
-        let gate = Arc::new(Gate::new(Guard::new(&self.options, self.admission)));
+        let gate = Arc::new(Gate::new(Guard::new(&self.options, self.admission, self.own)));
         // One layer of the router: each would box every call once more.
         let layers = ServiceBuilder::new().layer(from_fn_with_state(gate, call::observe)).layer(deadline);
         let router: Router = self.routes.routes().into_axum_router().layer(layers);

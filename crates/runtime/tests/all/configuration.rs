@@ -153,6 +153,12 @@ fn a_secret_is_taken_from_its_own_file_or_the_environment_and_from_nowhere_else(
     let with_variable = given().variable("VUELVE__GRPC__TOKEN", "0123456789abcdef-from-env");
     assert_eq!(token(&with_variable.load().unwrap()).expose(), "0123456789abcdef-from-env");
 
+    let both = given().variable("VUELVE__GRPC__TOKEN", "0123456789abcdef-of-both");
+    let problems = both.variable("VUELVE__GRPC__PRIVACY_TOKEN", "0123456789abcdef-of-both").problems();
+    assert!(problems[0].contains("grpc.privacy_token: is grpc.token too"), "{problems:?}");
+    let problems = given().variable("VUELVE__GRPC__PRIVACY_TOKEN", "too-short").problems();
+    assert!(problems[0].contains("grpc.privacy_token: is shorter than 16 characters"), "{problems:?}");
+
     let problems = given().file("[grpc]\ntoken = 'hunter2'").problems();
     assert_eq!(
         problems,

@@ -7,7 +7,9 @@ use std::time::Duration;
 use proto::journeys::v1::journeys_service_client::JourneysServiceClient;
 use proto::journeys::v1::journeys_service_server::{JourneysService, JourneysServiceServer};
 use proto::journeys::v1::{ExplainRequest, ExplainResponse, GetJourneysRequest, GetJourneysResponse, JourneyRun};
-use proto::{DeadlineLayer, Refusal};
+use proto::privacy::v1::privacy_service_client::PrivacyServiceClient;
+use proto::privacy::v1::{EraseRequest, EraseResponse, GetRequestRequest, GetRequestResponse};
+use proto::{DeadlineLayer, Extensions, Refusal};
 use runtime::config::{Config, GrpcOptions, Sources, layout};
 use runtime::grpc::{GrpcServer, RequestId};
 use runtime::host::StopToken;
@@ -55,6 +57,19 @@ impl JourneysService for Lookups {
 
     async fn explain(&self, _: Request<ExplainRequest>) -> Result<Response<ExplainResponse>, Status> {
         Ok(Response::new(ExplainResponse::default()))
+    }
+}
+
+/// Erases nobody.
+struct Nobody;
+
+impl proto::PrivacyAnswers for Nobody {
+    async fn erase(&self, _: EraseRequest, _: Extensions) -> Result<EraseResponse, Refusal> {
+        Ok(EraseResponse::default())
+    }
+
+    async fn get_request(&self, _: GetRequestRequest, _: Extensions) -> Result<GetRequestResponse, Refusal> {
+        Ok(GetRequestResponse::default())
     }
 }
 
@@ -115,6 +130,38 @@ async fn without_the_token_nobody_gets_anything_but_health() {
     }
     assert!(client.get_journeys(ask("ada")).await.is_ok());
     assert!(HealthClient::new(server.channel().await).check(HealthCheckRequest::default()).await.is_ok());
+}
+
+#[tokio::test]
+async fn a_service_with_a_token_of_its_own_answers_who_has_that_one_which_opens_no_other() {
+    const OWN: &str = "another-token-for-one-service";
+    let config = config(&[]);
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let (address, stop) = (listener.local_addr().unwrap(), StopToken::new());
+    let server = GrpcServer::new(config.get::<GrpcOptions>(), Readiness::new())
+        .service(|_| JourneysServiceServer::new(Lookups::default()))
+        .service_under(&runtime::config::Secret::new(OWN), |limit| proto::privacy_server(Nobody, limit));
+    let serving = tokio::spawn(server.serve(listener, stop.clone()));
+    let channel = Endpoint::from_shared(format!("http://{address}")).unwrap().connect().await.unwrap();
+    let (mut journeys, mut own) = (JourneysServiceClient::new(channel.clone()), PrivacyServiceClient::new(channel));
+    for (token, opens_own, opens_journeys) in
+        [(None, false, false), (Some(TOKEN), false, true), (Some(OWN), true, false), (Some("wrong"), false, false)]
+    {
+        let (mut of_own, mut of_journeys) = (Request::new(EraseRequest::default()), ask("ada"));
+        of_journeys.metadata_mut().remove("authorization");
+        if let Some(token) = token {
+            let bearer: tonic::metadata::MetadataValue<_> = format!("Bearer {token}").parse().unwrap();
+            of_own.metadata_mut().insert("authorization", bearer.clone());
+            of_journeys.metadata_mut().insert("authorization", bearer);
+        }
+        let code = |result: Result<(), Status>| result.err().map(|status| status.code());
+        let refused = |opens: bool| (!opens).then_some(Code::Unauthenticated);
+        assert_eq!(code(own.erase(of_own).await.map(drop)), refused(opens_own), "{token:?}");
+        assert_eq!(code(journeys.get_journeys(of_journeys).await.map(drop)), refused(opens_journeys), "{token:?}");
+    }
+    drop((own, journeys));
+    stop.stop();
+    serving.await.unwrap().unwrap();
 }
 
 #[tokio::test]

@@ -158,6 +158,27 @@ async fn what_comes_while_the_log_is_away_is_taken_and_comes_to_it_in_order_befo
     }
 }
 
+/// Customers' data lies in it, and the next outage may be years away.
+#[tokio::test]
+async fn of_a_spool_that_is_drained_no_byte_stays_on_the_disk() {
+    let directory = tempfile::tempdir().unwrap();
+    let shop = Shop::open(directory.path(), Mood::Stores, PLENTY);
+    for outage in 0..3 {
+        shop.log.is(Mood::Fails(LogError::Unavailable));
+        shop.append(outage).await.unwrap();
+        assert_eq!(segments(directory.path()).len(), 1);
+        shop.log.is(Mood::Stores);
+        shop.is(SpoolState::Idle).await;
+        let gone = async {
+            while !segments(directory.path()).is_empty() {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(LIMIT, gone).await.unwrap();
+    }
+    assert_eq!(shop.log.records(), records(0..3));
+}
+
 /// Whoever drains is never done where something has come each time that it looks.
 #[tokio::test]
 async fn a_spool_ends_though_calls_come_all_the_time_and_the_log_takes_its_time() {

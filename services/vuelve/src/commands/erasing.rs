@@ -4,8 +4,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use clap::{Args, ValueEnum};
 use domain::{HumanDuration, Timestamp};
-use ingestion::ids::{MAX_ID_BYTES, is_personal, names_somebody};
-use ingestion::mapping::id_of_address;
+use ingestion::ids::MAX_ID_BYTES;
 use runtime::config::{Config, KafkaOptions};
 use schemas::PrivacyRequest;
 use vuelve::erasure::{self, Book};
@@ -77,10 +76,8 @@ enum Format {
 
 /// The id of a customer as the services have it: one that is an address is hashed.
 pub(super) fn customer_id(text: &str, config: &Config) -> anyhow::Result<String> {
-    let id = text.trim();
-    let names_somebody = names_somebody(id) && id.len() <= MAX_ID_BYTES;
-    anyhow::ensure!(names_somebody, "`{id}` names nobody: an id has 1 to {MAX_ID_BYTES} bytes");
-    Ok(if is_personal(id) { id_of_address(id, &Sections::address_secret(config)?) } else { id.to_owned() })
+    let id = erasure::customer_id(text, || Sections::address_secret(config))?;
+    id.with_context(|| format!("`{}` names nobody: an id has 1 to {MAX_ID_BYTES} bytes", text.trim()))
 }
 
 impl Erase {

@@ -51,7 +51,7 @@ pub struct Book {
 impl Wish {
     /// The customer, or the shop.
     pub fn about(&self) -> &str {
-        self.request.customer_id.as_deref().unwrap_or(&self.request.shop)
+        about(&self.request)
     }
 
     pub(super) fn key(&self) -> Key {
@@ -159,10 +159,7 @@ impl Book {
 
     /// How far a request is.
     pub fn progress<'b>(&'b self, wish: &'b Wish) -> Progress<'b> {
-        let last = match wish.request.kind {
-            PrivacyKind::Export => PrivacyStage::GivenOut,
-            _ => PrivacyStage::Erased,
-        };
+        let last = last_stage(wish.request.kind);
         Progress { wish, forgotten: self.receipt(wish, PrivacyStage::Forgotten), done: self.receipt(wish, last) }
     }
 
@@ -222,6 +219,19 @@ impl Book {
     pub(super) fn id_of_address(wish: &Wish) -> Option<String> {
         let id = format!("{ADDRESS_ID_PREFIX}{}", wish.request.address_hash.as_ref()?);
         (id != wish.about()).then_some(id)
+    }
+}
+
+/// Whom a request is about: the customer, or the shop.
+pub(super) fn about(request: &PrivacyRequest) -> &str {
+    request.customer_id.as_deref().unwrap_or(&request.shop)
+}
+
+/// The stage at which a request is fulfilled.
+pub(super) const fn last_stage(kind: PrivacyKind) -> PrivacyStage {
+    match kind {
+        PrivacyKind::Export => PrivacyStage::GivenOut,
+        _ => PrivacyStage::Erased,
     }
 }
 

@@ -215,7 +215,7 @@ pub fn say_given_out(
     let wish = asked(&book, request_id, &held.customer_id)?;
     let mut receipt = receipt(wish, PrivacyStage::GivenOut, held.ids.clone(), Vec::new());
     receipt.remains.clear();
-    write(installation, vec![receipt], timeout)?;
+    write(installation, &[receipt], timeout)?;
     Ok(())
 }
 

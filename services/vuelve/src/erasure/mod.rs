@@ -11,6 +11,7 @@
 
 mod book;
 mod chain;
+mod followed;
 mod forgotten;
 mod given_out;
 mod receipts;
@@ -22,10 +23,14 @@ mod states;
 use std::time::Duration;
 
 use domain::Timestamp;
+use ingestion::ids::{MAX_ID_BYTES, is_personal, names_somebody};
+use ingestion::mapping::id_of_address;
 use kafka::{Appender, NewRecord};
+use links::Secret;
 use schemas::{PrivacyKind, PrivacyRequest};
 
 pub use book::{Book, Progress, Wish};
+pub use followed::{Followed, Standing};
 pub use given_out::{Held, check_asked, say_given_out};
 pub use receipts::{Eraser, Looked};
 pub use shown::{Shown, table, through_by};
@@ -40,6 +45,19 @@ const OPERATOR: &str = "operator";
 const DERIVED: [&str; 2] = ["segmentation", ERASER];
 const ERASER: &str = "eraser";
 
+/// What came by a call.
+const GRPC: &str = "grpc";
+
+/// The id of a customer as the services have it: one that is an address is hashed, as the door hashes it. None where it can name
+/// nobody.
+pub fn customer_id<E>(text: &str, secret: impl FnOnce() -> Result<Secret, E>) -> Result<Option<String>, E> {
+    let id = text.trim();
+    if !names_somebody(id) || id.len() > MAX_ID_BYTES {
+        return Ok(None);
+    }
+    Ok(Some(if is_personal(id) { id_of_address(id, &secret()?) } else { id.to_owned() }))
+}
+
 /// Asks for it, and returns the request once the broker has it.
 pub async fn ask(
     installation: &Installation,
@@ -48,10 +66,7 @@ pub async fn ask(
     at: Timestamp,
     timeout: Duration,
 ) -> anyhow::Result<PrivacyRequest> {
-    let customer_id = Some(customer_id.to_owned());
-    let shop = shop.to_owned();
-    let wish = PrivacyRequest { kind: PrivacyKind::Erase, customer_id, shop, ..PrivacyRequest::default() };
-    by_operator(installation, wish, at, timeout).await
+    by_operator(installation, erase(customer_id, shop), at, timeout).await
 }
 
 /// Asks for all customers of a shop to be erased, and returns the request once the broker has it.
@@ -66,6 +81,18 @@ pub async fn ask_for_shop(
     by_operator(installation, wish, at, timeout).await
 }
 
+/// The wish that a customer be erased.
+fn erase(customer_id: &str, shop: &str) -> PrivacyRequest {
+    let customer_id = Some(customer_id.to_owned());
+    PrivacyRequest { kind: PrivacyKind::Erase, customer_id, shop: shop.to_owned(), ..PrivacyRequest::default() }
+}
+
+/// The same as a caller makes it, who gives it its id.
+pub(crate) fn by_grpc(request_id: &str, customer_id: &str, shop: &str, at: Timestamp) -> PrivacyRequest {
+    let request_id = request_id.to_owned();
+    PrivacyRequest { request_id, at: at.as_millis(), source: GRPC.to_owned(), ..erase(customer_id, shop) }
+}
+
 async fn by_operator(
     installation: &Installation,
     wish: PrivacyRequest,
@@ -78,20 +105,21 @@ async fn by_operator(
         source: OPERATOR.to_owned(),
         ..wish
     };
-    let record = record(installation, &request)?;
-    Appender::new(&installation.cluster, "vuelve-erasure", timeout)?.append(&[record]).await?;
+    append(installation, &Appender::new(&installation.cluster, "vuelve-erasure", timeout)?, &request).await?;
     Ok(request)
+}
+
+/// Returns once the broker has it.
+pub(crate) async fn append(
+    installation: &Installation,
+    appender: &Appender,
+    request: &PrivacyRequest,
+) -> anyhow::Result<()> {
+    appender.append(&[record(installation, request)?]).await?;
+    Ok(())
 }
 
 /// A request's record: under whom it is about.
 fn record(installation: &Installation, request: &PrivacyRequest) -> anyhow::Result<NewRecord> {
-    let mut value = Vec::new();
-    installation.schemas.encode(REQUESTS, request, &mut value)?;
-    Ok(NewRecord {
-        topic: installation.cluster.topic(REQUESTS).into(),
-        partition: None,
-        key: Some(request.customer_id.as_ref().unwrap_or(&request.shop).as_bytes().to_vec()),
-        value: Some(value.into()),
-        headers: [].into(),
-    })
+    Ok(installation.record(REQUESTS, None, book::about(request), Some(request))?)
 }

@@ -33,8 +33,10 @@ pub struct Looked {
     pub asked: usize,
     /// How many receipts were written.
     pub receipts: usize,
-    /// In how many places something of somebody who is forgotten may still lie.
+    /// In how many places something of somebody who is forgotten may still lie,
     pub places_left: usize,
+    /// of so many that are looked at.
+    pub places: usize,
     /// The first of them.
     pub first_left: Option<String>,
 }
@@ -60,18 +62,18 @@ impl Eraser {
         let book = Book::read(&self.installation, self.timeout)?;
         let of_shops = shop::look(&self.installation, &book, patience)?;
         looked.asked += self.ask(&of_shops.asks)?;
-        looked.receipts += self.write(of_shops.receipts)?;
+        looked.receipts += self.write(&of_shops.receipts)?;
         match forgotten::look(&self.installation, !self.stores.is_empty(), patience)? {
             forgotten::Looked::Nothing => {}
             forgotten::Looked::Behind(behind) => looked.waits = Some(behind),
             forgotten::Looked::Asks(asks) => looked.asked += self.ask(&asks)?,
-            forgotten::Looked::Forgotten(receipts) => looked.receipts += self.write(receipts)?,
+            forgotten::Looked::Forgotten(receipts) => looked.receipts += self.write(&receipts)?,
         }
         let book = Book::read(&self.installation, self.timeout)?;
         let removal = Removal { installation: &self.installation, stores: &self.stores, patience };
-        let removed::Looked { receipts, ticks, left, first_left } = removal.look(&book, &mut self.read_at)?;
-        (looked.places_left, looked.first_left) = (left, first_left);
-        looked.receipts += self.write(receipts)?;
+        let removed::Looked { receipts, ticks, left, places, first_left } = removal.look(&book, &mut self.read_at)?;
+        (looked.places_left, looked.places, looked.first_left) = (left, places, first_left);
+        looked.receipts += self.write(&receipts)?;
         self.append(ticks)?;
         // Ends that were asked for before the reading: what came since is seen by the next look.
         let is_idle = book.to_forget().is_empty() && book.to_remove().is_empty() && book.shops().is_empty();
@@ -97,7 +99,7 @@ impl Eraser {
         Ok(append_alone(&self.installation.cluster, ERASER, self.timeout, || Ok(records))?)
     }
 
-    fn write(&self, receipts: Vec<PrivacyReceipt>) -> anyhow::Result<usize> {
+    fn write(&self, receipts: &[PrivacyReceipt]) -> anyhow::Result<usize> {
         write(&self.installation, receipts, self.timeout)
     }
 }
@@ -105,7 +107,7 @@ impl Eraser {
 /// Writes receipts, each once: those that are there by then are left out, and nobody else writes at the same time.
 pub(super) fn write(
     installation: &Installation,
-    receipts: Vec<PrivacyReceipt>,
+    receipts: &[PrivacyReceipt],
     timeout: Duration,
 ) -> anyhow::Result<usize> {
     if receipts.is_empty() {
@@ -125,21 +127,13 @@ pub(super) fn write(
 
 fn missing(
     installation: &Installation,
-    receipts: Vec<PrivacyReceipt>,
+    receipts: &[PrivacyReceipt],
     timeout: Duration,
 ) -> anyhow::Result<Vec<NewRecord>> {
     let book = Book::read(installation, timeout)?;
-    let mut records = Vec::new();
-    for receipt in receipts.into_iter().filter(|receipt| !book.has(receipt)) {
-        let mut value = Vec::new();
-        installation.schemas.encode(RECEIPTS, &receipt, &mut value)?;
-        records.push(NewRecord {
-            topic: installation.cluster.topic(RECEIPTS).into(),
-            partition: None,
-            key: Some(receipt.customer_id.as_ref().unwrap_or(&receipt.shop).as_bytes().to_vec()),
-            value: Some(value.into()),
-            headers: [].into(),
-        });
-    }
-    Ok(records)
+    let record = |receipt: &PrivacyReceipt| {
+        let about = receipt.customer_id.as_deref().unwrap_or(&receipt.shop);
+        Ok(installation.record(RECEIPTS, None, about, Some(receipt))?)
+    };
+    receipts.iter().filter(|receipt| !book.has(receipt)).map(record).collect()
 }

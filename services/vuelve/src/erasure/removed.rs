@@ -9,7 +9,7 @@ use anyhow::Context;
 use domain::{HumanDuration, Timestamp};
 use ingestion::partition_of;
 use kafka::{NewRecord, Section, read_section};
-use schemas::{PrivacyMeans, PrivacyPlace, PrivacyReceipt, PrivacyStage};
+use schemas::{CustomerProfile, PrivacyMeans, PrivacyPlace, PrivacyReceipt, PrivacyStage};
 use segmentation::SegmentationState;
 use store::Lookups;
 
@@ -41,6 +41,8 @@ pub(super) struct Looked {
     pub(super) ticks: Vec<NewRecord>,
     /// How many places may still hold something.
     pub(super) left: usize,
+    /// Of how many.
+    pub(super) places: usize,
     /// The first of them.
     pub(super) first_left: Option<String>,
 }
@@ -48,6 +50,7 @@ pub(super) struct Looked {
 impl Looked {
     fn count(&mut self, open: &Open<'_>) {
         self.left += left(open);
+        self.places += open.places.len();
         let first = open.places.iter().find(|place| place.removed_at.is_none());
         let shown = |place: &PrivacyPlace| {
             format!("{}[{}], by {}", place.dataset, place.partition, crate::written::word(&place.means))
@@ -119,19 +122,14 @@ impl Removal<'_> {
             let idle = left.filter(|place| IDLE.contains(&place.dataset.as_str()));
             ticks.extend(idle.map(|place| (place.dataset, place.partition)));
         }
-        looked.ticks = ticks.into_iter().map(|(dataset, partition)| self.tick(&dataset, partition)).collect();
+        let ticks = ticks.into_iter().map(|(dataset, partition)| self.tick(&dataset, partition));
+        looked.ticks = ticks.collect::<Result<_, _>>()?;
         Ok(looked)
     }
 
     /// A record that says nothing, for the segment to be closed that lies open in a partition where nobody writes.
-    fn tick(&self, dataset: &str, partition: i32) -> NewRecord {
-        NewRecord {
-            topic: self.installation.cluster.topic(dataset).into(),
-            partition: Some(partition),
-            key: Some(NOBODY.to_vec()),
-            value: None,
-            headers: [].into(),
-        }
+    fn tick(&self, dataset: &str, partition: i32) -> Result<NewRecord, schemas::EncodeError> {
+        self.installation.record::<CustomerProfile>(dataset, Some(partition), NOBODY, None)
     }
 
     fn look_at_what_is_deleted(&self, open: &mut [Open<'_>]) -> anyhow::Result<()> {

@@ -50,8 +50,8 @@ fn tell(looked: anyhow::Result<Looked>, before: &mut Looked) {
     match looked {
         Ok(looked) => {
             if looked != *before {
-                let Looked { waits, asked, receipts, places_left, first_left } = &looked;
-                tracing::info!(waits, asked, receipts, places_left, first_left, "erasures looked at");
+                let Looked { waits, asked, receipts, places_left, places, first_left } = &looked;
+                tracing::info!(waits, asked, receipts, places_left, places, first_left, "erasures looked at");
             }
             *before = looked;
         }

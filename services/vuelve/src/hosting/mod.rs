@@ -21,7 +21,7 @@ mod worker;
 use std::time::Duration;
 
 use anyhow::Context;
-use kafka::{Cluster, Registry, Topics};
+use kafka::{Cluster, NewRecord, Registry, Topics};
 use runtime::config::{Config, InstallationOptions, KafkaOptions, Mode};
 use schemas::Schemas;
 
@@ -114,6 +114,28 @@ impl Installation {
     pub fn read<T: schemas::Contract>(&self, value: &[u8]) -> anyhow::Result<T> {
         self.learn(value)?;
         Ok(self.schemas.decode(value)?)
+    }
+
+    /// A record of a dataset under a key, to be appended; without a value it ends what was under the key. Without a partition it
+    /// comes on that of its key.
+    pub fn record<T: schemas::Contract>(
+        &self,
+        dataset: &str,
+        partition: Option<i32>,
+        key: impl Into<Vec<u8>>,
+        value: Option<&T>,
+    ) -> Result<NewRecord, schemas::EncodeError> {
+        let mut bytes = Vec::new();
+        if let Some(value) = value {
+            self.schemas.encode(dataset, value, &mut bytes)?;
+        }
+        Ok(NewRecord {
+            topic: self.cluster.topic(dataset).into(),
+            partition,
+            key: Some(key.into()),
+            value: value.map(|_| bytes.into()),
+            headers: [].into(),
+        })
     }
 
     /// Fetches the writer's schema of a value, if it is new here.

@@ -68,13 +68,5 @@ fn mark(installation: &Installation, to: Timestamp, bounds: Vec<i64>) -> anyhow:
         entries: partitions.map(|partition| MarkEntry { partition, time: to.as_millis() }).collect(),
         bounds: vec![OutputBound { dataset: EVENTS.to_owned(), offsets: bounds }],
     };
-    let mut value = Vec::new();
-    installation.schemas.encode(MARKS, &mark, &mut value)?;
-    Ok(NewRecord {
-        topic: installation.cluster.topic(MARKS).into(),
-        partition: Some(0),
-        key: Some(b"replay".to_vec()),
-        value: Some(value.into()),
-        headers: [].into(),
-    })
+    Ok(installation.record(MARKS, Some(0), "replay", Some(&mark))?)
 }

@@ -18,6 +18,8 @@ use vuelve::embedded::Embedded;
 use vuelve::hosting::{self, Channel, Installation, Views};
 use vuelve::{definition_topic, folders};
 
+/// What whoever may erase over gRPC sends.
+pub(crate) const PRIVACY_TOKEN: &str = "may-erase-and-nothing-else";
 pub(crate) const PARTITIONS: u32 = 2;
 const SOON: Duration = Duration::from_secs(30);
 
@@ -29,6 +31,7 @@ pub(crate) struct Shop {
     pub(crate) door_grpc: SocketAddr,
     signals: mpsc::Sender<Signal>,
     running: JoinHandle<Exit>,
+    _secrets: tempfile::TempDir,
 }
 
 struct TakesAll;
@@ -51,8 +54,15 @@ impl Shop {
 
     /// Opens a shop with one journey, whose messages leave by `channel`.
     pub(crate) async fn open_with(journey: &str, channel: Arc<dyn Channel>) -> Self {
-        let settings = ["ingestion.door.grpc_listen=127.0.0.1:0", "segmentation.erasures_every=200ms"];
-        let embedded = Embedded::start(256 << 20, PARTITIONS, settings.map(str::to_owned).to_vec()).await.unwrap();
+        let secrets = tempfile::tempdir().unwrap();
+        let token = secrets.path().join("privacy-token");
+        std::fs::write(&token, PRIVACY_TOKEN).unwrap();
+        let settings = vec![
+            "ingestion.door.grpc_listen=127.0.0.1:0".to_owned(),
+            "segmentation.erasures_every=200ms".to_owned(),
+            format!("grpc.privacy_token_file={}", token.display()),
+        ];
+        let embedded = Embedded::start(256 << 20, PARTITIONS, settings).await.unwrap();
         let config = &embedded.config;
         let installation = Installation::of(config, "0");
         installation.create(1, Duration::from_secs(10)).await.unwrap();
@@ -79,7 +89,7 @@ impl Shop {
         let in_force = move || definition_topic::wait_until_in_force(&place, &services, offset, SOON);
         tokio::task::spawn_blocking(in_force).await.unwrap().unwrap();
         let (door, door_grpc) = (format!("http://{}", door.http), door.grpc.unwrap());
-        Self { installation, embedded, door, grpc, door_grpc, signals, running }
+        Self { installation, embedded, door, grpc, door_grpc, signals, running, _secrets: secrets }
     }
 
     /// Posts a call to the door.

@@ -285,6 +285,18 @@ impl Files {
         }
     }
 
+    /// Calls go elsewhere from now on. Where nothing waits, the segment that was written to goes as well: what it holds of a customer
+    /// would lie there until the log is away again, whoever is erased meanwhile.
+    pub(super) fn ended(&mut self) {
+        if self.bytes() > 0 {
+            return;
+        }
+        self.open = None;
+        if let Some(last) = self.segments.back().copied() {
+            self.drained(Place { segment: last.name, offset: last.bytes });
+        }
+    }
+
     /// A drained segment goes; one of which something could not be read is kept for people to look at, under another name:
     /// that takes no room on a disk that may be full.
     fn remove(&self, Segment { name, damaged, .. }: Segment) {

@@ -74,6 +74,7 @@ enum Ask {
     Append(Vec<u8>, oneshot::Sender<bool>),
     Next(oneshot::Sender<Result<Portion, SpoolError>>),
     Drained(Place),
+    Ended,
 }
 
 /// An open spool. Once it is dropped its directory is free for another.
@@ -135,6 +136,11 @@ impl Spool {
         self.send(Ask::Drained(until))
     }
 
+    /// Calls go to the log again.
+    fn ended(&self) -> Result<(), SpoolError> {
+        self.send(Ask::Ended)
+    }
+
     async fn ask<T>(&self, ask: impl FnOnce(oneshot::Sender<T>) -> Ask) -> Result<T, SpoolError> {
         let (answer, answered) = oneshot::channel();
         self.send(ask(answer))?;
@@ -179,6 +185,10 @@ fn serve(files: &mut Files, ask: Ask, asked: &mpsc::Receiver<Ask>) -> Option<Ask
         }
         Ask::Drained(until) => {
             files.drained(until);
+            None
+        }
+        Ask::Ended => {
+            files.ended();
             None
         }
     }

@@ -182,6 +182,7 @@ impl<L: EventLog> SpooledLog<L> {
             return false;
         }
         *spooling = false;
+        let _closed = spool.ended();
         is_spooling.store(false, Ordering::Release);
         metrics.bytes.record(0, &[]);
         tracing::info!("the spool is drained; calls go to the log again");

@@ -1,4 +1,4 @@
-//! Lookups over gRPC: those of every service that this process runs, at one address.
+//! Lookups over gRPC: those of every service that this process runs, at one address; and erasing, under a token of its own.
 //!
 //! Wanted properties:
 //! - an answer is one state of each customer, read from the view that the workers keep; nothing changes by asking;
@@ -12,6 +12,8 @@ mod failure;
 mod journeys;
 mod journeys_words;
 mod members;
+mod privacy;
+mod privacy_words;
 mod reader;
 mod segmentation;
 mod segmentation_words;
@@ -27,7 +29,7 @@ use runtime::host::Host;
 use store::Lookups;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::Installation;
+use super::{Installation, Sections};
 use at_least::Progress;
 use boundaries::InForce;
 use desk::Desk;
@@ -72,6 +74,12 @@ pub async fn add_lookups(
         let reader = FreshReader { reader: reader(lookups), desk: Arc::new(desk), progress };
         let answers = segmentation::Answers::new(reader, boundaries, installation.replay);
         server = server.service(|limit| proto::segmentation_server(answers, limit));
+        // A replay's customers are nobody's.
+        if let Some(token) = options.privacy_token.as_ref().filter(|_| !installation.replay) {
+            let secret = Sections::address_secret(config)?;
+            let answers = privacy::Answers::new(installation, secret, Arc::clone(&places), timeout)?;
+            server = server.service_under(token, |limit| proto::privacy_server(answers, limit));
+        }
     }
     if let Some(lookups) = journeys {
         let answers = journeys::Answers::new(reader(lookups), timeout);
