@@ -30,7 +30,7 @@ pub(crate) fn erase(
     context: &Context<'_>,
     effects: &mut Effects,
 ) -> Disposition {
-    let (ids, shop) = (std::mem::take(&mut state.ids), std::mem::take(&mut state.shop));
+    let (ids, shop) = (std::mem::take(&mut state.ids), state.shop.clone());
     state.erased_at = state.erased_at.max(Some(at));
     forget(policy, state, context, effects);
     effects.emit(Output::Forgotten(context.key.clone()));
@@ -42,6 +42,7 @@ pub(crate) fn erase(
             shop: shop.clone(),
             at: at.as_millis(),
             source: "segmentation".to_owned(),
+            of_device: true,
             ..PrivacyRequest::default()
         };
         effects.emit(Output::Erase(Box::new(request)));
