@@ -88,6 +88,12 @@ impl ResolverState {
         self.customers.0.len() > MOST_CUSTOMERS
     }
 
+    /// Whether nobody was recognised on the device but a customer of these ids.
+    pub fn is_only_of<'i>(&self, ids: impl Iterator<Item = &'i str>) -> bool {
+        let ids: Vec<u64> = ids.map(hash_of).collect();
+        self.customers.0.iter().all(|customer| ids.contains(customer))
+    }
+
     /// The device is this customer's, by this event; returns what is to be told of it.
     fn link(
         &mut self,
@@ -101,7 +107,7 @@ impl ResolverState {
         if self.is_a_user || self.is_shared() || self.linked_to.as_deref() == Some(customer) {
             return Vec::new();
         }
-        let hash = xxhash_rust::xxh3::xxh3_64(customer.as_bytes());
+        let hash = hash_of(customer);
         let is_new = !self.customers.0.contains(&hash);
         if is_new {
             self.customers.0.push(hash);
@@ -124,6 +130,10 @@ impl ResolverState {
         let moved = was_anonymous.then(|| recognition.told(EventKind::Moved, key, Vec::new()));
         moved.into_iter().chain([recognition.told(EventKind::Identified, customer, history)]).collect()
     }
+}
+
+fn hash_of(customer: &str) -> u64 {
+    xxhash_rust::xxh3::xxh3_64(customer.as_bytes())
 }
 
 /// A device, who turned out to use it, the event that said so, and as of when she is recognised.

@@ -18,6 +18,7 @@ mod removed;
 mod shop;
 mod shown;
 mod states;
+mod whose;
 
 use std::time::Duration;
 
