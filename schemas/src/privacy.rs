@@ -31,6 +31,8 @@ pub struct PrivacyRequest {
     pub at: i64,
     #[serde(default)]
     pub source: String,
+    #[serde(default)]
+    pub of_device: bool,
 }
 
 /// What a privacy request asks for.

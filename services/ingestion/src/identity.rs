@@ -8,7 +8,8 @@
 //!   ends by a `moved` record there;
 //! - a second person on the device takes nothing along: what was done on it while it was linked was never hers;
 //! - a device that was linked to more than three customers is shared: it keeps no history and links nobody; nor does an id
-//!   under which somebody is known as a customer, so that no browser takes her over by calling itself so;
+//!   under which somebody is known as a customer, so that no browser takes her over by calling itself so: a link that was made
+//!   before that was known ends;
 //! - she is recognised at the time of that event, and never before what the history tells of: a device may tell late that
 //!   somebody logged in, and what begins at that moment must not be due before what it is about;
 //! - the records and their message ids depend on the device's own events alone, and are far below the size of a record.
@@ -47,6 +48,9 @@ pub(crate) fn settle(
         // recognised; of anybody else it is a customer, who must not be somebody else's device.
         let of_a_link = event.source == LINKS;
         state.is_a_user |= !of_a_link;
+        if state.is_a_user {
+            state.linked_to = None;
+        }
         event.customer_id = state.linked_to.clone().filter(|_| of_a_link).or_else(|| Some(key.to_owned()));
         return Vec::new();
     }
@@ -84,6 +88,12 @@ impl ResolverState {
         self.customers.0.len() > MOST_CUSTOMERS
     }
 
+    /// Whether nobody was recognised on the device but a customer of these ids.
+    pub fn is_only_of<'i>(&self, ids: impl Iterator<Item = &'i str>) -> bool {
+        let ids: Vec<u64> = ids.map(hash_of).collect();
+        self.customers.0.iter().all(|customer| ids.contains(customer))
+    }
+
     /// The device is this customer's, by this event; returns what is to be told of it.
     fn link(
         &mut self,
@@ -97,7 +107,7 @@ impl ResolverState {
         if self.is_a_user || self.is_shared() || self.linked_to.as_deref() == Some(customer) {
             return Vec::new();
         }
-        let hash = xxhash_rust::xxh3::xxh3_64(customer.as_bytes());
+        let hash = hash_of(customer);
         let is_new = !self.customers.0.contains(&hash);
         if is_new {
             self.customers.0.push(hash);
@@ -120,6 +130,10 @@ impl ResolverState {
         let moved = was_anonymous.then(|| recognition.told(EventKind::Moved, key, Vec::new()));
         moved.into_iter().chain([recognition.told(EventKind::Identified, customer, history)]).collect()
     }
+}
+
+fn hash_of(customer: &str) -> u64 {
+    xxhash_rust::xxh3::xxh3_64(customer.as_bytes())
 }
 
 /// A device, who turned out to use it, the event that said so, and as of when she is recognised.

@@ -136,7 +136,8 @@ pub(crate) fn resolve(
     }
     let stored_at = context.stored_at.unwrap_or(context.now);
     event.event_time = clamp_event_time(Timestamp::from_millis(event.event_time), stored_at).as_millis();
-    if state.is_erased(event.event_time) {
+    let by_device = event.anonymous_id.as_deref() == Some(context.key);
+    if state.is_erased(event.event_time, by_device) {
         return Disposition::Ignored("erased");
     }
     if state.see(&event.message_id, stored_at, policy.window, policy.remembered_ids) == Seen::Again {

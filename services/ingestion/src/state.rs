@@ -43,6 +43,8 @@ pub struct ResolverState {
     pub history: Vec<PastEvent>,
     /// Until when what happened is not to be known: whoever it is asked to be erased.
     pub erased_at: Option<Timestamp>,
+    /// Until when what a device of this id tells is not to be known: somebody whose device it was asked to be erased.
+    pub device_erased_at: Option<Timestamp>,
 }
 
 /// The messages that the broker stored in one hour.
@@ -97,23 +99,29 @@ impl ResolverState {
             self.history.clear();
         }
         if self.seen.is_empty() && self.linked_until.is_none() && self.anonymous_until.is_none() {
-            *self = Self { erased_at: self.erased_at, ..Self::default() };
+            let Self { erased_at, device_erased_at, .. } = *self;
+            *self = Self { erased_at, device_erased_at, ..Self::default() };
         }
     }
 
-    /// Forgets whose it is and what was done until `at`, but not which messages came.
-    pub fn erase(&mut self, at: Timestamp) {
+    /// Forgets whose it is and what was done until `at`, but not which messages came. `of_device`: not that it is a customer's,
+    /// either, and what comes without a device is not meant.
+    pub fn erase(&mut self, at: Timestamp, of_device: bool) {
+        let dated = |date: Option<Timestamp>, is_meant: bool| if is_meant { date.max(Some(at)) } else { date };
         *self = Self {
             seen: std::mem::take(&mut self.seen),
             forgotten: self.forgotten,
-            erased_at: self.erased_at.max(Some(at)),
+            is_a_user: self.is_a_user && of_device,
+            erased_at: dated(self.erased_at, !of_device),
+            device_erased_at: dated(self.device_erased_at, of_device),
             ..Self::default()
         };
     }
 
-    /// Whether what happened then is not to be known any more.
-    pub fn is_erased(&self, event_time: i64) -> bool {
-        self.erased_at.is_some_and(|erased_at| event_time <= erased_at.as_millis())
+    /// Whether what happened then is not to be known any more; of what a device of this id tells, or of what comes without one.
+    pub fn is_erased(&self, event_time: i64, by_device: bool) -> bool {
+        let date = self.erased_at.max(self.device_erased_at.filter(|_| by_device));
+        date.is_some_and(|date| event_time <= date.as_millis())
     }
 
     /// How many message ids are held.

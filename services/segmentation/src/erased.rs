@@ -30,7 +30,7 @@ pub(crate) fn erase(
     context: &Context<'_>,
     effects: &mut Effects,
 ) -> Disposition {
-    let (ids, shop) = (std::mem::take(&mut state.ids), std::mem::take(&mut state.shop));
+    let (ids, shop) = (std::mem::take(&mut state.ids), state.shop.clone());
     state.erased_at = state.erased_at.max(Some(at));
     forget(policy, state, context, effects);
     state.unreachable.clear();
@@ -67,6 +67,7 @@ fn ask(whose: &str, id: String, shop: &str, at: Timestamp) -> Output {
         shop: shop.to_owned(),
         at: at.as_millis(),
         source: "segmentation".to_owned(),
+        of_device: true,
         ..PrivacyRequest::default()
     }))
 }

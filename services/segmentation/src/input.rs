@@ -15,6 +15,8 @@ pub enum Input {
     Moved(Box<StorefrontEvent>),
     /// She is to be forgotten: nothing that happened until then is to be known any more.
     Erased(Timestamp),
+    /// The same of an id as that of somebody's device.
+    DeviceErased(Timestamp),
     /// These of her addresses are not written to.
     Reachability(Reachability),
 }
@@ -44,6 +46,7 @@ pub(crate) fn decode(schemas: &Schemas, record: &RecordRef<'_>) -> Result<Decode
     let (kind, event) = (event.kind, Box::new(event));
     let input = match kind {
         EventKind::Moved => Input::Moved(event),
+        EventKind::Erased if event.anonymous_id.is_some() => Input::DeviceErased(at),
         EventKind::Erased => Input::Erased(at),
         _ => Input::Event(event),
     };

@@ -23,9 +23,11 @@ pub(crate) fn step(
 ) -> Disposition {
     match cause {
         Cause::Record(Input::Event(event)) => receive(policy, state, event, context, effects),
-        Cause::Record(Input::Erased(at)) => erased::erase(policy, state, at, context, effects),
         // A customer of the shop is no device, whatever a browser calls itself.
-        Cause::Record(Input::Moved(_)) if state.known => Disposition::Ignored("is_a_customer"),
+        Cause::Record(Input::Moved(_) | Input::DeviceErased(_)) if state.known => Disposition::Ignored("is_a_customer"),
+        Cause::Record(Input::Erased(at) | Input::DeviceErased(at)) => {
+            erased::erase(policy, state, at, context, effects)
+        }
         Cause::Record(Input::Moved(event)) => {
             let changes = effects.outputs.len();
             forget(policy, state, context, effects);

@@ -202,6 +202,7 @@ impl<L: EventLog> Call<'_, L> {
             shop: self.source.shop.clone(),
             at: self.door.host.now().as_millis(),
             source: self.source.id.clone(),
+            of_device: false,
         };
         if request.customer_id.as_ref().is_some_and(|id| id.len() > MAX_ID_BYTES) {
             return Ok(Err(Refusal::IdTooLong { field: "customer.id" }));

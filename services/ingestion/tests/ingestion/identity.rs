@@ -244,6 +244,18 @@ fn a_message_to_a_visitor_is_opened_by_who_she_turned_out_to_be() {
 }
 
 #[test]
+fn who_turns_out_to_be_a_customer_is_no_longer_somebody_elses_device() {
+    let mut shop = Shop::new();
+    shop.tell(Some("17850"), Some("eve"), viewed());
+    shop.told();
+    shop.tell(None, Some("17850"), viewed());
+    shop.tell(None, Some("17850"), StorefrontEvent { source: LINKS.to_owned(), ..track("Email Opened") });
+    shop.tell(Some("17850"), None, viewed());
+    assert_eq!(shop.told(), ["17850: m2", "17850: m3", "17850: m4"]);
+    assert_eq!(shop.state("17850").linked_to, None);
+}
+
+#[test]
 fn a_landing_page_that_knows_the_customer_of_a_clicked_link_links_her_device() {
     let mut shop = Shop::new();
     shop.tell(Some("phone"), None, StorefrontEvent { kind: EventKind::Page, ..track("Home") });

@@ -118,6 +118,45 @@ fn what_happened_before_an_erasure_and_is_told_later_goes_no_further_and_leaves_
 }
 
 #[test]
+fn the_erasure_of_a_device_says_so_and_spares_what_came_under_its_id_as_a_customers() {
+    let mut driver = driver();
+    let of_the_customer =
+        |message: &str, hours: i64| StorefrontEvent { anonymous_id: None, ..viewed(message, Some("device"), hours) };
+    let as_a_device = |hours: i64| PrivacyRequest {
+        request_id: "r1".to_owned(),
+        kind: PrivacyKind::Erase,
+        customer_id: Some("device".to_owned()),
+        shop: "shop".to_owned(),
+        at: at(hours).as_millis(),
+        of_device: true,
+        ..PrivacyRequest::default()
+    };
+    put(&mut driver, &of_the_customer("m1", 0), 0);
+    // That it is a customer's id is not known any more.
+    driver.advance_to(at(50));
+    put(&mut driver, &viewed("m2", Some("eve"), 50), 50);
+    told(&mut driver);
+    driver.input(PRIVACY, "device", &encode(PRIVACY, &as_a_device(51)), at(51));
+    let outputs = driver.outputs();
+    let [Resolved::Event(event)] = &outputs[..] else { panic!("{outputs:?}") };
+    assert_eq!((event.kind, event.anonymous_id.as_deref()), (EventKind::Erased, Some("device")));
+    let state = driver.state("device").unwrap();
+    assert_eq!((state.linked_to, state.erased_at, state.device_erased_at), (None, None, Some(at(51))));
+
+    // An import of her past is let in; what the device tells late is not.
+    put(&mut driver, &of_the_customer("m3", 1), 52);
+    put(&mut driver, &viewed("m4", Some("eve"), 50), 52);
+    assert_eq!(told(&mut driver), [(EventKind::Track, "device".to_owned())]);
+    driver.advance_to(at(24 * 400));
+    assert_eq!(driver.state("device").unwrap().device_erased_at, Some(at(51)), "the date stays");
+
+    // Where it is known to be a customer's, it stays known.
+    put(&mut driver, &of_the_customer("m5", 24 * 400), 24 * 400);
+    driver.input(PRIVACY, "device", &encode(PRIVACY, &as_a_device(24 * 400)), at(24 * 400));
+    assert!(driver.state("device").unwrap().is_a_user);
+}
+
+#[test]
 fn what_is_the_erasers_to_do_is_counted_by_its_name() {
     let mut driver = driver();
     for kind in [PrivacyKind::EraseShop, PrivacyKind::Export] {

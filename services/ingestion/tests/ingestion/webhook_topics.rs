@@ -285,6 +285,7 @@ async fn erasures_and_exports_become_requests_without_the_address() {
             shop: "demo".to_owned(),
             at: NOW.as_millis(),
             source: "madrid".to_owned(),
+            of_device: false,
         };
         assert_eq!(door.schemas.decode::<PrivacyRequest>(&record.value).unwrap(), wanted);
         assert_eq!(

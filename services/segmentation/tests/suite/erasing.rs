@@ -30,6 +30,11 @@ fn who_is_erased_leaves_everything_and_others_are_told() {
         other => format!("{other:?}"),
     });
     assert_eq!(words.collect::<Vec<_>>(), ["Left buyer", "ana is forgotten", "ana has no profile"]);
+    let left = outputs.iter().find_map(|output| match output {
+        Output::Change(change) => Some(change.shop.as_str()),
+        _ => None,
+    });
+    assert_eq!(left, Some("shop"));
     let state = shop.state();
     assert!(state.is_nobody() && state.erased_at == Some(at(HOUR)), "{state:?}");
 }
@@ -69,6 +74,7 @@ fn each_device_of_hers_is_asked_to_forget_too() {
     assert_eq!(devices, ["phone", "laptop"]);
     assert!(asked.iter().all(|request| request.kind == PrivacyKind::Erase && request.at == at(DAY).as_millis()));
     assert!(asked.iter().all(|request| !request.request_id.contains(ANA)));
+    assert!(asked.iter().all(|request| request.of_device && request.shop == "shop"), "{asked:?}");
     shop.tell(erased(DAY));
     assert!(!shop.driver.outputs().iter().any(|output| matches!(output, Output::Erase(_))), "once is enough");
 }
@@ -89,6 +95,28 @@ fn a_device_that_what_is_told_late_says_is_hers_is_asked_to_forget_too() {
     assert!(shop.state().is_nobody());
     shop.tell(recognised_on("tablet", Vec::new(), 2 * DAY));
     assert!(!shop.driver.outputs().iter().any(|output| matches!(output, Output::Erase(_))), "she has come back on it");
+}
+
+#[test]
+fn a_customer_is_not_erased_as_somebody_elses_device_however_she_came_to_be_known() {
+    let as_a_device = |seconds| StorefrontEvent { anonymous_id: Some(ANA.to_owned()), ..erased(seconds) };
+    let by_her_browser = StorefrontEvent { anonymous_id: Some("phone".to_owned()), ..order("o1", 1_000, 0) };
+    for known in [order("o1", 1_000, 0), by_her_browser] {
+        let mut shop = Shop::with(&[BUYER]);
+        shop.tell(known);
+        shop.driver.outputs();
+        let before = shop.state();
+        shop.tell(as_a_device(HOUR));
+        assert_eq!(shop.driver.outputs(), []);
+        assert_eq!((shop.state(), shop.driver.counts()[&(EVENTS, "ignored", "is_a_customer")]), (before, 1));
+        shop.tell(erased(2 * HOUR));
+        assert!(shop.state().is_nobody(), "her own wish counts");
+    }
+    let mut shop = Shop::with(&[BUYER]);
+    shop.tell(StorefrontEvent { user_id: None, anonymous_id: Some(ANA.to_owned()), ..track("Product Viewed", 0) });
+    shop.driver.outputs();
+    shop.tell(as_a_device(HOUR));
+    assert_eq!(shop.state().erased_at, Some(at(HOUR)), "a device is");
 }
 
 #[test]

@@ -52,7 +52,8 @@ impl Data {
         }
         let style = ProgressStyle::with_template("{spinner} reading {msg} {bar:30} {percent} %");
         let bar = ProgressBar::new(100).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
-        let held = Held::read(&installation, &id, timeout, &mut |dataset, percent| {
+        let request = self.request.as_deref();
+        let held = Held::read(&installation, &id, request, timeout, &mut |dataset, percent| {
             if bar.message() != dataset {
                 bar.set_message(dataset.to_owned());
             }

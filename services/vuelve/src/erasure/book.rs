@@ -1,6 +1,6 @@
 //! What was asked for, and what became of it.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use domain::Timestamp;
@@ -194,25 +194,28 @@ impl Book {
         self.wishes.values().chain(shops.flat_map(|shop| self.derived_of(shop)))
     }
 
-    /// The requests for the further ids of whoever the request is about: of a shop, its customers.
+    /// The requests for the further ids of whoever the request is about: of a shop, its customers. Those of another request of
+    /// hers have another date.
     pub(super) fn derived_of<'b>(&'b self, wish: &Wish) -> Vec<&'b Wish> {
-        let whose = wish.whose();
-        let is_for = |derived: &&Wish| {
-            let at = Timestamp::from_millis(derived.request.at);
-            derived.request.request_id == segmentation::asked_for(&whose, derived.about(), at)
-        };
+        let (whose, at) = (wish.whose(), wish.erases_until());
+        let is_for =
+            |derived: &&Wish| derived.request.request_id == segmentation::asked_for(&whose, derived.about(), at);
         let asked = self.derived.get(&segmentation::asked_for_all_of(&whose)).map_or(&[][..], Vec::as_slice);
         // One that is asked for again is the same.
         let by_id: BTreeMap<&str, &Wish> = asked.iter().filter(is_for).map(|wish| (wish.about(), wish)).collect();
         by_id.into_values().collect()
     }
 
-    /// Every id under which whoever a request is about was known, as far as the log says: her own first.
-    pub(super) fn ids(&self, wish: &Wish) -> Vec<String> {
-        let own = wish.about().to_owned();
-        let further: BTreeSet<String> = self.derived_of(wish).iter().map(|wish| wish.about().to_owned()).collect();
-        let further = further.into_iter().filter(|id| *id != own);
-        std::iter::once(own.clone()).chain(further).collect()
+    /// The request, and those for every further id under which she was known, as far as the log says. Whom her address stands for
+    /// is a customer, with devices of her own.
+    pub(super) fn asked<'b>(&'b self, wish: &'b Wish) -> Vec<&'b Wish> {
+        let derived = self.derived_of(wish);
+        let has_devices = |asked: &&&Wish| wish.request.kind == PrivacyKind::Erase && !asked.request.of_device;
+        let of_further = derived.iter().filter(has_devices).flat_map(|asked| self.derived_of(asked));
+        let mut further: BTreeMap<&str, &Wish> = of_further.map(|wish| (wish.about(), wish)).collect();
+        further.extend(derived.iter().map(|wish| (wish.about(), *wish)));
+        further.remove(wish.about());
+        std::iter::once(wish).chain(further.into_values()).collect()
     }
 
     /// The id of her address, where the request names it and it is another one.
@@ -281,6 +284,36 @@ mod tests {
         wishes.iter().map(|wish| wish.about().to_owned()).collect()
     }
 
+    fn ids(book: &Book, wish: &Wish) -> Vec<String> {
+        about(&book.asked(wish))
+    }
+
+    #[test]
+    fn a_second_request_of_hers_asks_for_its_own_further_ids_and_for_those_of_whom_her_address_stands_for() {
+        let mut book = Book::default();
+        let dated = |wish: Wish, at: i64| Wish { request: PrivacyRequest { at, ..wish.request }, ..wish };
+        let (first, second) = (
+            dated(wish("r1", PrivacyKind::Erase, "ana", OPERATOR), 500),
+            wish("r2", PrivacyKind::Erase, "ana", OPERATOR),
+        );
+        let of_the_first = segmentation::asked_for("ana", "device-1", Timestamp::from_millis(500));
+        let of_the_first = dated(wish(&of_the_first, PrivacyKind::Erase, "device-1", "segmentation"), 500);
+        let mut of_a_device = derived("ana", "device-2", "segmentation");
+        of_a_device.request.of_device = true;
+        for wish in [
+            of_the_first,
+            of_a_device,
+            derived("ana", "address-0f", ERASER),
+            derived("address-0f", "device-3", "segmentation"),
+            // A device has none.
+            derived("device-2", "device-4", "segmentation"),
+        ] {
+            book.add(wish);
+        }
+        assert_eq!(ids(&book, &first), ["ana", "device-1"]);
+        assert_eq!(ids(&book, &second), ["ana", "address-0f", "device-2", "device-3"]);
+    }
+
     #[test]
     fn further_ids_are_hers_by_their_requests_and_have_no_receipt_of_their_own() {
         let mut book = Book::default();
@@ -296,7 +329,7 @@ mod tests {
         ] {
             book.add(wish);
         }
-        assert_eq!(book.ids(&ana), ["ana", "device-1", "device-2"]);
+        assert_eq!(ids(&book, &ana), ["ana", "device-1", "device-2"]);
         assert_eq!((about(&book.to_forget()), book.all().len()), (vec!["ana".to_owned()], 1));
         book.add_receipt(receipt(&ana, PrivacyStage::Forgotten));
         assert_eq!((book.to_forget().len(), book.to_remove().len()), (0, 1));
@@ -315,8 +348,8 @@ mod tests {
         }
         assert_eq!(about(&book.to_forget()), ["zoe", "ana"]);
         assert_eq!(
-            (book.ids(&ana), book.ids(&shop)),
-            (vec!["ana".into(), "device".into()], vec!["main".into(), "ana".into()])
+            (ids(&book, &ana), ids(&book, &shop)),
+            (vec!["ana".to_owned(), "device".to_owned()], vec!["main".to_owned(), "ana".to_owned()])
         );
         assert_eq!(about(&book.shops()), ["main"]);
         book.add_receipt(receipt(&zoe, PrivacyStage::Forgotten));

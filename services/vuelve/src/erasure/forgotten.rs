@@ -1,6 +1,6 @@
 //! The first stage: no service knows her any more.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::time::Duration;
 
 use domain::Timestamp;
@@ -13,13 +13,18 @@ use segmentation::SegmentationState;
 
 use super::book::{Book, Key};
 use super::states::{self, Patience, REMAINS, fold};
+use super::whose::{has_erased, is_a_customers};
 use super::{ERASER, Wish, chain};
 use crate::hosting::Installation;
 
 /// How many requests are seen through at once: what is read for one serves them all.
 const MOST_AT_ONCE: usize = 1_000;
+/// The ids that a receipt names take no more, and leave room for its places.
+const MOST_NAMED_BYTES: usize = 400_000;
+/// What Avro writes before a text.
+const LENGTH_BYTES: usize = 2;
 /// What keeps records under keys that are not her ids, or on any partition.
-const ANYWHERE: [&str; 2] = ["storefront.received", "platform.deadletters"];
+pub(super) const ANYWHERE: [&str; 2] = ["storefront.received", "platform.deadletters"];
 
 /// What came of it.
 pub(super) enum Looked {
@@ -35,7 +40,8 @@ pub(super) enum Looked {
 
 pub(super) fn look(installation: &Installation, stores: bool, patience: Patience<'_>) -> anyhow::Result<Looked> {
     let open = |book: &Book| -> Vec<(Key, Vec<String>)> {
-        book.to_forget().iter().take(MOST_AT_ONCE).map(|wish| (wish.key(), book.ids(wish))).collect()
+        let ids = |wish| book.asked(wish).into_iter().map(|asked| asked.about().to_owned()).collect();
+        book.to_forget().into_iter().take(MOST_AT_ONCE).map(|wish| (wish.key(), ids(wish))).collect()
     };
     let before = open(&Book::read(installation, patience.timeout)?);
     if before.is_empty() {
@@ -47,11 +53,12 @@ pub(super) fn look(installation: &Installation, stores: bool, patience: Patience
     // What was asked for in the meantime has its own turn.
     let book = Book::read(installation, patience.timeout)?;
     let known: HashSet<&Key> = before.iter().map(|(key, _)| key).collect();
-    let wishes: Vec<&Wish> = book.to_forget().into_iter().filter(|wish| known.contains(&wish.key())).collect();
+    let wishes = book.to_forget().into_iter().filter(|wish| known.contains(&wish.key()));
+    let all: Vec<_> = wishes.map(|wish| (wish, book.asked(wish))).collect();
     if open(&book).iter().filter(|(key, _)| known.contains(key)).ne(before.iter()) {
         return Ok(Looked::Behind("segmentation asked for further ids".to_owned()));
     }
-    let look = Look { installation, book: &book, wishes, patience };
+    let look = Look::new(installation, all, patience)?;
     let asks = look.unasked()?;
     if !asks.is_empty() {
         return Ok(Looked::Asks(asks));
@@ -61,47 +68,71 @@ pub(super) fn look(installation: &Installation, stores: bool, patience: Patience
 
 struct Look<'a> {
     installation: &'a Installation,
-    book: &'a Book,
-    wishes: Vec<&'a Wish>,
+    /// Each request with those for all ids that were asked for because of it.
+    all: Vec<(&'a Wish, Vec<&'a Wish>)>,
+    /// What segmentation keeps under these ids.
+    known: HashMap<String, SegmentationState>,
     patience: Patience<'a>,
 }
 
-impl Look<'_> {
+impl<'a> Look<'a> {
+    fn new(
+        installation: &'a Installation,
+        all: Vec<(&'a Wish, Vec<&'a Wish>)>,
+        patience: Patience<'a>,
+    ) -> anyhow::Result<Self> {
+        let ids: HashSet<&str> = all.iter().flat_map(|(_, asked)| asked).map(|asked| asked.about()).collect();
+        let partitions = ids.iter().map(|id| partition_of(id.as_bytes(), installation.cluster.partitions)).collect();
+        let is_asked_for = |id: &str, _: &SegmentationState| ids.contains(id);
+        let known = fold(installation, "segmentation", Some(&partitions), patience, is_asked_for)?;
+        Ok(Self { installation, all, known, patience })
+    }
+
+    /// Of all ids that were asked for, hers: not those of devices that turned out to be a customer's.
+    fn hers<'b>(&'b self, asked: &'b [&'a Wish]) -> impl Iterator<Item = &'a Wish> {
+        asked.iter().copied().filter(|asked| !is_a_customers(asked, self.known.get(asked.about())))
+    }
+
     /// Ids that are hers and that nobody was asked for: devices that the resolver links to her beyond those that segmentation
     /// remembers, and the id of her address.
     fn unasked(&self) -> anyhow::Result<Vec<PrivacyRequest>> {
-        let hers: BTreeMap<String, &Wish> =
-            self.wishes.iter().flat_map(|wish| self.book.ids(wish).into_iter().map(|id| (id, *wish))).collect();
-        let is_hers = |_: &str, state: &ResolverState| state.linked_to.as_ref().is_some_and(|to| hers.contains_key(to));
+        let mut owners: HashMap<&str, Vec<usize>> = HashMap::new();
+        for (place, (_, asked)) in self.all.iter().enumerate() {
+            self.hers(asked).for_each(|hers| owners.entry(hers.about()).or_default().push(place));
+        }
+        let is_hers =
+            |_: &str, state: &ResolverState| state.linked_to.as_deref().is_some_and(|to| owners.contains_key(to));
         let linked = fold(self.installation, "ingestion", None, self.patience, is_hers)?;
-        let devices = linked.into_iter().filter_map(|(device, state)| Some((device, *hers.get(&state.linked_to?)?)));
+        let devices =
+            linked.iter().filter_map(|(device, state)| Some((device, owners.get(state.linked_to.as_deref()?)?)));
+        let devices = devices.flat_map(|(device, places)| places.iter().map(|place| (*place, device.clone(), true)));
+        let addresses = self.all.iter().enumerate();
+        let addresses = addresses.filter_map(|(place, (wish, _))| Some((place, Book::id_of_address(wish)?, false)));
+        let asked: Vec<HashSet<&str>> =
+            self.all.iter().map(|(_, asked)| asked.iter().map(|asked| asked.about()).collect()).collect();
         // Who has come back on a device since is linked to it anew.
-        let devices = devices.filter(|(device, _)| !hers.contains_key(device));
-        let addresses = self.wishes.iter().filter_map(|wish| Some((Book::id_of_address(wish)?, *wish)));
-        let asks = devices.chain(addresses).filter(|(id, _)| !hers.contains_key(id));
-        Ok(asks.map(|(id, wish)| ask(&wish.whose(), &id, wish)).collect())
+        let unasked = devices.chain(addresses).filter(|(place, id, _)| !asked[*place].contains(id.as_str()));
+        // Any browser may say of any number of devices that they are hers.
+        let unasked = unasked.take(MOST_AT_ONCE);
+        Ok(unasked.map(|(place, id, of_device)| ask(&id, self.all[place].0, of_device)).collect())
     }
 
     /// The receipts of those whom segmentation has erased and to whom nothing is on its way any more.
     fn receipts(&self, stores: bool) -> anyhow::Result<Vec<PrivacyReceipt>> {
         let cluster = &self.installation.cluster;
-        let ids: HashSet<String> = self.wishes.iter().flat_map(|wish| self.book.ids(wish)).collect();
+        let ids: HashSet<&str> = self.all.iter().flat_map(|(_, asked)| self.hers(asked)).map(Wish::about).collect();
         let partitions: BTreeSet<i32> = ids.iter().map(|id| partition_of(id.as_bytes(), cluster.partitions)).collect();
-        let known = fold(self.installation, "segmentation", Some(&partitions), self.patience, {
-            |id: &str, _: &SegmentationState| ids.contains(id)
-        })?;
         let sending = fold(self.installation, "messaging", Some(&partitions), self.patience, {
             |id: &str, state: &MessagingState| ids.contains(id) && is_on_its_way(state)
         })?;
         // Only now: what was written before is before these ends.
         let ends = Ends::ask(self.installation, self.patience.timeout)?;
         let mut receipts = Vec::new();
-        for wish in &self.wishes {
-            let ids = self.book.ids(wish);
-            let is_erased = |id: &String| {
-                known.get(id).and_then(|state| state.erased_at).is_some_and(|at| at >= wish.erases_until())
-            };
-            if ids.iter().all(is_erased) && !ids.iter().any(|id| sending.contains_key(id)) {
+        for (wish, asked) in &self.all {
+            let hers: Vec<&Wish> = self.hers(asked).collect();
+            let is_erased = |hers: &&Wish| self.known.get(hers.about()).is_some_and(|state| has_erased(hers, state));
+            if hers.iter().all(is_erased) && !hers.iter().any(|hers| sending.contains_key(hers.about())) {
+                let ids: Vec<String> = hers.iter().map(|hers| hers.about().to_owned()).collect();
                 let places = ends.places(&ids, cluster.partitions, stores);
                 receipts.push(receipt(wish, PrivacyStage::Forgotten, ids, places));
             }
@@ -116,18 +147,29 @@ fn is_on_its_way(state: &MessagingState) -> bool {
     withdrawn.filter_map(|withdrawal| withdrawal.reason.as_deref()).any(|reason| reason == "erased")
 }
 
-/// The request for a further id of whoever a request is about.
-pub(super) fn ask(whose: &str, id: &str, wish: &Wish) -> PrivacyRequest {
+/// The request for a further id of whoever a request is about: of a device, or of a customer.
+pub(super) fn ask(id: &str, wish: &Wish, of_device: bool) -> PrivacyRequest {
     let at = wish.erases_until();
     PrivacyRequest {
-        request_id: segmentation::asked_for(whose, id, at),
+        request_id: segmentation::asked_for(&wish.whose(), id, at),
         kind: PrivacyKind::Erase,
         customer_id: Some(id.to_owned()),
         shop: wish.request.shop.clone(),
         at: at.as_millis(),
         source: ERASER.to_owned(),
+        of_device,
         ..PrivacyRequest::default()
     }
+}
+
+/// As many ids as a receipt has room for: any browser may say of any number of devices that they are somebody's.
+fn named(ids: Vec<String>) -> Vec<String> {
+    let mut bytes = 0;
+    let fits = |id: &String| {
+        bytes += id.len() + LENGTH_BYTES;
+        bytes <= MOST_NAMED_BYTES
+    };
+    ids.into_iter().take_while(fits).collect()
 }
 
 pub(super) fn receipt(wish: &Wish, stage: PrivacyStage, ids: Vec<String>, places: Vec<PrivacyPlace>) -> PrivacyReceipt {
@@ -141,7 +183,7 @@ pub(super) fn receipt(wish: &Wish, stage: PrivacyStage, ids: Vec<String>, places
         requested_at: request.at,
         stage,
         at: now().as_millis(),
-        ids,
+        ids: named(ids),
         places,
         remains: REMAINS.map(str::to_owned).to_vec(),
     }
@@ -194,5 +236,21 @@ impl Ends {
             }
         }
         places
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_receipt_has_room_for_its_ids_however_many_devices_somebody_is_said_to_have() {
+        let ids: Vec<String> = (0..10_000).map(|number| format!("{number:0>255}")).collect();
+        let request = PrivacyRequest { customer_id: Some("ana".to_owned()), ..PrivacyRequest::default() };
+        let wish = Wish { request, stored_at: Timestamp::from_millis(0) };
+        let receipt = receipt(&wish, PrivacyStage::Forgotten, ids.clone(), Vec::new());
+        let bytes: usize = receipt.ids.iter().map(String::len).sum();
+        assert!(bytes < schemas::MAX_VALUE_BYTES / 2, "{bytes}");
+        assert!(receipt.ids.len() > 1_000 && receipt.ids[..] == ids[..receipt.ids.len()]);
     }
 }

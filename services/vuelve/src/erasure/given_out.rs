@@ -2,6 +2,7 @@
 //!
 //! Wanted properties:
 //! - it holds what every service keeps under each of her ids, and every record of hers that a topic still holds;
+//! - it holds nothing of anybody else's (`whose.rs`);
 //! - it says what it can't hold, and how long each topic is kept;
 //! - a file is there only when it is whole, for its owner alone, and none is replaced.
 
@@ -15,17 +16,17 @@ use std::time::Duration;
 use anyhow::{Context as _, ensure};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use ingestion::{ResolverState, partition_of};
+use ingestion::{RECEIVED, partition_of};
 use kafka::{ReadRecord, Section, read_section};
 use schemas::{Cleanup, Contract, Partitions, PrivacyKind, PrivacyStage, TopicSpec};
-use segmentation::SegmentationState;
 use serde::Serialize;
 use serde_json::Value;
 
 use super::book::Book;
-use super::forgotten::{now, receipt};
+use super::forgotten::{ANYWHERE, now, receipt};
 use super::receipts::write;
-use super::states::{KEEPERS, Patience, fold, shown};
+use super::states::{KEEPERS, shown};
+use super::whose::Whose;
 use crate::hosting::Installation;
 use crate::{whole_file, written};
 
@@ -44,7 +45,7 @@ pub struct Held {
     kept_for: BTreeMap<String, String>,
     /// Records under her ids that could not be read as what they should be: they are here as bytes.
     unreadable: u64,
-    limits: [&'static str; 4],
+    limits: [&'static str; 5],
 }
 
 #[derive(Debug, Serialize)]
@@ -60,27 +61,33 @@ struct Record {
     bytes: Option<String>,
 }
 
-const LIMITS: [&str; 4] = [
+const LIMITS: [&str; 5] = [
     "what topics held before their retention is gone, and is not here",
-    "dead letters are found by their key: one that has none, or another, is not here",
+    "of a device on which somebody else was recognised or erased, too, only events that name her are here: what was done on it without saying who does can't be told apart, but where it counted as hers",
+    "dead letters are found by her own id as their key: one that has none, another, or that of a device is not here",
     "whether an address must not be written to is kept under its keyed hash alone, and is not here",
     "logs, traces, backups and what others made of the topics are not here",
 ];
 
 impl Held {
-    /// Reads it. `told` hears which topic is read, and how much of it is, in percent.
+    /// Reads it; where a request asked for it, under the id of the address that it names, too. `told` hears which topic is read, and
+    /// how much of it is, in percent.
     pub fn read(
         installation: &Installation,
         customer_id: &str,
+        request_id: Option<&str>,
         timeout: Duration,
         told: &mut dyn FnMut(&str, u64),
     ) -> anyhow::Result<Self> {
         told("ingestion.changelog", 0);
-        let ids = ids(installation, customer_id, timeout)?;
+        let book = request_id.map(|_| Book::read(installation, timeout)).transpose()?;
+        let wish = request_id.zip(book.as_ref()).map(|(id, book)| asked(book, id, customer_id)).transpose()?;
+        let own = wish.and_then(Book::id_of_address).into_iter().chain([customer_id.to_owned()]).collect();
+        let whose = Whose::find(installation, &own, timeout)?;
         let mut held = Self {
             customer_id: customer_id.to_owned(),
             as_of: written::time(now()),
-            ids: ids.iter().cloned().collect(),
+            ids: whose.ids().into_iter().collect(),
             states: BTreeMap::new(),
             records: BTreeMap::new(),
             kept_for: BTreeMap::new(),
@@ -90,7 +97,7 @@ impl Held {
         let cluster = &installation.cluster;
         let specs = schemas::topics(&cluster.prefix, cluster.partitions.unsigned_abs());
         for spec in specs.iter().filter(|spec| spec.partitions == Partitions::Customer) {
-            held.read_topic(installation, spec, &ids, timeout, told)?;
+            held.read_topic(installation, spec, &whose, timeout, told)?;
         }
         Ok(held)
     }
@@ -109,15 +116,15 @@ impl Held {
         &mut self,
         installation: &Installation,
         spec: &TopicSpec,
-        ids: &BTreeSet<String>,
+        whose: &Whose,
         timeout: Duration,
         told: &mut dyn FnMut(&str, u64),
     ) -> anyhow::Result<()> {
         let service = spec.dataset.strip_suffix(".changelog").filter(|service| KEEPERS.contains(service));
         let cluster = &installation.cluster;
-        let hers: BTreeSet<i32> = ids.iter().map(|id| partition_of(id.as_bytes(), cluster.partitions)).collect();
+        let hers: BTreeSet<i32> = self.ids.iter().map(|id| partition_of(id.as_bytes(), cluster.partitions)).collect();
         // What came on a foreign partition, and what a worker put aside, may lie anywhere.
-        let anywhere = ["storefront.received", "platform.deadletters"].contains(&spec.dataset);
+        let anywhere = ANYWHERE.contains(&spec.dataset);
         let partitions = if anywhere { (0..cluster.partitions).collect() } else { hers };
         let mut last: BTreeMap<String, ReadRecord> = BTreeMap::new();
         let mut failure = None;
@@ -126,13 +133,19 @@ impl Held {
             read_section(cluster, &spec.name, section, timeout, |record, progress| {
                 told(spec.dataset, progress.done * 100 / progress.total.max(1));
                 let key = record.key.as_deref().and_then(|key| std::str::from_utf8(key).ok());
-                let Some(id) = key.filter(|key| ids.contains(*key)).map(str::to_owned) else { return true };
+                let hers = key.filter(|key| whose.may_hold(spec.dataset, key));
+                let Some(id) = hers.map(str::to_owned) else { return true };
                 if spec.cleanup == Cleanup::Compact {
                     // Of what is compacted the last is in force.
                     drop(if record.value.is_some() { last.insert(id, record) } else { last.remove(&id) });
                     return true;
                 }
-                failure = self.add(installation, spec.dataset, id, &record).err();
+                let added = match is_hers(installation, whose, spec.dataset, &id, &record) {
+                    Ok(true) => self.add(installation, spec.dataset, id, &record),
+                    Ok(false) => Ok(()),
+                    Err(error) => Err(error),
+                };
+                failure = added.err();
                 failure.is_none()
             })?;
             if let Some(error) = failure {
@@ -237,16 +250,20 @@ fn asked<'b>(book: &'b Book, request_id: &str, customer_id: &str) -> anyhow::Res
     Ok(found.wish)
 }
 
-/// All under which she is known: the devices on which segmentation recognised her, and those that the resolver links to her.
-fn ids(installation: &Installation, customer_id: &str, timeout: Duration) -> anyhow::Result<BTreeSet<String>> {
-    let patience = Patience::of_a_command(timeout);
-    let linked = |_: &str, state: &ResolverState| state.linked_to.as_deref() == Some(customer_id);
-    let linked = fold(installation, "ingestion", None, patience, linked)?;
-    let own = BTreeSet::from([partition_of(customer_id.as_bytes(), installation.cluster.partitions)]);
-    let is_she = |id: &str, _: &SegmentationState| id == customer_id;
-    let known = fold(installation, "segmentation", Some(&own), patience, is_she)?;
-    let further = known.into_values().flat_map(|state| state.ids);
-    Ok(further.chain(linked.into_keys()).chain([customer_id.to_owned()]).collect())
+/// Whether a record under one of her ids is hers: under that of a device others may have told something, too.
+fn is_hers(
+    installation: &Installation,
+    whose: &Whose,
+    dataset: &str,
+    id: &str,
+    record: &ReadRecord,
+) -> anyhow::Result<bool> {
+    if dataset != RECEIVED {
+        return Ok(true);
+    }
+    let event =
+        record.value.as_deref().map(|value| installation.decode::<schemas::StorefrontEvent>(value)).transpose()?;
+    Ok(whose.is_hers(id, event.flatten().as_ref()))
 }
 
 /// A record's value as JSON; none where it can't be read as what the dataset holds.

@@ -19,6 +19,7 @@ mod removed;
 mod shop;
 mod shown;
 mod states;
+mod whose;
 
 use std::time::Duration;
 

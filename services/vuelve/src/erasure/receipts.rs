@@ -63,6 +63,7 @@ impl Eraser {
         let of_shops = shop::look(&self.installation, &book, patience)?;
         looked.asked += self.ask(&of_shops.asks)?;
         looked.receipts += self.write(&of_shops.receipts)?;
+        looked.waits = of_shops.waits;
         match forgotten::look(&self.installation, !self.stores.is_empty(), patience)? {
             forgotten::Looked::Nothing => {}
             forgotten::Looked::Behind(behind) => looked.waits = Some(behind),

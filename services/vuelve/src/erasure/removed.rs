@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use anyhow::Context;
 use domain::{HumanDuration, Timestamp};
-use ingestion::partition_of;
+use ingestion::{ResolverState, partition_of};
 use kafka::{NewRecord, Section, read_section};
 use schemas::{CustomerProfile, PrivacyMeans, PrivacyPlace, PrivacyReceipt, PrivacyStage};
 use segmentation::SegmentationState;
@@ -15,7 +15,8 @@ use store::Lookups;
 
 use super::book::{Book, Key};
 use super::forgotten::{now, receipt};
-use super::states::{Patience, fold, may_stay};
+use super::states::{Patience, fold, knows_nobody, may_stay};
+use super::whose::has_erased;
 use crate::hosting::Installation;
 
 /// What is compacted and is not a changelog, which its engine keeps writing to: an idle segment does not close by itself.
@@ -85,6 +86,7 @@ impl Removal<'_> {
                 places: forgotten.places.clone(),
             })
             .collect();
+        self.add_unnamed(book, &mut open)?;
         self.look_at_what_is_deleted(&mut open)?;
         let now = now();
         let lag = compacted_within();
@@ -127,6 +129,30 @@ impl Removal<'_> {
         Ok(looked)
     }
 
+    /// Adds ids that the receipt has no room for: those that were asked for and that segmentation has erased.
+    fn add_unnamed<'b>(&self, book: &'b Book, open: &mut [Open<'b>]) -> anyhow::Result<()> {
+        let mut unnamed = Vec::new();
+        for (place, open) in open.iter().enumerate() {
+            let asked = book.asked(open.wish).into_iter().filter(|asked| !open.ids.contains(asked.about()));
+            unnamed.extend(asked.map(|asked| (place, asked)));
+        }
+        if unnamed.is_empty() {
+            return Ok(());
+        }
+        let ids: BTreeSet<&str> = unnamed.iter().map(|(_, asked)| asked.about()).collect();
+        let of = |id: &&str| partition_of(id.as_bytes(), self.installation.cluster.partitions);
+        let partitions = ids.iter().map(of).collect();
+        let states = fold(self.installation, "segmentation", Some(&partitions), self.patience, {
+            |id: &str, state: &SegmentationState| ids.contains(id) && state.erased_at.is_some()
+        })?;
+        for (place, asked) in unnamed {
+            if states.get(asked.about()).is_some_and(|state| has_erased(asked, state)) {
+                open[place].ids.insert(asked.about());
+            }
+        }
+        Ok(())
+    }
+
     /// A record that says nothing, for the segment to be closed that lies open in a partition where nobody writes.
     fn tick(&self, dataset: &str, partition: i32) -> Result<NewRecord, schemas::EncodeError> {
         self.installation.record::<CustomerProfile>(dataset, Some(partition), NOBODY, None)
@@ -163,7 +189,7 @@ impl Removal<'_> {
                     for place in open.places.iter_mut().filter(|place| is_here(place)) {
                         let is_left = open.ids.iter().any(|id| {
                             let of_id = values.get(*id).map_or(&[][..], Vec::as_slice);
-                            is_left(of_id, place.until_offset, back.contains_key(*id))
+                            is_left(of_id, place.until_offset, back.contains(*id))
                         });
                         place.removed_at = (!is_left).then_some(seen);
                     }
@@ -201,14 +227,19 @@ impl Removal<'_> {
         failure.map_or(Ok(values), Err)
     }
 
-    /// Of whom something is known since she was erased.
-    fn who_came_back(&self, open: &[Open<'_>]) -> anyhow::Result<HashMap<String, SegmentationState>> {
+    /// Of whom something is known since she was erased, or whose device is somebody's again: hers, or another's.
+    fn who_came_back(&self, open: &[Open<'_>]) -> anyhow::Result<BTreeSet<String>> {
         let ids: BTreeSet<&str> = open.iter().flat_map(|open| open.ids.iter().copied()).collect();
         let of = |id: &&str| partition_of(id.as_bytes(), self.installation.cluster.partitions);
         let partitions = ids.iter().map(of).collect();
-        fold(self.installation, "segmentation", Some(&partitions), self.patience, |id, state: &SegmentationState| {
-            ids.contains(id) && state.erased_at.is_some() && !state.is_nobody()
-        })
+        let is_known =
+            |id: &str, state: &SegmentationState| ids.contains(id) && state.erased_at.is_some() && !state.is_nobody();
+        let known = fold(self.installation, "segmentation", Some(&partitions), self.patience, is_known)?;
+        let is_used = |id: &str, state: &ResolverState| {
+            ids.contains(id) && state.erased_at.max(state.device_erased_at).is_some() && !knows_nobody(state)
+        };
+        let used = fold(self.installation, "ingestion", Some(&partitions), self.patience, is_used)?;
+        Ok(known.into_keys().chain(used.into_keys()).collect())
     }
 
     fn look_into_stores(&self, open: &mut [Open<'_>]) -> anyhow::Result<()> {
@@ -222,7 +253,7 @@ impl Removal<'_> {
                     .ids
                     .iter()
                     .copied()
-                    .filter(|id| of(id) == place.partition && !back.contains_key(*id))
+                    .filter(|id| of(id) == place.partition && !back.contains(*id))
                     .map(|id| (place.partition, id))
                     .collect();
                 let mut is_left = false;

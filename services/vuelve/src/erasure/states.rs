@@ -56,9 +56,7 @@ pub(super) fn may_stay(installation: &Installation, dataset: &str, value: &[u8])
         Ok(record.is_some_and(|record| record.state.is_none_or(|state| may_stay(&state))))
     }
     match dataset {
-        "ingestion.changelog" => state(installation, value, |state: &ResolverState| {
-            state.linked_to.is_none() && state.history.is_empty() && state.customers.0.is_empty()
-        }),
+        "ingestion.changelog" => state(installation, value, knows_nobody),
         "segmentation.changelog" => {
             state(installation, value, |state: &SegmentationState| state.is_nobody() && state.unreachable.is_empty())
         }
@@ -67,6 +65,11 @@ pub(super) fn may_stay(installation: &Installation, dataset: &str, value: &[u8])
         }),
         _ => Ok(false),
     }
+}
+
+/// Whether a device is nobody's, as far as the resolver knows, and nothing that was done on it is kept.
+pub(super) fn knows_nobody(state: &ResolverState) -> bool {
+    state.linked_to.is_none() && state.history.is_empty() && state.customers.0.is_empty()
 }
 
 /// The last committed state of each key that `wanted` takes, of these partitions of a service's changelog, or of all.

@@ -5,6 +5,7 @@ mod admitting;
 mod applying;
 mod customers;
 mod erasing;
+mod erasing_ids;
 mod erasing_over_grpc;
 mod freshness;
 mod headers;
