@@ -1,5 +1,6 @@
 //! What becomes known of the customer: how to reach her, her language, her time zone.
 
+use domain::Timestamp;
 use schemas::{LocaleAndZone, StorefrontEvent};
 
 use crate::state::CustomerContact;
@@ -7,7 +8,8 @@ use crate::state::CustomerContact;
 /// Longer than any that is real; such a one is not taken over.
 const MAX_BYTES: usize = 320;
 
-/// Takes over what the customer said of herself. Returns whether something is new.
+/// Takes over what the customer said of herself. Returns whether something is new. What is older than the last that was new is told
+/// late, as by an import, and only fills what is not there.
 pub(crate) fn observe(known: &mut Option<CustomerContact>, event: &StorefrontEvent) -> bool {
     let Some(told) = &event.contact else { return false };
     let LocaleAndZone { locale, time_zone: zone } = event.chosen_locale_and_zone();
@@ -17,6 +19,8 @@ pub(crate) fn observe(known: &mut Option<CustomerContact>, event: &StorefrontEve
         return false;
     }
     let contact = known.get_or_insert_default();
+    let at = Timestamp::from_millis(event.event_time);
+    let told_since = contact.told_at.is_some_and(|told_at| at < told_at);
     let fields = [
         &mut contact.email,
         &mut contact.phone,
@@ -27,7 +31,11 @@ pub(crate) fn observe(known: &mut Option<CustomerContact>, event: &StorefrontEve
     ];
     let mut changed = false;
     for (field, value) in fields.into_iter().zip(told) {
-        changed |= replace(field, value);
+        let is_known = field.is_some();
+        changed |= replace(field, value.filter(|_| !(told_since && is_known)));
+    }
+    if changed && !told_since {
+        contact.told_at = Some(at);
     }
     changed
 }

@@ -69,6 +69,7 @@ pub struct CustomerContact {
     pub locale: Option<String>,
     pub time_zone: Option<String>,
     pub seen_time_zone: Option<String>,
+    pub told_at: Option<Timestamp>,
 }
 
 /// A cart that is open.

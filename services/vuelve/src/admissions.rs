@@ -5,14 +5,16 @@
 //! - who is there is counted once everybody was judged by what is in force: also where the segment came with the journey;
 //! - a journey and a segment are admitted to once, whatever versions of the journey follow; where the journey no longer asks for
 //!   it, that is taken back, and who has not had her turn has none;
+//! - an admission is published once, also where two processes count at once;
 //! - it can be left off anywhere and begun again: what is published says what is done.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use definitions::Trigger;
 use domain::Timestamp;
-use kafka::Appender;
+use kafka::NewRecord;
 use schemas::Admission;
 use segmentation::SegmentationState;
 
@@ -22,6 +24,8 @@ use crate::headers;
 use crate::hosting::Installation;
 
 const DATASET: &str = "customer.admissions";
+/// Who writes here shuts out whoever began to before.
+const APPENDER: &str = "admissions";
 const HOUR_MS: i64 = 3_600_000;
 
 /// What came of a look.
@@ -35,8 +39,8 @@ pub struct Looked {
     pub waits: bool,
 }
 
-/// Publishes what is asked for and was not published, and takes back what is no longer asked for.
-pub async fn look(installation: &Installation, timeout: Duration, go_on: &dyn Fn() -> bool) -> anyhow::Result<Looked> {
+/// Publishes what is asked for and was not published, and takes back what is no longer asked for. On a thread that may wait.
+pub fn look(installation: &Installation, timeout: Duration, go_on: &dyn Fn() -> bool) -> anyhow::Result<Looked> {
     let in_force = InForce::read(installation, timeout)?;
     let published = published(installation, timeout)?;
     let asked = asked(&in_force);
@@ -54,15 +58,28 @@ pub async fn look(installation: &Installation, timeout: Duration, go_on: &dyn Fn
             looked.waits = true;
         }
     }
-    let taken_back = looked.taken_back.iter().map(|key| (key.clone(), None));
-    let published =
-        looked.published.iter().map(|admission| (key_of(&admission.journey, &admission.segment), Some(admission)));
-    let record = |(key, admission)| installation.record(DATASET, Some(0), key, admission);
-    let records = taken_back.chain(published).map(record).collect::<Result<Vec<_>, _>>()?;
-    if !records.is_empty() {
-        Appender::new(&installation.cluster, "vuelve-admissions", timeout)?.append(&records).await?;
+    if !looked.published.is_empty() || !looked.taken_back.is_empty() {
+        // Counting takes long, and somebody else may have come first. A record that came twice would give everybody another turn.
+        installation.append_alone(APPENDER, timeout, || still_to_write(installation, &mut looked, timeout))?;
     }
     Ok(looked)
+}
+
+/// What nobody has written by now.
+fn still_to_write(
+    installation: &Installation,
+    looked: &mut Looked,
+    timeout: Duration,
+) -> anyhow::Result<Vec<NewRecord>> {
+    let asked = asked(&InForce::read(installation, timeout)?);
+    let published = published(installation, timeout)?;
+    let key = |admission: &Admission| key_of(&admission.journey, &admission.segment);
+    looked.published.retain(|new| asked.contains_key(&key(new)) && !published.contains(&key(new)));
+    looked.taken_back.retain(|key| !asked.contains_key(key) && published.contains(key));
+    let taken_back = looked.taken_back.iter().map(|key| (key.clone(), None));
+    let new = looked.published.iter().map(|admission| (key(admission), Some(admission)));
+    let record = |(key, admission)| installation.record(DATASET, Some(0), key, admission);
+    Ok(taken_back.chain(new).map(record).collect::<Result<_, _>>()?)
 }
 
 fn key_of(journey: &str, segment: &str) -> String {

@@ -80,15 +80,9 @@ impl<S: Service> Worker<S> {
         part.touched
             || part.header.sequence == 0
             || !part.knows_tables(self.topology, &self.table_positions)
-            || part.header.untold != self.untold(part)
+            || part.header.untold != part.untold()
             || time_moved && (refresh || self.settings.time_mode == TimeMode::Replay)
             || refresh && part.header.positions != self.positions_of(part)
-    }
-
-    /// How many have not heard of what is in force: none once all were told, and not known before they were looked for.
-    fn untold(&self, part: &Part<S>) -> Option<i64> {
-        let all_told = part.progress.told_revision >= part.revision;
-        if all_told { Some(0) } else { part.progress.untold.map(|untold| i64::try_from(untold).unwrap_or(i64::MAX)) }
     }
 
     fn positions_of(&self, part: &Part<S>) -> Vec<Position> {
@@ -102,7 +96,7 @@ impl<S: Service> Worker<S> {
             watermarks: watermarks(part, self.topology),
             watermark: written_time(part.progress.watermark),
             tables: positions(self.topology.tables.iter().copied(), &self.table_positions),
-            untold: self.untold(part),
+            untold: part.untold(),
             revision: Some(part.revision.as_millis()),
             feature_level: self.settings.feature_level,
             written_at: (self.settings.time_mode == TimeMode::Live).then_some(self.now_ms),

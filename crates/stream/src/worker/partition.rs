@@ -249,6 +249,12 @@ impl<S: Service> Part<S> {
         }
     }
 
+    /// How many have not heard of what is in force: none once all were told, and not known before they were looked for.
+    pub(super) fn untold(&self) -> Option<i64> {
+        let all_told = self.progress.told_revision >= self.revision;
+        if all_told { Some(0) } else { self.progress.untold.map(|untold| i64::try_from(untold).unwrap_or(i64::MAX)) }
+    }
+
     /// Goes past the gaps that may be gone past: to where the log begins.
     pub(super) fn skip(&mut self, topology: &Topology, log_starts: &[i64], allowed: &[LogPosition]) {
         for ((input, position), start) in topology.inputs.iter().zip(&mut self.progress.positions).zip(log_starts) {

@@ -46,6 +46,21 @@ fn identify(seconds: i64) -> StorefrontEvent {
 }
 
 #[test]
+fn an_address_that_she_had_earlier_and_is_told_later_replaces_none() {
+    let mut world = World::new(CART);
+    world.event(&identify(HOUR));
+    let contact = Contact {
+        email: Some("ana@old.example.com".to_owned()),
+        last_name: Some("Vera".to_owned()),
+        ..Contact::default()
+    };
+    world.event(&StorefrontEvent { contact: Some(contact), ..identify(0) });
+    let contact = world.state().contact.unwrap();
+    assert_eq!(contact.email.as_deref(), Some("ana@example.com"));
+    assert_eq!(contact.last_name.as_deref(), Some("Vera"));
+}
+
+#[test]
 fn a_request_says_who_what_when_and_what_is_in_the_cart() {
     let mut world = World::new(CART);
     world.event(&identify(0));

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use kafka::{KafkaFailure, NewRecord, append_alone};
+use kafka::NewRecord;
 use schemas::PrivacyReceipt;
 
 use super::book::Book;
@@ -97,7 +97,7 @@ impl Eraser {
         if records.is_empty() {
             return Ok(0);
         }
-        Ok(append_alone(&self.installation.cluster, ERASER, self.timeout, || Ok(records))?)
+        self.installation.append_alone(ERASER, self.timeout, || Ok(records))
     }
 
     fn write(&self, receipts: &[PrivacyReceipt]) -> anyhow::Result<usize> {
@@ -114,16 +114,7 @@ pub(super) fn write(
     if receipts.is_empty() {
         return Ok(0);
     }
-    let (cluster, mut failure) = (&installation.cluster, None);
-    let written = append_alone(cluster, ERASER, timeout, || {
-        let records = missing(installation, receipts, timeout);
-        records.map_err(|error| {
-            let said = KafkaFailure::Installation(format!("{error:#}"));
-            failure = Some(error);
-            said
-        })
-    });
-    failure.map_or_else(|| Ok(written?), Err)
+    installation.append_alone(ERASER, timeout, || missing(installation, receipts, timeout))
 }
 
 fn missing(

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use runtime::host::Host;
-use tokio::runtime::Handle;
 
 use super::Installation;
 use super::chore::{self, Owners};
@@ -21,7 +20,7 @@ pub(super) fn add(host: &mut Host, installation: &Installation, owners: Owners, 
     }
     let installation = installation.clone();
     chore::add(host, "admissions", owners, LOOK_EVERY, move |go_on| {
-        told(Handle::current().block_on(admissions::look(&installation, timeout, go_on)))
+        told(admissions::look(&installation, timeout, go_on))
     });
 }
 

@@ -3,7 +3,8 @@
 //! Wanted properties:
 //! - one process does it at a time: that which owns partition 0 of segmentation. Several may all the same, as where a partition is
 //!   just handed over: so a chore finds out by itself what is done already;
-//! - it holds nobody up: it runs off the async threads, and ends when the process is asked to end.
+//! - it holds nobody up: it runs off the async threads, ends when the process is asked to end, and where it panics that is logged,
+//!   and it is tried again.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -39,8 +40,44 @@ pub(super) fn add(
             let done = tokio::task::spawn_blocking(move || work(&|| !token.is_stopped()));
             wait = tokio::select! {
                 () = stop.stopped() => return Ok(()),
-                done = done => done?,
+                // Whatever is to be done is found out anew.
+                done = done => done.unwrap_or_else(|panic| {
+                    tracing::error!(chore = name, error = %panic, "a chore panicked; it is tried again");
+                    every
+                }),
             };
         }
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicUsize;
+
+    use domain::HumanDuration;
+    use runtime::config::HostOptions;
+    use runtime::host::{Exit, Signals};
+    use runtime::readiness::Readiness;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_chore_that_panics_ends_nobody_and_is_done_again() {
+        let limit = HumanDuration::from_millis(10_000);
+        let options = HostOptions { drain_deadline: limit, unready_pause: HumanDuration::ZERO, stall_limit: limit };
+        let mut host = Host::new(&options, Readiness::new());
+        let (begun, often) = (AtomicUsize::new(0), Duration::from_millis(1));
+        let (tell, mut told) = tokio::sync::mpsc::unbounded_channel();
+        add(&mut host, "chore", vec![Arc::new(AtomicBool::new(true))], often, move |_| {
+            assert!(begun.fetch_add(1, Ordering::Relaxed) > 0, "this is too much");
+            let _ = tell.send(());
+            often
+        });
+        host.main("work", |_| async move {
+            told.recv().await;
+            Ok(())
+        });
+        let (_hand, signals) = Signals::by_hand();
+        assert!(matches!(host.run(signals).await, Exit::Drained(None)));
+    }
 }

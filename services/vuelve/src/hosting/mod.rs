@@ -21,7 +21,7 @@ mod worker;
 use std::time::Duration;
 
 use anyhow::Context;
-use kafka::{Cluster, NewRecord, Registry, Topics};
+use kafka::{Cluster, KafkaFailure, NewRecord, Registry, Topics};
 use runtime::config::{Config, InstallationOptions, KafkaOptions, Mode};
 use schemas::Schemas;
 
@@ -136,6 +136,25 @@ impl Installation {
             value: value.map(|_| bytes.into()),
             headers: [].into(),
         })
+    }
+
+    /// Appends, in one transaction, what `decide` says, as [`kafka::append_alone`] does; returns how many records that were. It
+    /// blocks.
+    pub(crate) fn append_alone(
+        &self,
+        id: &str,
+        timeout: Duration,
+        decide: impl FnOnce() -> anyhow::Result<Vec<NewRecord>>,
+    ) -> anyhow::Result<usize> {
+        let mut failure = None;
+        let written = kafka::append_alone(&self.cluster, id, timeout, || {
+            decide().map_err(|error| {
+                let said = KafkaFailure::Installation(format!("{error:#}"));
+                failure = Some(error);
+                said
+            })
+        });
+        failure.map_or_else(|| Ok(written?), Err)
     }
 
     /// Fetches the writer's schema of a value, if it is new here.

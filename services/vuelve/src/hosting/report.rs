@@ -55,7 +55,7 @@ impl Metrics {
             commit_seconds: meter
                 .f64_histogram("messaging.client.operation.duration")
                 .with_unit("s")
-                .with_description("Duration of a batch's transaction, from its first record to its commit.")
+                .with_description("Duration of a batch's commit: its transaction, from its beginning on, and the store's write behind it.")
                 .with_boundaries(SECONDS.to_vec())
                 .build(),
             takeover_seconds: meter

@@ -1,6 +1,9 @@
 //! A journey with `existing` lets in who is in its segment already, each once, and takes nobody else along.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
 
 use schemas::{Decision, JourneyDecision};
 
@@ -81,5 +84,36 @@ async fn who_is_in_the_segment_when_its_journey_is_applied_is_let_in_once() {
     shop.until("who came later still", async |shop| entered(shop).await.contains(&"later".to_owned()).then_some(()))
         .await;
     assert_eq!(entered(&shop).await.len(), there.len() + 2);
+    shop.close().await;
+}
+
+/// While one process counts who is there, partition 0 may move to another, which counts as well.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_admission_that_two_processes_count_at_once_is_published_once() {
+    let shop = Shop::open(CART).await;
+    shop.post("/v1/track", track("ana", "Product Viewed")).await;
+    apply(&shop, "1", "--judged").await;
+    let (installation, timeout) = (shop.installation.clone(), Duration::from_secs(20));
+    let others = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&others);
+    let look = move || {
+        let asked = AtomicBool::new(false);
+        let go_on = || {
+            if !asked.swap(true, Ordering::Relaxed) {
+                let other = vuelve::admissions::look(&installation, timeout, &|| true).unwrap();
+                counted.fetch_add(other.published.len(), Ordering::Relaxed);
+            }
+            true
+        };
+        vuelve::admissions::look(&installation, timeout, &go_on).unwrap().published.len()
+    };
+    let own = tokio::task::spawn_blocking(look).await.unwrap();
+    assert!(own + others.load(Ordering::Relaxed) <= 1, "one of them, unless the shop's own process came first");
+    shop.until("the admission", async |shop| {
+        let admissions = shop.all::<schemas::Admission>("customer.admissions").await;
+        (!admissions.is_empty()).then_some(admissions)
+    })
+    .await;
+    assert_eq!(shop.all::<schemas::Admission>("customer.admissions").await.len(), 1);
     shop.close().await;
 }
