@@ -1,7 +1,7 @@
 //! She is to be forgotten.
 
 use domain::Timestamp;
-use schemas::{PrivacyKind, PrivacyRequest};
+use schemas::{EventKind, PrivacyKind, PrivacyRequest, StorefrontEvent};
 use stream::{Context, Disposition};
 
 use crate::output::Output;
@@ -35,16 +35,37 @@ pub(crate) fn erase(
     forget(policy, state, context, effects);
     effects.emit(Output::Forgotten(context.key.clone()));
     for id in ids {
-        let request = PrivacyRequest {
-            request_id: asked_for(context.key, &id, at),
-            kind: PrivacyKind::Erase,
-            customer_id: Some(id),
-            shop: shop.clone(),
-            at: at.as_millis(),
-            source: "segmentation".to_owned(),
-            ..PrivacyRequest::default()
-        };
-        effects.emit(Output::Erase(Box::new(request)));
+        effects.emit(ask(context.key, id, &shop, at));
     }
     Disposition::Emitted
+}
+
+/// Something that happened until `at` is told now: it is known to nobody. Where it says that a device is hers, the resolver has
+/// linked the two, which has the date under the ids that it was asked for alone: this one is asked for, too.
+pub(crate) fn told_late(
+    event: StorefrontEvent,
+    at: Timestamp,
+    context: &Context<'_>,
+    effects: &mut Effects,
+) -> Disposition {
+    match event.anonymous_id {
+        Some(device) if event.kind == EventKind::Identified => {
+            effects.emit(ask(context.key, device, &event.shop, at));
+            Disposition::Emitted
+        }
+        _ => Disposition::Ignored("erased"),
+    }
+}
+
+/// The request for another id of hers.
+fn ask(whose: &str, id: String, shop: &str, at: Timestamp) -> Output {
+    Output::Erase(Box::new(PrivacyRequest {
+        request_id: asked_for(whose, &id, at),
+        kind: PrivacyKind::Erase,
+        customer_id: Some(id),
+        shop: shop.to_owned(),
+        at: at.as_millis(),
+        source: "segmentation".to_owned(),
+        ..PrivacyRequest::default()
+    }))
 }

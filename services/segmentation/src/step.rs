@@ -69,8 +69,8 @@ fn receive(
     context: &Context<'_>,
     effects: &mut Effects,
 ) -> Disposition {
-    if state.is_erased(event.event_time) {
-        return Disposition::Ignored("erased");
+    if let Some(at) = state.erased_at.filter(|_| state.is_erased(event.event_time)) {
+        return erased::told_late(*event, at, context, effects);
     }
     event.history.retain(|past| !state.is_erased(past.event_time));
     if let Some(reason) = event::refusal(&event) {

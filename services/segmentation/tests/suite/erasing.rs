@@ -74,6 +74,23 @@ fn each_device_of_hers_is_asked_to_forget_too() {
 }
 
 #[test]
+fn a_device_that_what_is_told_late_says_is_hers_is_asked_to_forget_too() {
+    let mut shop = Shop::with(&[BUYER]);
+    shop.tell(recognised_on("phone", Vec::new(), 0));
+    shop.tell(erased(DAY));
+    shop.driver.outputs();
+    shop.tell(recognised_on("laptop", Vec::new(), HOUR));
+    let told = shop.driver.outputs();
+    let [Output::Erase(asked), Output::NoProfile(_)] = &told[..] else { panic!("one device is asked for: {told:?}") };
+    assert_eq!((asked.customer_id.as_deref(), asked.kind), (Some("laptop"), PrivacyKind::Erase));
+    assert_eq!(asked.at, at(DAY).as_millis(), "until the date that is hers, whenever it is heard of");
+    assert_eq!(asked.request_id, segmentation::asked_for(ANA, "laptop", at(DAY)));
+    assert!(shop.state().is_nobody());
+    shop.tell(recognised_on("tablet", Vec::new(), 2 * DAY));
+    assert!(!shop.driver.outputs().iter().any(|output| matches!(output, Output::Erase(_))), "she has come back on it");
+}
+
+#[test]
 fn a_past_that_is_handed_over_later_is_cut_at_the_erasure() {
     let mut shop = Shop::with(&[BUYER]);
     shop.tell(erased(HOUR));
