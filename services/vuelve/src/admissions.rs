@@ -9,7 +9,6 @@
 //! - it can be left off anywhere and begun again: what is published says what is done.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 use std::time::Duration;
 
 use definitions::Trigger;
