@@ -58,6 +58,7 @@ pub struct StorefrontEvent {
     pub address_id: Option<String>,
     #[serde(default)]
     pub history: Vec<PastEvent>,
+    pub said_at: Option<i64>,
 }
 
 /// What the links and the picture of a message tell; `machine` says whether a program did it.

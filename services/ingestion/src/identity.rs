@@ -161,6 +161,7 @@ impl Recognition<'_> {
             anonymous_id: Some(key.to_owned()),
             customer_id: Some(under.to_owned()),
             event_time: at,
+            said_at: Some(event.event_time),
             received_at: event.received_at,
             historical: event.historical,
             traceparent: event.traceparent.as_deref().and_then(short),

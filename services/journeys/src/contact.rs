@@ -9,20 +9,21 @@ use crate::state::CustomerContact;
 const MAX_BYTES: usize = 320;
 
 /// Takes over what the customer said of herself. Returns whether something is new. What is older than the last that was new is told
-/// late, as by an import, and only fills what is not there.
+/// late, as by an import, and only fills what is not there. Of her e-mail address the one that was told of last is hers, as
+/// segmentation has it, which says whether she can be reached there.
 pub(crate) fn observe(known: &mut Option<CustomerContact>, event: &StorefrontEvent) -> bool {
     let Some(told) = &event.contact else { return false };
     let LocaleAndZone { locale, time_zone: zone } = event.chosen_locale_and_zone();
     let text = |value: &'_ Option<String>| usable(value.as_deref()).map(str::to_owned);
-    let told = [text(&told.email), text(&told.phone), text(&told.first_name), text(&told.last_name), locale, zone];
-    if told.iter().all(Option::is_none) {
+    let email = text(&told.email);
+    let told = [text(&told.phone), text(&told.first_name), text(&told.last_name), locale, zone];
+    if email.is_none() && told.iter().all(Option::is_none) {
         return false;
     }
     let contact = known.get_or_insert_default();
     let at = Timestamp::from_millis(event.event_time);
     let told_since = contact.told_at.is_some_and(|told_at| at < told_at);
     let fields = [
-        &mut contact.email,
         &mut contact.phone,
         &mut contact.first_name,
         &mut contact.last_name,
@@ -30,14 +31,19 @@ pub(crate) fn observe(known: &mut Option<CustomerContact>, event: &StorefrontEve
         &mut contact.time_zone,
     ];
     let mut changed = false;
+    if email.is_some() && contact.email_at.is_none_or(|email_at| email_at <= at) {
+        changed = contact.email != email || contact.email_at != Some(at);
+        (contact.email, contact.email_at) = (email, Some(at));
+    }
+    let mut is_new = false;
     for (field, value) in fields.into_iter().zip(told) {
         let is_known = field.is_some();
-        changed |= replace(field, value.filter(|_| !(told_since && is_known)));
+        is_new |= replace(field, value.filter(|_| !(told_since && is_known)));
     }
-    if changed && !told_since {
+    if is_new && !told_since {
         contact.told_at = Some(at);
     }
-    changed
+    changed | is_new
 }
 
 /// Takes over what her device says: for customers of whom something is kept anyway.

@@ -70,6 +70,7 @@ pub struct CustomerContact {
     pub time_zone: Option<String>,
     pub seen_time_zone: Option<String>,
     pub told_at: Option<Timestamp>,
+    pub email_at: Option<Timestamp>,
 }
 
 /// A cart that is open.

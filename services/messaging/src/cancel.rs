@@ -25,7 +25,8 @@ pub(crate) fn cancel(
 }
 
 /// Nothing more is sent to her, and nothing that is personal is kept: what waits ends now, what is on its way when it has its
-/// outcome; and nothing is published of her any more. What stays is which messages had one, so that no repeat is sent, and hashes of addresses that must not be written to.
+/// outcome; and nothing is published of her any more. What stays is which messages had one, so that no repeat is sent, and hashes of
+/// addresses that must not be written to.
 pub(crate) fn forget(
     policy: &Policy,
     state: &mut MessagingState,

@@ -33,9 +33,12 @@ pub(crate) fn take_over(state: &mut SegmentationState, identified: &StorefrontEv
     }
     state.cart = cart::merge(own, state.cart.take());
     state.close_idle_cart(now);
-    let said = state.consent_marketing;
-    state.consent_marketing = said.filter(|said| !said).or(consent).or(said);
-    state.consent_at = state.consent_at.max(said_at);
+    let (device, own) = ((state.consent_marketing, state.consent_at), (consent, said_at));
+    (state.consent_marketing, state.consent_at) = match (device.0, own.0) {
+        (said, own_word) if said == own_word => (said, device.1.max(own.1)),
+        (Some(false), _) | (_, None) => device,
+        _ => own,
+    };
     state.shop.clone_from(&identified.shop);
 }
 

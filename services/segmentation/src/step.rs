@@ -72,7 +72,9 @@ fn receive(
     context: &Context<'_>,
     effects: &mut Effects,
 ) -> Disposition {
-    if let Some(at) = state.erased_at.filter(|_| state.is_erased(event.event_time)) {
+    // Who was recognised by what was said before is not known by it, whatever was done on the device since.
+    let said_at = event.said_at.unwrap_or(event.event_time);
+    if let Some(at) = state.erased_at.filter(|_| state.is_erased(said_at.min(event.event_time))) {
         return erased::told_late(*event, at, context, effects);
     }
     event.history.retain(|past| !state.is_erased(past.event_time));

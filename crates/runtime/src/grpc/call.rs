@@ -131,8 +131,14 @@ async fn pass(guard: &Guard, request: Request, next: Next) -> Response {
     }
 }
 
+/// Of an answer: the call was refused before anybody looked whether there is such a method.
+#[derive(Clone, Copy)]
+struct Refused;
+
 fn refuse(refusal: Refusal) -> Response {
-    Status::from(refusal).into_http::<Body>()
+    let mut response = Status::from(refusal).into_http::<Body>();
+    response.extensions_mut().insert(Refused);
+    response
 }
 
 /// Gives the call its request id and its span, lets it pass or refuses it, and counts it.
@@ -167,8 +173,9 @@ pub(super) async fn observe(State(gate): State<Arc<Gate>>, mut request: Request,
         span.record("otel.status_code", "ERROR");
         span.in_scope(|| tracing::warn!(status, request_id = id, method = path, "a call has failed"));
     }
-    // Methods that nobody implements would be labels without bound.
-    let method = if code == Code::Unimplemented { "_OTHER" } else { path.as_str() };
+    // Methods that nobody implements would be labels without bound; so would those of which nobody knows whether there are any.
+    let is_refused = response.extensions_mut().remove::<Refused>().is_some();
+    let method = if is_refused || code == Code::Unimplemented { "_OTHER" } else { path.as_str() };
     gate.metrics.record(method, status, began.elapsed());
     if let Some(header) = header {
         response.headers_mut().insert(REQUEST_ID, header);

@@ -145,9 +145,11 @@ fn who_is_recognised_by_what_is_told_late_is_so_no_sooner_than_what_she_did_mean
         ..viewed()
     };
     shop.driver.input(RECEIVED, "d1", &encode(RECEIVED, &late), at(3));
-    let times: Vec<_> = shop.events().into_iter().skip(2).map(|event| (event.kind, event.event_time)).collect();
-    let last = at(2).as_millis();
-    assert_eq!(times, [(EventKind::Moved, last), (EventKind::Identified, last), (EventKind::Track, at(0).as_millis())]);
+    let told = shop.events().into_iter().skip(2);
+    let times: Vec<_> = told.map(|event| (event.kind, event.event_time, event.said_at)).collect();
+    let (last, said) = (at(2).as_millis(), at(0).as_millis());
+    let recognised = [EventKind::Moved, EventKind::Identified].map(|kind| (kind, last, Some(said)));
+    assert_eq!(times, [recognised[0], recognised[1], (EventKind::Track, said, None)]);
 }
 
 #[test]

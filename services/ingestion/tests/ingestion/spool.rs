@@ -112,6 +112,17 @@ async fn drained(directory: &Path) -> Vec<LogRecord> {
 }
 
 #[tokio::test]
+async fn a_drained_segment_that_a_kill_left_behind_is_gone_after_the_next_start() {
+    let directory = filled(3).await;
+    let segment = segments(directory.path()).remove(0);
+    let bytes = fs::read(&segment).unwrap();
+    assert_eq!(drained(directory.path()).await, records(0..3));
+    fs::write(&segment, bytes).unwrap();
+    assert_eq!(drained(directory.path()).await, [], "how far it was drained is noted");
+    assert_eq!(segments(directory.path()), Vec::<PathBuf>::new());
+}
+
+#[tokio::test]
 async fn while_the_log_answers_nothing_is_written_to_disk() {
     let directory = tempfile::tempdir().unwrap();
     let shop = Shop::open(directory.path(), Mood::Stores, PLENTY);

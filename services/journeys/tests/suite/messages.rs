@@ -61,6 +61,21 @@ fn an_address_that_she_had_earlier_and_is_told_later_replaces_none() {
 }
 
 #[test]
+fn her_address_is_the_one_that_she_was_told_to_have_last_whatever_else_is_told() {
+    let with = |email: &str| Contact { email: Some(email.to_owned()), ..Contact::default() };
+    let (mut world, named) = (World::new(CART), Contact { first_name: Some("Eva".to_owned()), ..Contact::default() });
+    for (contact, seconds) in [(with("a@example.com"), 10), (named, 30), (with("b@example.com"), 20)] {
+        world.event(&StorefrontEvent { contact: Some(contact), ..identify(seconds) });
+    }
+    assert_eq!(world.state().contact.unwrap().email.as_deref(), Some("b@example.com"));
+    let mut world = World::new(CART);
+    for (email, seconds) in [("a@example.com", 10), ("a@example.com", 20), ("b@example.com", 15)] {
+        world.event(&StorefrontEvent { contact: Some(with(email)), ..identify(seconds) });
+    }
+    assert_eq!(world.state().contact.unwrap().email.as_deref(), Some("a@example.com"));
+}
+
+#[test]
 fn a_request_says_who_what_when_and_what_is_in_the_cart() {
     let mut world = World::new(CART);
     world.event(&identify(0));

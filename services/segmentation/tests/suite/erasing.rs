@@ -97,6 +97,19 @@ fn a_device_that_what_is_told_late_says_is_hers_is_asked_to_forget_too() {
 }
 
 #[test]
+fn what_was_said_before_makes_nobody_known_again_whatever_was_done_on_the_device_since() {
+    let mut shop = Shop::with(&[BUYER]);
+    shop.tell(erased(DAY));
+    shop.driver.outputs();
+    let looked = PastEvent { message_id: "m".to_owned(), event_time: at(2 * DAY).as_millis(), ..PastEvent::default() };
+    let said_at = Some(at(HOUR).as_millis());
+    shop.tell(StorefrontEvent { said_at, ..recognised_on("laptop", vec![looked], 2 * DAY) });
+    assert!(shop.state().is_nobody());
+    let asked = shop.driver.outputs().into_iter().any(|output| matches!(output, Output::Erase(_)));
+    assert!(asked, "the device is asked to forget");
+}
+
+#[test]
 fn a_customer_is_not_erased_as_somebody_elses_device_however_she_came_to_be_known() {
     let as_a_device = |seconds| StorefrontEvent { anonymous_id: Some(ANA.to_owned()), ..erased(seconds) };
     let by_her_browser = StorefrontEvent { anonymous_id: Some("phone".to_owned()), ..order("o1", 1_000, 0) };

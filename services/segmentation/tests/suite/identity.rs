@@ -195,6 +195,17 @@ fn a_no_on_the_device_is_a_no_and_a_yes_counts_where_she_has_said_nothing() {
 }
 
 #[test]
+fn a_word_that_was_not_taken_over_does_not_date_the_one_that_stands() {
+    let mut shop = Shop::with(&[]);
+    let says = |yes, seconds| StorefrontEvent { consent_marketing: Some(yes), ..track("Product Viewed", seconds) };
+    shop.tell(says(false, 10));
+    shop.tell(identified(vec![PastEvent { consent_marketing: Some(true), ..past("Said", 30) }], HOUR));
+    assert_eq!(shop.state().consent_marketing, Some(false));
+    shop.tell(says(true, 20));
+    assert_eq!(shop.state().consent_marketing, Some(true), "she said it after the no");
+}
+
+#[test]
 fn what_was_known_of_the_old_id_is_forgotten_and_its_segments_are_left() {
     let mut shop = Shop::with(&["segment: looks\nversion: 1\nenter: customer.total.product_views > 0\n"]);
     let visitor =

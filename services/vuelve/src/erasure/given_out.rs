@@ -65,7 +65,7 @@ const LIMITS: [&str; 5] = [
     "what topics held before their retention is gone, and is not here",
     "of a device on which somebody else was recognised or erased, too, only events that name her are here: what was done on it without saying who does can't be told apart, but where it counted as hers",
     "dead letters are found by her own id as their key: one that has none, another, or that of a device is not here",
-    "whether an address must not be written to is kept under its keyed hash alone, and is not here",
+    "of addresses that must not be written to, those that messaging came to know of under her ids are here; the table of all, under keyed hashes, is not",
     "logs, traces, backups and what others made of the topics are not here",
 ];
 

@@ -392,7 +392,7 @@ fn the_columns_of_parquet_are_read_with_their_types() {
     assert_eq!(rejected["columns"][0]["total"], "0.05");
 }
 
-/// A slow look at ten rows, under way: the first event has been shown.
+/// A slow look at orders, five a second, under way: the first event has been shown.
 fn under_way(past: &Past, before: &str) -> (Child, BufReader<ChildStdout>) {
     let line = format!(
         "{before}exec {} import --orders {} --dry-run --show 10 --shop main --currency EUR --limit-rate 5",
@@ -409,8 +409,8 @@ fn under_way(past: &Past, before: &str) -> (Child, BufReader<ChildStdout>) {
     (child, shown)
 }
 
-fn ten_orders() -> Past {
-    let rows: Vec<String> = (0..10).map(|order| format!("{order},2024-05-01T10:00:00Z,c\n")).collect();
+fn orders(count: u32) -> Past {
+    let rows: Vec<String> = (0..count).map(|order| format!("{order},2024-05-01T10:00:00Z,c\n")).collect();
     Past::of("orders.csv", format!("order_id,time,customer_id\n{}", rows.concat()).as_bytes())
 }
 
@@ -420,7 +420,7 @@ fn send(signal: &str, child: &Child) {
 
 #[test]
 fn who_was_started_with_nohup_outlives_the_terminal() {
-    let past = ten_orders();
+    let past = orders(10);
     let (child, mut shown) = under_way(&past, "trap '' HUP; ");
     send("-HUP", &child);
     let mut all = String::new();
@@ -431,7 +431,8 @@ fn who_was_started_with_nohup_outlives_the_terminal() {
 
 #[test]
 fn a_dry_run_that_was_stopped_does_not_say_that_it_is_gone_on_with() {
-    let past = ten_orders();
+    // It would take minutes: on a busy machine the signal, too, takes its time.
+    let past = orders(1_000);
     let (child, _shown) = under_way(&past, "");
     send("-HUP", &child);
     let output = child.wait_with_output().unwrap();

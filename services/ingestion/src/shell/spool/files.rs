@@ -113,6 +113,8 @@ impl Files {
             files.segments.push_back(segment);
         }
         files.drained = files.read_drained();
+        // Whoever was killed before it came to it, or did not do it yet, left a segment that is drained.
+        files.ended();
         Ok(files)
     }
 

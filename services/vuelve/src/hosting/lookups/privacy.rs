@@ -96,7 +96,7 @@ impl Answers {
         let wish = erasure::by_grpc(request_id, customer_id, shop, at);
         let appended = erasure::append(&self.installation, &self.appender, &wish).await;
         appended.map_err(|error| Failure::Log(error).refusal(call))?;
-        Ok(self.followed.asked(wish))
+        self.read(call, move |followed| Ok(followed.asked(wish))).await
     }
 
     /// As it is told, with the last receipt.
