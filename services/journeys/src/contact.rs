@@ -31,7 +31,9 @@ pub(crate) fn observe(known: &mut Option<CustomerContact>, event: &StorefrontEve
         &mut contact.time_zone,
     ];
     let mut changed = false;
-    if email.is_some() && contact.email_at.is_none_or(|email_at| email_at <= at) {
+    // A state from before this was kept knows when anything was new.
+    let email_at = contact.email.as_ref().and(contact.email_at.or(contact.told_at));
+    if email.is_some() && email_at.is_none_or(|email_at| email_at <= at) {
         changed = contact.email != email || contact.email_at != Some(at);
         (contact.email, contact.email_at) = (email, Some(at));
     }

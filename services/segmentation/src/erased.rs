@@ -41,16 +41,23 @@ pub(crate) fn erase(
     Disposition::Emitted
 }
 
-/// Something that happened until `at` is told now: it is known to nobody. Where it says that a device is hers, the resolver has
-/// linked the two, which has the date under the ids that it was asked for alone: this one is asked for, too.
+/// Whether it is hers only because the resolver linked the device to her.
+pub(crate) fn comes_by_link(event: &StorefrontEvent, customer: &str) -> bool {
+    event.user_id.is_none() && event.anonymous_id.as_deref().is_some_and(|device| device != customer)
+}
+
+/// Something that happened until `at` is told now: it is known to nobody. Where it says that a device is hers, or comes by that
+/// alone, the resolver has linked the two, which has the date under the ids that it was asked for alone: this one is asked for,
+/// too.
 pub(crate) fn told_late(
     event: StorefrontEvent,
     at: Timestamp,
     context: &Context<'_>,
     effects: &mut Effects,
 ) -> Disposition {
+    let names_a_device = event.kind == EventKind::Identified || comes_by_link(&event, context.key);
     match event.anonymous_id {
-        Some(device) if event.kind == EventKind::Identified => {
+        Some(device) if names_a_device => {
             effects.emit(ask(context.key, device, &event.shop, at));
             Disposition::Emitted
         }

@@ -110,6 +110,22 @@ fn what_was_said_before_makes_nobody_known_again_whatever_was_done_on_the_device
 }
 
 #[test]
+fn a_device_that_is_linked_still_brings_nobody_back_without_a_word_of_hers() {
+    let mut shop = Shop::with(&[BUYER]);
+    shop.tell(erased(DAY));
+    shop.driver.outputs();
+    let by_link =
+        StorefrontEvent { user_id: None, anonymous_id: Some("laptop".to_owned()), ..track("Product Viewed", 2 * DAY) };
+    shop.tell(by_link.clone());
+    assert!(shop.state().is_nobody());
+    let asked = shop.driver.outputs().into_iter().any(|output| matches!(output, Output::Erase(_)));
+    assert!(asked, "the device is asked to forget");
+    shop.tell(StorefrontEvent { anonymous_id: by_link.anonymous_id.clone(), ..track("Product Viewed", 3 * DAY) });
+    shop.tell(StorefrontEvent { message_id: "later".to_owned(), ..by_link });
+    assert_eq!(shop.state().totals.product_views, 2, "she said that she is back");
+}
+
+#[test]
 fn a_customer_is_not_erased_as_somebody_elses_device_however_she_came_to_be_known() {
     let as_a_device = |seconds| StorefrontEvent { anonymous_id: Some(ANA.to_owned()), ..erased(seconds) };
     let by_her_browser = StorefrontEvent { anonymous_id: Some("phone".to_owned()), ..order("o1", 1_000, 0) };

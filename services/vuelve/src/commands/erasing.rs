@@ -84,6 +84,14 @@ impl Erase {
     pub(super) fn run(self, global: &Global) -> anyhow::Result<ExitCode> {
         let config = global.load()?;
         let customer = self.customer.as_deref().map(|text| customer_id(text, &config)).transpose()?;
+        for (option, shop) in [("--shop", Some(&self.shop)), ("--all-of", self.all_of.as_ref())] {
+            let problem = shop.and_then(|shop| erasure::check_shop(shop).err());
+            anyhow::ensure!(problem.is_none(), "{option} {}", problem.unwrap_or_default());
+        }
+        anyhow::ensure!(
+            self.all_of.as_ref().is_none_or(|shop| !shop.trim().is_empty() && shop.trim() == shop),
+            "--all-of names no shop: it is empty, or has blanks around it"
+        );
         let installation = installation(&config)?;
         let timeout = config.get::<KafkaOptions>().request_timeout.as_std();
         let now = Timestamp::from_millis(jiff::Timestamp::now().as_millisecond());

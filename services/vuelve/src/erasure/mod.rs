@@ -59,6 +59,17 @@ pub fn customer_id<E>(text: &str, secret: impl FnOnce() -> Result<Secret, E>) ->
     Ok(Some(if is_personal(id) { id_of_address(id, &secret()?) } else { id.to_owned() }))
 }
 
+/// Why a text names no shop: it is kept in requests and receipts for years.
+pub fn check_shop(shop: &str) -> Result<(), String> {
+    if shop.len() > MAX_ID_BYTES {
+        return Err(format!("has {} bytes; a shop has at most {MAX_ID_BYTES}", shop.len()));
+    }
+    if shop.contains(char::is_control) || is_personal(shop) {
+        return Err("names no shop: it has a control character, or is an address or a phone number".to_owned());
+    }
+    Ok(())
+}
+
 /// Asks for it, and returns the request once the broker has it.
 pub async fn ask(
     installation: &Installation,

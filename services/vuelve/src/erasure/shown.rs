@@ -106,16 +106,49 @@ pub fn table(all: &[Shown]) -> String {
             ]
         })
         .collect();
+    // Ids are what browsers say: none of them writes to the terminal.
+    let shown = |cell: &str| -> String {
+        let escape = |c: char| if c.is_control() { c.escape_default().to_string() } else { c.to_string() };
+        cell.chars().map(escape).collect()
+    };
+    let rows: Vec<[String; 7]> = std::iter::once(COLUMNS).chain(rows).map(|row| row.map(shown)).collect();
     let width = |column: usize| {
         let cells = rows.iter().map(|row| row[column].chars().count());
-        cells.chain([COLUMNS[column].len()]).max().unwrap_or_default()
+        cells.max().unwrap_or_default()
     };
     let widths: [usize; 7] = std::array::from_fn(width);
     let mut text = String::new();
-    for row in std::iter::once(&COLUMNS).chain(&rows) {
+    for row in &rows {
         let cells = row.iter().zip(widths).map(|(cell, width)| format!("{cell:width$}"));
         text.push_str(cells.collect::<Vec<_>>().join("  ").trim_end());
         text.push('\n');
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_with_control_characters_stays_in_its_row() {
+        let shown = Shown {
+            request_id: "r-1".to_owned(),
+            kind: "erase".to_owned(),
+            customer_id: Some("a\nb\u{1b}[31m".to_owned()),
+            shop: String::new(),
+            source: String::new(),
+            requested_at: "2026-01-01T00:00:00Z".to_owned(),
+            state: "open",
+            forgotten_at: None,
+            done_at: None,
+            due_by: None,
+            ids: Vec::new(),
+            places: Vec::new(),
+            remains: Vec::new(),
+        };
+        let table = table(&[shown]);
+        assert_eq!(table.lines().count(), 2, "{table}");
+        assert!(table.contains(r"a\nb\u{1b}[31m") && !table.contains('\u{1b}'), "{table}");
+    }
 }

@@ -431,7 +431,7 @@ fn who_was_started_with_nohup_outlives_the_terminal() {
 
 #[test]
 fn a_dry_run_that_was_stopped_does_not_say_that_it_is_gone_on_with() {
-    // It would take minutes: on a busy machine the signal, too, takes its time.
+    // It would take minutes: the signal comes in time on a busy machine, too.
     let past = orders(1_000);
     let (child, _shown) = under_way(&past, "");
     send("-HUP", &child);

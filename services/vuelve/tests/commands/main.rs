@@ -243,6 +243,15 @@ fn a_template_that_can_not_be_rendered_is_told_with_its_place() {
 }
 
 #[test]
+fn what_names_no_shop_erases_none() {
+    for shop in ["", " main ", "a\nb", "ana@example.com", &"x".repeat(300)] {
+        let output = vuelve(&["customers", "erase", "--all-of", shop]);
+        assert_eq!(output.status.code(), Some(1), "{shop:?}");
+        assert!(err(&output).contains("--all-of"), "{}", err(&output));
+    }
+}
+
+#[test]
 fn a_signal_ends_a_process_that_still_waits_for_its_broker() {
     let folder = tempfile::tempdir().unwrap();
     let secrets = ["link-keys", "address-secret"].map(|name| folder.path().join(name).display().to_string());

@@ -67,8 +67,13 @@ impl Answers {
             let _place = place;
             work(&followed)
         };
-        let read = tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| Err(error.into()));
-        read.map_err(|error| Failure::Log(error).refusal(call))
+        // The work goes on, and keeps its place; its caller hears why there is no answer while it still listens.
+        let read = tokio::time::timeout(Patience::of(call).left(), tokio::task::spawn_blocking(work)).await;
+        let Ok(read) = read else {
+            let problem = "the log does not answer in time".to_owned();
+            return Err(Refusal::Unavailable { reason: "LOG_AWAY", problem, retry_after: RETRY });
+        };
+        read.unwrap_or_else(|error| Err(error.into())).map_err(|error| Failure::Log(error).refusal(call))
     }
 
     async fn find(&self, request_id: &str, about: &str, call: &Extensions) -> Result<Option<Standing>, Refusal> {
@@ -174,11 +179,7 @@ fn check_request_id(id: &str) -> Result<(), Refusal> {
 }
 
 fn check_shop(shop: &str) -> Result<(), Refusal> {
-    if shop.len() <= MAX_ID_BYTES {
-        return Ok(());
-    }
-    let problem = format!("has {} bytes; a shop has at most {MAX_ID_BYTES}", shop.len());
-    Err(Refusal::Invalid { field: "shop", problem })
+    erasure::check_shop(shop).map_err(|problem| Refusal::Invalid { field: "shop", problem })
 }
 
 #[cfg(test)]
