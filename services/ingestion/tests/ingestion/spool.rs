@@ -117,7 +117,10 @@ async fn a_drained_segment_that_a_kill_left_behind_is_gone_after_the_next_start(
     let segment = segments(directory.path()).remove(0);
     let bytes = fs::read(&segment).unwrap();
     assert_eq!(drained(directory.path()).await, records(0..3));
-    fs::write(&segment, bytes).unwrap();
+    // As it lay there just before it was removed.
+    fs::write(&segment, &bytes).unwrap();
+    let name = segment.file_stem().unwrap().display();
+    fs::write(directory.path().join("drained"), format!("{name} {}\n", bytes.len())).unwrap();
     assert_eq!(drained(directory.path()).await, [], "how far it was drained is noted");
     assert_eq!(segments(directory.path()), Vec::<PathBuf>::new());
 }

