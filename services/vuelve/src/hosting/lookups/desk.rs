@@ -2,9 +2,9 @@
 //! them anyway.
 //!
 //! Wanted properties:
-//! - a lookup that finds nobody reading is read at once; those that come meanwhile are read together, in one round trip, as soon as
-//!   that ends: the more there are, the less each costs. Another thread joins only where many wait, as by then a round trip of its
-//!   own pays;
+//! - a lookup that finds a thread free is read at once; those that have to wait are read together, in one round trip, by whichever
+//!   thread is free next: the more there are, the less each costs (one thread for all, with larger round trips, takes no less CPU
+//!   and answers later: measured);
 //! - first come, first served; nothing of one lookup is another's failure, but for a panic, which those who were read with it hear of;
 //! - no more wait than have a place, which each keeps until it is read, also where its caller has gone away.
 
@@ -20,8 +20,6 @@ use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 /// So many keys are read together, unless one lookup alone has more.
 const KEYS_TOGETHER: usize = 500;
-/// While somebody reads, so many keys wait before another thread reads, too.
-const KEYS_FOR_ANOTHER: usize = 64;
 
 /// Keys of customers, each in its partition.
 pub(super) type Wanted = Vec<(Partition, String)>;
@@ -39,18 +37,7 @@ struct Waiting {
 #[derive(Default)]
 struct State {
     lookups: VecDeque<Lookup>,
-    /// Of all of them.
-    keys: usize,
-    /// So many threads are reading.
-    reading: usize,
     is_closed: bool,
-}
-
-impl State {
-    /// Whether a thread that is free is to read what waits.
-    fn calls(&self) -> bool {
-        !self.lookups.is_empty() && (self.reading == 0 || self.keys >= KEYS_FOR_ANOTHER)
-    }
 }
 
 struct Lookup {
@@ -75,7 +62,6 @@ impl Desk {
                 while let Some(together) = waiting.next() {
                     // Of a panic the log tells, and those who waited for it, as nobody answers them.
                     let _ = catch_unwind(AssertUnwindSafe(|| read(&*store, together)));
-                    waiting.state.lock().reading -= 1;
                 }
             })?;
         }
@@ -89,7 +75,8 @@ impl Desk {
         place: OwnedSemaphorePermit,
     ) -> Option<Result<Vec<Looked>, LookupError>> {
         let (answer, answered) = oneshot::channel();
-        self.0.push(Lookup { wanted, answer, _place: place });
+        self.0.state.lock().lookups.push_back(Lookup { wanted, answer, _place: place });
+        self.0.called.notify_one();
         answered.await.ok()
     }
 }
@@ -102,19 +89,10 @@ impl Drop for Desk {
 }
 
 impl Waiting {
-    fn push(&self, lookup: Lookup) {
-        let mut state = self.state.lock();
-        state.keys += lookup.wanted.len();
-        state.lookups.push_back(lookup);
-        if state.calls() {
-            self.called.notify_one();
-        }
-    }
-
     /// The lookups that are read next: the eldest, and as many of those after it as go with it. None once no more will come.
     fn next(&self) -> Option<Vec<Lookup>> {
         let mut state = self.state.lock();
-        while !state.calls() {
+        while state.lookups.is_empty() {
             if state.is_closed {
                 return None;
             }
@@ -122,15 +100,12 @@ impl Waiting {
         }
         let (mut together, mut keys) = (Vec::new(), 0);
         while let Some(lookup) = state.lookups.front() {
-            let own = lookup.wanted.len();
-            if keys + own > KEYS_TOGETHER && !together.is_empty() {
+            keys += lookup.wanted.len();
+            if keys > KEYS_TOGETHER && !together.is_empty() {
                 break;
             }
-            keys += own;
             together.extend(state.lookups.pop_front());
         }
-        state.keys -= keys;
-        state.reading += 1;
         Some(together)
     }
 }
@@ -204,10 +179,10 @@ mod tests {
 
     const PLACES: usize = 100;
 
-    fn open(threads: usize) -> (Arc<Held>, Arc<Desk>, Arc<Semaphore>) {
+    fn open() -> (Arc<Held>, Arc<Desk>, Arc<Semaphore>) {
         let held = Arc::new(Held::default());
         let store: Arc<dyn Lookups> = held.clone();
-        (held, Arc::new(Desk::open(&store, threads).unwrap()), Arc::new(Semaphore::new(PLACES)))
+        (held, Arc::new(Desk::open(&store, 1).unwrap()), Arc::new(Semaphore::new(PLACES)))
     }
 
     type Answered = JoinHandle<Option<Result<Vec<Looked>, LookupError>>>;
@@ -225,7 +200,7 @@ mod tests {
 
     #[tokio::test]
     async fn lookups_that_wait_are_read_together_and_each_has_its_own_answer_or_failure() {
-        let (held, desk, places) = open(1);
+        let (held, desk, places) = open();
         let ask = |wanted| ask(&desk, &places, wanted);
         let first = ask(vec![(0, "first".to_owned())]);
         until(|| !held.asked.lock().is_empty()).await;
@@ -247,26 +222,8 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn another_thread_reads_too_once_many_wait() {
-        let (held, desk, places) = open(2);
-        let one = |n| vec![(0, format!("k{n}"))];
-        let mut asked = vec![ask(&desk, &places, one(0))];
-        until(|| !held.asked.lock().is_empty()).await;
-        asked.extend((1..KEYS_FOR_ANOTHER).map(|n| ask(&desk, &places, one(n))));
-        until(|| desk.0.state.lock().lookups.len() == KEYS_FOR_ANOTHER - 1).await;
-        assert!(!desk.0.state.lock().calls(), "so few wait for the one who reads");
-        asked.push(ask(&desk, &places, one(KEYS_FOR_ANOTHER)));
-        until(|| held.asked.lock().len() == 2).await;
-        assert_eq!(*held.asked.lock(), [1, KEYS_FOR_ANOTHER]);
-        held.release();
-        for asked in asked {
-            assert!(asked.await.unwrap().unwrap().is_ok());
-        }
-    }
-
-    #[tokio::test]
     async fn after_a_panic_the_same_thread_reads_on() {
-        let (held, desk, places) = open(1);
+        let (held, desk, places) = open();
         held.release();
         for _ in 0..3 {
             assert!(ask(&desk, &places, vec![(8, "ana".to_owned())]).await.unwrap().is_none());
