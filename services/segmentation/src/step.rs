@@ -75,8 +75,8 @@ fn receive(
     // Who was recognised by what was said before is not known by it, whatever was done on the device since; nor does a device that
     // is linked by it still bring her back: that takes a word of hers.
     let said_at = event.said_at.unwrap_or(event.event_time);
-    let by_link_alone = state.is_nobody() && erased::comes_by_link(&event, context.key);
-    if let Some(at) = state.erased_at.filter(|_| by_link_alone || state.is_erased(said_at.min(event.event_time))) {
+    let by_link_alone = || erased::comes_by_link(&event, context.key) && state.is_nobody();
+    if let Some(at) = state.erased_at.filter(|_| state.is_erased(said_at.min(event.event_time)) || by_link_alone()) {
         return erased::told_late(*event, at, context, effects);
     }
     event.history.retain(|past| !state.is_erased(past.event_time));

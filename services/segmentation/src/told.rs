@@ -49,15 +49,11 @@ pub(crate) fn changes(
         let of_kind = || written(&effects.outputs[changes..]).filter(|change| change.historical == historical);
         let Some(first) = of_kind().next() else { continue };
         let told = CustomerEvent {
-            customer_id: context.key.to_string(),
-            at: now.as_millis(),
             shop: first.shop.clone(),
             historical,
             hops: first.hops,
-            event: None,
             changes: of_kind().map(transition).collect(),
-            customer: view(policy, state, now),
-            occasions: Vec::new(),
+            ..between_events(policy, state, now, context)
         };
         effects.emit(Output::Event(Box::new(told)));
     }
@@ -75,13 +71,9 @@ pub(crate) fn reachability(
     effects: &mut Effects,
 ) {
     let told = CustomerEvent {
-        customer_id: context.key.to_string(),
-        at: now.as_millis(),
-        shop: state.shop.clone(),
         hops: hops.saturating_add(1).min(MAX_HOPS),
         changes: written(&effects.outputs[changes..]).map(transition).collect(),
-        customer: view(policy, state, now),
-        ..CustomerEvent::default()
+        ..between_events(policy, state, now, context)
     };
     effects.emit(Output::Event(Box::new(told)));
 }
@@ -94,14 +86,19 @@ pub(crate) fn occasions(
     context: &Context<'_>,
     effects: &mut Effects,
 ) {
-    effects.emit(Output::Event(Box::new(CustomerEvent {
+    let told = CustomerEvent { occasions, ..between_events(policy, state, context.now, context) };
+    effects.emit(Output::Event(Box::new(told)));
+}
+
+/// Who she is at a moment, where no event says so.
+fn between_events(policy: &Policy, state: &SegmentationState, now: Timestamp, context: &Context<'_>) -> CustomerEvent {
+    CustomerEvent {
         customer_id: context.key.to_string(),
-        at: context.now.as_millis(),
+        at: now.as_millis(),
         shop: state.shop.clone(),
-        occasions,
-        customer: view(policy, state, context.now),
+        customer: view(policy, state, now),
         ..CustomerEvent::default()
-    })));
+    }
 }
 
 fn written(outputs: &[stream::Emitted<Output>]) -> impl Iterator<Item = &SegmentChange> {

@@ -30,11 +30,12 @@ const BUSY_RETRY: Duration = Duration::from_millis(200);
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RequestId(pub String);
 
-/// Who may call, and how many at once.
+/// Who may call, and how many at once; and what is counted of calls.
 pub(super) struct Guard {
     admission: Admission,
     own: Vec<OwnToken>,
     calls: Semaphore,
+    metrics: Rpc,
 }
 
 /// Who may call, by the metadata of the call.
@@ -64,7 +65,7 @@ impl Guard {
     pub(super) fn new(options: &GrpcOptions, admission: Option<Admission>, own: Vec<OwnToken>) -> Self {
         let calls = Semaphore::new(usize::try_from(options.max_concurrent_calls).unwrap_or(usize::MAX));
         let token = options.token.as_ref().map(|token| Admission::Token(digest(token.expose().as_bytes())));
-        Self { admission: admission.or(token).unwrap_or(Admission::Open), own, calls }
+        Self { admission: admission.or(token).unwrap_or(Admission::Open), own, calls, metrics: Rpc::new() }
     }
 
     fn admits(&self, path: &str, headers: &HeaderMap) -> Result<(), Refusal> {
@@ -106,18 +107,6 @@ fn digest(bytes: &[u8]) -> [u8; 32] {
     Sha256::digest(bytes).into()
 }
 
-/// What every call passes.
-pub(super) struct Gate {
-    guard: Guard,
-    metrics: Rpc,
-}
-
-impl Gate {
-    pub(super) fn new(guard: Guard) -> Self {
-        Self { guard, metrics: Rpc::new() }
-    }
-}
-
 /// Refuses who has no token and what is too much. Health is for everybody: orchestrators ask for it.
 async fn pass(guard: &Guard, request: Request, next: Next) -> Response {
     let is_health = request.uri().path().starts_with(HEALTH);
@@ -142,7 +131,7 @@ fn refuse(refusal: Refusal) -> Response {
 }
 
 /// Gives the call its request id and its span, lets it pass or refuses it, and counts it.
-pub(super) async fn observe(State(gate): State<Arc<Gate>>, mut request: Request, next: Next) -> Response {
+pub(super) async fn observe(State(guard): State<Arc<Guard>>, mut request: Request, next: Next) -> Response {
     let began = Instant::now();
     let id = request_id(request.headers());
     let path = request.uri().path().trim_start_matches('/').to_owned();
@@ -164,7 +153,7 @@ pub(super) async fn observe(State(gate): State<Arc<Gate>>, mut request: Request,
     }
     request.extensions_mut().insert(RequestId(id.clone()));
 
-    let mut response = pass(&gate.guard, request, next).instrument(span.clone()).await;
+    let mut response = pass(&guard, request, next).instrument(span.clone()).await;
 
     let code = Status::from_header_map(response.headers()).map_or(Code::Ok, |status| status.code());
     let status = code_name(code);
@@ -176,7 +165,7 @@ pub(super) async fn observe(State(gate): State<Arc<Gate>>, mut request: Request,
     // Methods that nobody implements would be labels without bound; so would those of which nobody knows whether there are any.
     let is_refused = response.extensions_mut().remove::<Refused>().is_some();
     let method = if is_refused || code == Code::Unimplemented { "_OTHER" } else { path.as_str() };
-    gate.metrics.record(method, status, began.elapsed());
+    guard.metrics.record(method, status, began.elapsed());
     if let Some(header) = header {
         response.headers_mut().insert(REQUEST_ID, header);
     }

@@ -38,7 +38,7 @@ pub use call::RequestId;
 use crate::config::{GrpcOptions, Secret};
 use crate::host::StopToken;
 use crate::readiness::Readiness;
-use call::{Admission, Gate, Guard, OwnToken};
+use call::{Admission, Guard, OwnToken};
 
 /// A gRPC server, to which services are added before it serves.
 pub struct GrpcServer {
@@ -106,9 +106,9 @@ impl GrpcServer {
         let tls = self.options.tls.load().context("grpc")?.map(Arc::new);
         self.add_reflection()?;
         let deadline = DeadlineLayer::new(self.options.default_deadline.as_std(), self.options.max_deadline.as_std());
-        let gate = Arc::new(Gate::new(Guard::new(&self.options, self.admission, self.own)));
+        let guard = Arc::new(Guard::new(&self.options, self.admission, self.own));
         // One layer of the router: each would box every call once more.
-        let layers = ServiceBuilder::new().layer(from_fn_with_state(gate, call::observe)).layer(deadline);
+        let layers = ServiceBuilder::new().layer(from_fn_with_state(guard, call::observe)).layer(deadline);
         let router: Router = self.routes.routes().into_axum_router().layer(layers);
         tracing::info!(%address, tls = tls.is_some(), "gRPC is served");
         let health = self.health.follow(self.readiness);
