@@ -59,7 +59,9 @@ impl<S: Service> Worker<S> {
     /// How much of which inbox the batch has room for. Who comes first rotates, so that one partition's backlog does not
     /// hold up the others.
     fn take(&mut self) -> Vec<(Partition, usize)> {
-        let mut room = self.settings.max_batch_records.saturating_sub(self.batch.records);
+        let most = self.batches.at_once();
+        let room_before = most.saturating_sub(self.batch.records);
+        let mut room = room_before;
         let mut room_bytes = self.settings.max_batch_bytes.saturating_sub(self.batch.read_bytes);
         let mut take = Vec::new();
         for (partition, part) in self.parts.range(self.first..).chain(self.parts.range(..self.first)) {
@@ -83,6 +85,10 @@ impl<S: Service> Worker<S> {
                 self.first = if count > 0 { partition + 1 } else { *partition };
                 break;
             }
+        }
+        // Most of it at once: what waited, and not what came in while it stood open.
+        if room == 0 && room_before > most / 2 {
+            self.batch.filled_from_ms = Some(self.now_ms);
         }
         take
     }

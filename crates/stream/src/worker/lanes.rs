@@ -5,10 +5,12 @@ use domain::{HumanDuration, Timestamp};
 use super::batch::{Decision, HaltReason, words};
 use super::clock::time_of;
 use super::collect::{Failed, answer_misfits};
+use super::pace::Pace;
 use super::partition::Part;
 use super::steps::{MAX_FIRINGS, Step};
 use super::{Cycle, Worker};
 use crate::service::{Cause, Disposition, Key, Lane, Service, State};
+use crate::settings::WorkerSettings;
 use crate::store::{DueQuery, LoadRequest, Loaded};
 use crate::topology::Partition;
 
@@ -24,15 +26,20 @@ pub(super) struct Asked {
 }
 
 /// So many of those who wait for a change of the policy are told in the first batch, and never fewer in all.
-pub(super) const FIRST_TELLS_AT_ONCE: usize = 256;
+const FIRST_TELLS_AT_ONCE: usize = 256;
 /// A commit that took longer was held up: that says nothing about the next.
 const LONGEST_COMMIT_MS: i64 = 200;
+
+pub(super) fn pace_of_telling(settings: &WorkerSettings) -> Pace {
+    let most = settings.max_batch_records.max(FIRST_TELLS_AT_ONCE);
+    Pace::new(FIRST_TELLS_AT_ONCE, FIRST_TELLS_AT_ONCE, most, settings.commit_interval.as_millis())
+}
 
 impl<S: Service> Worker<S> {
     /// Closes the batch where it is time: asks who is due, or commits. Returns whether anything was decided.
     pub(super) fn close_if_due(&mut self) -> bool {
-        let full = self.batch.records >= self.settings.max_batch_records
-            || self.batch.read_bytes >= self.settings.max_batch_bytes;
+        let full =
+            self.batch.records >= self.batches.at_once() || self.batch.read_bytes >= self.settings.max_batch_bytes;
         // As often as the interval says, and no more often: after a rest the first record does not wait for it. Where
         // commits take long there is much to do, and much in a batch is what helps: so they take a third of the time at most.
         let commit_took_ms = self.commit_took_ms.unwrap_or(0).min(LONGEST_COMMIT_MS);
@@ -68,8 +75,8 @@ impl<S: Service> Worker<S> {
     fn questions(&mut self) -> Vec<Asked> {
         let mode = self.settings.time_mode;
         // The partitions share the batch, so that what is loaded at once stays bounded when all of them have much to do.
-        let limit = (self.settings.max_batch_records / self.running().count().max(1)).max(1);
-        let told_limit = (self.tells_at_once / self.running().count().max(1)).clamp(1, limit);
+        let limit = (self.batches.at_once() / self.running().count().max(1)).max(1);
+        let told_limit = (self.telling.at_once() / self.running().count().max(1)).clamp(1, limit);
         let free = self.free_capacity();
         let mut asked = Vec::new();
         for part in self.parts.values_mut().filter(|part| part.running()) {
@@ -138,9 +145,9 @@ impl<S: Service> Worker<S> {
             self.fire(asked.partition, &key, asked.until, true)?;
         }
         self.look_again |= more;
-        if let Some(part) = self.parts.get_mut(&asked.partition)
-            && !more
-        {
+        if more {
+            self.batch.filled_from_ms.get_or_insert(self.asked_at_ms);
+        } else if let Some(part) = self.parts.get_mut(&asked.partition) {
             part.progress.watermark = asked.until;
         }
         Ok(())
@@ -199,15 +206,8 @@ impl<S: Service> Worker<S> {
     /// Live work goes first: as many are told at once as a batch takes that is through within the commit interval, so that what
     /// comes meanwhile waits little longer than ever.
     pub(super) fn pace_telling(&mut self) {
-        if std::mem::take(&mut self.told) == 0 {
-            return;
-        }
-        let (took_ms, interval_ms) = (self.elapsed_ms(self.asked_at_ms), self.settings.commit_interval.as_millis());
-        let most = self.settings.max_batch_records.max(FIRST_TELLS_AT_ONCE);
-        if took_ms > interval_ms {
-            self.tells_at_once = (self.tells_at_once / 2).max(FIRST_TELLS_AT_ONCE);
-        } else if took_ms * 10 < interval_ms * 7 {
-            self.tells_at_once = (self.tells_at_once + self.tells_at_once / 2).min(most);
+        if std::mem::take(&mut self.told) > 0 {
+            self.telling.took(self.elapsed_ms(self.asked_at_ms));
         }
     }
 

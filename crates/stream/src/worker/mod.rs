@@ -10,7 +10,8 @@
 //! - a claim is made only while there is room, performed only once it is committed, and looked for after a takeover;
 //! - what comes of a key's records does not depend on where a batch ends, on aborts, restarts or the cache;
 //! - no partition waits for ever because of another: they take turns, and one that can't go on is left out;
-//! - what is held is bounded: the inbox by [`Worker::wants_records`], the batch by its settings, the cache by its bytes.
+//! - what is held is bounded: the inbox by [`Worker::wants_records`], the batch by its settings and by how long it takes, the
+//!   cache by its bytes.
 //!
 //! A batch goes through the files in this order: `facts` (what happened), `collect` (records and their states), `steps`
 //! (the service decides), `lanes` (who is due), `close` (what the transaction writes).
@@ -23,6 +24,7 @@ mod collect;
 mod facts;
 mod inbox;
 mod lanes;
+mod pace;
 mod partition;
 mod steps;
 
@@ -37,12 +39,19 @@ use cache::Cache;
 use clock::MarkedClock;
 use inbox::Pending;
 use lanes::Asked;
+use pace::Pace;
 use partition::{Entry, Part, Phase};
 
 use crate::service::{ClaimId, Effects, Key, Service};
 use crate::settings::WorkerSettings;
 use crate::store::{Loaded, StateChanges};
 use crate::topology::{Clock, Partition, Topology};
+
+/// So much is in the first batch that is full, and never less than that in one.
+const FIRST_BATCH: usize = 1_000;
+const LEAST_BATCH: usize = 256;
+/// As long as a batch is worked on before it is committed.
+const LONGEST_BATCH_MS: i64 = 250;
 
 /// One worker of a service: owns partitions, decides what happens to their records.
 #[allow(clippy::struct_excessive_bools, reason = "each is a fact of its own, set and asked in one place")]
@@ -75,8 +84,10 @@ pub struct Worker<S: Service> {
     commit_took_ms: Option<i64>,
     /// When it was asked who is due for the batch at hand.
     asked_at_ms: i64,
+    /// How much is in a batch, at most: its settings bound it, and how long it takes.
+    batches: Pace,
     /// How many of those who wait for a change of the policy are told in a batch, at most; and how many were in the last one.
-    tells_at_once: usize,
+    telling: Pace,
     told: usize,
     /// A mark was told since it was last looked how far time has come.
     heard_marks: bool,
@@ -125,6 +136,8 @@ struct OpenBatch<S: Service> {
     tally: Tally,
     records: usize,
     read_bytes: usize,
+    /// Since when it is worked on, where it holds as much as it may.
+    filled_from_ms: Option<i64>,
     /// Something happened that is to be committed in time.
     begun: bool,
     actions: Vec<(Partition, Key, ClaimId, S::Action)>,
@@ -139,6 +152,7 @@ impl<S: Service> OpenBatch<S> {
             tally: Tally::default(),
             records: 0,
             read_bytes: 0,
+            filled_from_ms: None,
             begun: false,
             actions: Vec::new(),
             completions: Vec::new(),
@@ -187,7 +201,8 @@ impl<S: Service> Worker<S> {
             closed_at_ms: None,
             commit_took_ms: Some(0),
             asked_at_ms: 0,
-            tells_at_once: lanes::FIRST_TELLS_AT_ONCE,
+            batches: Pace::new(FIRST_BATCH, LEAST_BATCH, settings.max_batch_records, LONGEST_BATCH_MS),
+            telling: lanes::pace_of_telling(&settings),
             told: 0,
             heard_marks: false,
             finish_now: false,
@@ -286,6 +301,9 @@ impl<S: Service> Worker<S> {
         }
         loop {
             if let Some(decision) = self.decisions.pop_front() {
+                if matches!(decision, Decision::Commit(_)) {
+                    self.pace_batches();
+                }
                 if let Decision::Start { partition, .. } = &decision
                     && let Some(part) = self.parts.get_mut(partition)
                 {
@@ -299,6 +317,14 @@ impl<S: Service> Worker<S> {
             {
                 return None;
             }
+        }
+    }
+
+    /// A batch that is long under way is lost whole where its owner dies, holds up a rebalance, and lets what comes meanwhile
+    /// wait: as much is in one as is worked through in a while. (How long its commit takes says nothing of that.)
+    fn pace_batches(&mut self) {
+        if let Some(filled_from_ms) = self.batch.filled_from_ms.take().filter(|from_ms| *from_ms != self.now_ms) {
+            self.batches.took(self.elapsed_ms(filled_from_ms));
         }
     }
 

@@ -127,6 +127,40 @@ fn more_timers_than_a_batch_takes_fire_over_several_batches_and_the_watermark_wa
 }
 
 #[test]
+fn the_longer_a_full_batch_is_worked_on_the_fewer_timers_are_in_the_next() {
+    let mut hand = Hand::<Marked>::owning(live(), &[0]);
+    for n in 0..10_000 {
+        hand.order(0, &format!("k{n:04}"), "10 remind 100");
+    }
+    hand.finish();
+    hand.told();
+    // Each batch of the set-up was done in no time.
+    hand.restart(&[0]);
+    hand.mark(0, 200, &[10_000]);
+    hand.mark(1, 200, &[10_000]);
+    hand.now_ms += 250;
+    let mut fired = Vec::new();
+    for took_ms in [10, 10, 200, 300, 300, 300, 300, 10] {
+        let batch = loop {
+            match hand.worker.poll(hand.now_ms) {
+                Some(stream::Decision::Commit(batch)) => break batch,
+                Some(decision) => {
+                    hand.carry_out(decision);
+                    hand.now_ms += took_ms;
+                }
+                None => panic!("there are timers due"),
+            }
+        };
+        fired.push(batch.outputs.len());
+        // A commit that is held up says nothing of how long the work took.
+        hand.now_ms += 5_000;
+        hand.commit(*batch);
+        assert!(hand.worker.poll(hand.now_ms).is_none(), "it gives way");
+    }
+    assert_eq!(fired, [1_000, 1_500, 2_250, 2_250, 1_125, 562, 281, 256]);
+}
+
+#[test]
 fn a_state_equal_to_the_default_is_ended_and_her_time_with_it_wherever_the_batch_ends() {
     for separately in [true, false] {
         let mut driver = driver();
