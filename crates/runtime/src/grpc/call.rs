@@ -17,6 +17,7 @@ use tonic::{Code, Status};
 use tracing::{Instrument, field};
 
 use crate::config::{GrpcOptions, Secret};
+use crate::host::StopToken;
 use crate::metrics::Rpc;
 use crate::telemetry::continue_from_headers;
 
@@ -30,8 +31,9 @@ const BUSY_RETRY: Duration = Duration::from_millis(200);
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RequestId(pub String);
 
-/// Who may call, and how many at once; and what is counted of calls.
+/// Who may call, and how many at once; what is counted of calls, and when they are to end.
 pub(super) struct Guard {
+    stop: StopToken,
     admission: Admission,
     own: Vec<OwnToken>,
     calls: Semaphore,
@@ -62,10 +64,15 @@ impl OwnToken {
 }
 
 impl Guard {
-    pub(super) fn new(options: &GrpcOptions, admission: Option<Admission>, own: Vec<OwnToken>) -> Self {
+    pub(super) fn new(
+        options: &GrpcOptions,
+        admission: Option<Admission>,
+        own: Vec<OwnToken>,
+        stop: StopToken,
+    ) -> Self {
         let calls = Semaphore::new(usize::try_from(options.max_concurrent_calls).unwrap_or(usize::MAX));
         let token = options.token.as_ref().map(|token| Admission::Token(digest(token.expose().as_bytes())));
-        Self { admission: admission.or(token).unwrap_or(Admission::Open), own, calls, metrics: Rpc::new() }
+        Self { stop, admission: admission.or(token).unwrap_or(Admission::Open), own, calls, metrics: Rpc::new() }
     }
 
     fn admits(&self, path: &str, headers: &HeaderMap) -> Result<(), Refusal> {
@@ -130,7 +137,7 @@ fn refuse(refusal: Refusal) -> Response {
     response
 }
 
-/// Gives the call its request id and its span, lets it pass or refuses it, and counts it.
+/// Gives the call its request id, its span and what tells it that the server ends, lets it pass or refuses it, and counts it.
 pub(super) async fn observe(State(guard): State<Arc<Guard>>, mut request: Request, next: Next) -> Response {
     let began = Instant::now();
     let id = request_id(request.headers());
@@ -152,6 +159,7 @@ pub(super) async fn observe(State(guard): State<Arc<Guard>>, mut request: Reques
         request.headers_mut().insert(REQUEST_ID, header);
     }
     request.extensions_mut().insert(RequestId(id.clone()));
+    request.extensions_mut().insert(guard.stop.clone());
 
     let mut response = pass(&guard, request, next).instrument(span.clone()).await;
 

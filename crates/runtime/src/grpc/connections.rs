@@ -1,20 +1,22 @@
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use certificates::{Tls, TlsAcceptor};
+use certificates::Tls;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 
+use super::preface::begun;
 use crate::host::StopToken;
 
-/// A connection that says nothing for so long after it was opened is closed.
-const FIRST_BYTE_DEADLINE: Duration = Duration::from_secs(10);
+/// A connection that does not begin as HTTP/2 does so long after it was opened is closed; over TLS both sides have as long for that.
+const BEGIN_DEADLINE: Duration = Duration::from_secs(10);
 /// How often a silent peer is asked whether it is still there, and how long it has to answer.
 const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(30);
 const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(20);
@@ -59,14 +61,15 @@ pub(super) async fn serve(
         let (stop, acceptor) = (stop.clone(), tls.as_deref().map(Tls::acceptor));
         tokio::spawn(async move {
             let _place = place;
-            if !speaks(&stream, &stop).await {
+            if stream.set_nodelay(true).is_err() {
                 return;
             }
             match acceptor {
-                None => answer(stream, router, watcher).await,
+                None => answer(stream, router, watcher, &stop).await,
                 Some(acceptor) => {
-                    if let Some(stream) = shake_hands(&acceptor, stream, &stop).await {
-                        answer(stream, router, watcher).await;
+                    let shaken = in_time("to agree on TLS", acceptor.accept(stream), &stop).await;
+                    if let Some(stream) = shaken {
+                        answer(stream, router, watcher, &stop).await;
                     }
                 }
             }
@@ -78,8 +81,14 @@ pub(super) async fn serve(
     }
 }
 
-/// Serves a connection to its end.
-async fn answer(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, router: Router, watcher: Watcher) {
+/// Serves a connection to its end, once it has begun.
+async fn answer(
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    router: Router,
+    watcher: Watcher,
+    stop: &StopToken,
+) {
+    let Some(stream) = in_time("to begin", begun(stream), stop).await else { return };
     let builder = builder();
     let connection = builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
     // How a peer went away is its own affair.
@@ -88,31 +97,18 @@ async fn answer(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, ro
     }
 }
 
-/// The connection under TLS; none where both sides do not agree in time.
-async fn shake_hands(
-    acceptor: &TlsAcceptor,
-    stream: TcpStream,
-    stop: &StopToken,
-) -> Option<impl AsyncRead + AsyncWrite + Unpin + Send + 'static> {
-    let shaken = tokio::select! {
-        shaken = tokio::time::timeout(FIRST_BYTE_DEADLINE, acceptor.accept(stream)) => shaken,
+/// What the peer has to do first; none where it does not before its time is over, or does something else.
+async fn in_time<T>(what: &str, doing: impl Future<Output = io::Result<T>>, stop: &StopToken) -> Option<T> {
+    let done = tokio::select! {
+        done = tokio::time::timeout(BEGIN_DEADLINE, doing) => done,
         () = stop.stopped() => return None,
     };
-    match shaken {
-        Ok(Ok(stream)) => return Some(stream),
-        Ok(Err(error)) => tracing::debug!(%error, "a client and the gRPC server did not agree on TLS"),
-        Err(_) => tracing::debug!("a client did not shake hands in time"),
+    match done {
+        Ok(Ok(done)) => return Some(done),
+        Ok(Err(error)) => tracing::debug!(%error, what, "a gRPC client failed"),
+        Err(_) => tracing::debug!(what, "a gRPC client took too long"),
     }
     None
-}
-
-/// Whether the peer says anything before its time is over.
-async fn speaks(stream: &TcpStream, stop: &StopToken) -> bool {
-    let no_delay = stream.set_nodelay(true);
-    tokio::select! {
-        readable = tokio::time::timeout(FIRST_BYTE_DEADLINE, stream.readable()) => no_delay.is_ok() && matches!(readable, Ok(Ok(()))),
-        () = stop.stopped() => false,
-    }
 }
 
 fn builder() -> Builder<TokioExecutor> {

@@ -10,11 +10,13 @@
 //! - health follows readiness; reflection (v1 and v1alpha) shows the whole contract;
 //! - with a certificate nobody is answered but over TLS, and where clients are asked for theirs nobody without one; both are
 //!   replaced without a restart, and the connections that are open stay;
-//! - when it is asked to end, no call is accepted any more, and those in flight end.
+//! - when it is asked to end, no call is accepted any more, and those in flight end; those that wait for something hear of it by the
+//!   [`StopToken`] among their extensions, and answer with what there is.
 
 mod call;
 mod connections;
 mod health;
+mod preface;
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -106,7 +108,7 @@ impl GrpcServer {
         let tls = self.options.tls.load().context("grpc")?.map(Arc::new);
         self.add_reflection()?;
         let deadline = DeadlineLayer::new(self.options.default_deadline.as_std(), self.options.max_deadline.as_std());
-        let guard = Arc::new(Guard::new(&self.options, self.admission, self.own));
+        let guard = Arc::new(Guard::new(&self.options, self.admission, self.own, stop.clone()));
         // One layer of the router: each would box every call once more.
         let layers = ServiceBuilder::new().layer(from_fn_with_state(guard, call::observe)).layer(deadline);
         let router: Router = self.routes.routes().into_axum_router().layer(layers);

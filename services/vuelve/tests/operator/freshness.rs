@@ -117,8 +117,24 @@ async fn who_knows_of_an_event_is_answered_with_what_came_of_it_or_told_that_it_
     assert_eq!(refused.code(), Code::InvalidArgument);
     let message = format!("at_least: is of partition {other}, and this customer is in partition {partition}");
     assert_eq!(refused.message(), message);
+
+    // So does whoever waits, with more patience than a process has that ends, when this one does.
+    let mut another = client.clone();
+    let mut waiting = Box::pin(get(&mut another, "ana", at(partition, Place::AsOfOffset(as_of + 1_000_000))));
+    tokio::select! {
+        biased;
+        told = &mut waiting => panic!("{told:?}"),
+        // On the same connection, and after it.
+        told = get(&mut client, "ana", at(partition, Place::AsOfOffset(as_of))) => assert!(told.is_ok(), "{told:?}"),
+    }
     drop(client);
-    shop.close().await;
+    let (refused, ()) = tokio::join!(waiting, shop.close());
+    let refused = refused.unwrap_err();
+    assert_eq!(
+        refused.get_error_details().error_info().map(|info| info.reason.clone()).as_deref(),
+        Some("BEHIND"),
+        "{refused}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

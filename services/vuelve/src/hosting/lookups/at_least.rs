@@ -13,6 +13,7 @@ use parking_lot::Mutex;
 use proto::segmentation::v1::AtLeast as Named;
 use proto::segmentation::v1::at_least::Place as NamedPlace;
 use proto::{Deadline, Extensions, Refusal};
+use runtime::host::StopToken;
 use store::Looked;
 use stream::{Partition, StorePosition};
 
@@ -106,9 +107,10 @@ impl Behind {
     }
 }
 
-/// How long a call waits for a view: until a little before its deadline, so that its caller hears why.
-#[derive(Clone, Copy, Debug)]
+/// How long a call waits for a view: until a little before its deadline, or until the server ends, so that its caller hears why.
+#[derive(Debug)]
 pub(super) struct Patience {
+    stop: Option<StopToken>,
     deadline: Option<Deadline>,
     kept: Duration,
 }
@@ -117,10 +119,13 @@ impl Patience {
     pub(super) fn of(call: &Extensions) -> Self {
         let deadline = call.get::<Deadline>().copied();
         let left = deadline.map_or(Duration::ZERO, Deadline::remaining);
-        Self { deadline, kept: (left / ANSWER_SHARE).min(ANSWER_TIME) }
+        Self { stop: call.get().cloned(), deadline, kept: (left / ANSWER_SHARE).min(ANSWER_TIME) }
     }
 
-    pub(super) fn left(self) -> Duration {
+    pub(super) fn left(&self) -> Duration {
+        if self.stop.as_ref().is_some_and(StopToken::is_stopped) {
+            return Duration::ZERO;
+        }
         self.deadline.map_or(Duration::ZERO, |deadline| deadline.remaining().saturating_sub(self.kept))
     }
 }
