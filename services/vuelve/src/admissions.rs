@@ -132,12 +132,13 @@ fn members(
     timeout: Duration,
     go_on: &dyn Fn() -> bool,
 ) -> anyhow::Result<Vec<i64>> {
-    let is_in = |state: &SegmentationState| -> u64 {
+    let is_in = |state: &SegmentationState| -> Option<u64> {
         let member = |segment: &&str| {
             state.memberships.iter().any(|member| *member.segment == **segment && member.since < before)
         };
         // There are far fewer than 64: segmentation lets no more in at once.
-        segments.iter().take(64).enumerate().filter(|(_, segment)| member(segment)).map(|(place, _)| 1 << place).sum()
+        let places = segments.iter().take(64).enumerate().filter(|(_, segment)| member(segment));
+        Some(places.map(|(place, _)| 1 << place).sum()).filter(|places| *places != 0)
     };
     let changelog = Changelog::read(installation, timeout, go_on, |_, _, state| is_in(state))?;
     let count = |place: usize| changelog.customers.values().filter(|is_in| **is_in & (1 << place) != 0).count();

@@ -130,7 +130,7 @@ pub(crate) fn dated(what: &str, at: Timestamp, extension: &str) -> String {
     format!("{what}-{shown}.{extension}")
 }
 
-/// Segmentation's changelog: of each customer, what somebody makes of her last state.
+/// Segmentation's changelog: of each customer of whom somebody makes anything, what is made of her last state.
 pub(crate) struct Changelog<T> {
     headers: HeaderBook,
     partitions: i32,
@@ -139,12 +139,12 @@ pub(crate) struct Changelog<T> {
 
 impl<T> Changelog<T> {
     /// Reads it to its end, or gives up once it is told not to `go_on`. What is made of a state is told the customer, her own
-    /// time and the state.
+    /// time and the state; of whom nothing is made, nothing is kept: most of a shop's states are of visitors.
     pub(crate) fn read(
         installation: &Installation,
         timeout: Duration,
         go_on: &dyn Fn() -> bool,
-        mut make: impl FnMut(&str, Timestamp, &SegmentationState) -> T,
+        mut make: impl FnMut(&str, Timestamp, &SegmentationState) -> Option<T>,
     ) -> anyhow::Result<Self> {
         let cluster = &installation.cluster;
         let headers = HeaderBook::new(installation, &[SERVICE]);
@@ -167,7 +167,7 @@ impl<T> Changelog<T> {
         &mut self,
         installation: &Installation,
         record: &ReadRecord,
-        make: &mut impl FnMut(&str, Timestamp, &SegmentationState) -> T,
+        make: &mut impl FnMut(&str, Timestamp, &SegmentationState) -> Option<T>,
     ) -> anyhow::Result<()> {
         if is_changelog_header(record) {
             return self.headers.hear(record).map(drop);
@@ -180,8 +180,10 @@ impl<T> Changelog<T> {
         };
         let read: ChangelogRecord<SegmentationState> = installation.read(value)?;
         let state = read.state.context("a customer's record has no state")?;
-        let made = make(customer, Timestamp::from_millis(read.time.unwrap_or(i64::MIN)), &state);
-        self.customers.insert(customer.to_owned(), made);
+        match make(customer, Timestamp::from_millis(read.time.unwrap_or(i64::MIN)), &state) {
+            Some(made) => self.customers.insert(customer.to_owned(), made),
+            None => self.customers.remove(customer),
+        };
         Ok(())
     }
 
@@ -195,24 +197,23 @@ impl Changelog<()> {
     /// The time as of which all that was counted is asked for: now, and in a replay the time that it stands at.
     pub(crate) fn present(installation: &Installation, timeout: Duration) -> anyhow::Result<Timestamp> {
         if installation.replay {
-            return Ok(Self::read(installation, timeout, &|| true, |_, _, _| ())?.time());
+            return Ok(Self::read(installation, timeout, &|| true, |_, _, _| None)?.time());
         }
         Ok(Timestamp::from_millis(jiff::Timestamp::now().as_millisecond()))
     }
 }
 
 impl<T> Changelog<Known<T>> {
-    /// What is made of a state is told the customer and the state.
+    /// What is made of a state is told the customer and the state; all of them are kept.
     pub(crate) fn known(
         installation: &Installation,
         timeout: Duration,
         go_on: &dyn Fn() -> bool,
         mut make: impl FnMut(&str, &SegmentationState) -> T,
     ) -> anyhow::Result<Self> {
-        Self::read(installation, timeout, go_on, |customer, time, state| Known {
-            time,
-            until: known_until(state).unwrap_or(Timestamp::MIN),
-            made: make(customer, state),
+        Self::read(installation, timeout, go_on, |customer, time, state| {
+            let until = known_until(state).unwrap_or(Timestamp::MIN);
+            Some(Known { time, until, made: make(customer, state) })
         })
     }
 

@@ -55,15 +55,16 @@ pub fn sizes(
     if let Some(Published { boundaries, offset }) = Published::read(installation, timeout)? {
         policy.learn(boundaries, offset);
     }
-    let present = Timestamp::from_millis(jiff::Timestamp::now().as_millisecond());
-    let known = Changelog::read(installation, timeout, &|| true, |_, time, state| (time, state.clone()))?;
     // A replay stands at a time of its own.
-    let present = if installation.replay { known.time() } else { present };
+    let present = Changelog::present(installation, timeout)?;
+    // Judged as they are read: their states together are many times what is told of them.
+    let judged = Changelog::read(installation, timeout, &|| true, |customer, time, state| {
+        Membership::of(&policy, customer, state, time.max(present))
+    })?;
     let names = policy.segments().map(|(name, _)| name.to_owned());
     let mut sizes: BTreeMap<String, (Size, Vec<(u64, String)>)> =
         names.map(|name| (name, Default::default())).collect();
-    for (customer, (time, state)) in known.customers {
-        let Membership { before, after } = Membership::of(&policy, &customer, &state, time.max(present));
+    for (customer, Membership { before, after }) in judged.customers {
         let order = order(&customer);
         for segment in before.iter().filter(|segment| !after.contains(segment)) {
             let (size, _) = sizes.entry(segment.to_string()).or_default();
@@ -98,9 +99,11 @@ struct Membership {
 }
 
 impl Membership {
-    fn of(policy: &Policy, customer: &str, state: &SegmentationState, at: Timestamp) -> Self {
-        let before = state.memberships.iter().map(|membership| Key::clone(&membership.segment)).collect();
-        Self { before, after: preview(policy, &Key::from(customer), state, at) }
+    /// None of whom is in none and would be in none.
+    fn of(policy: &Policy, customer: &str, state: &SegmentationState, at: Timestamp) -> Option<Self> {
+        let before: Vec<Key> = state.memberships.iter().map(|membership| Key::clone(&membership.segment)).collect();
+        let after = preview(policy, &Key::from(customer), state, at);
+        (!before.is_empty() || !after.is_empty()).then_some(Self { before, after })
     }
 }
 

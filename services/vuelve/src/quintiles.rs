@@ -70,19 +70,17 @@ pub fn learn(
     timeout: Duration,
     go_on: &dyn Fn() -> bool,
 ) -> anyhow::Result<Quintiles> {
-    let as_of = match at {
-        Some(at) => at,
-        None => Changelog::present(installation, timeout)?,
+    let Some(at) = at else {
+        let as_of = Changelog::present(installation, timeout)?;
+        let buyers = Changelog::read(installation, timeout, go_on, |_, _, state| Standing::of(state, as_of))?;
+        return Ok(segmentation::learn(buyers.customers.into_values(), as_of));
     };
-    let standing = |state: &segmentation::SegmentationState| Standing::of(state, as_of);
-    let changelog = Changelog::known(installation, timeout, go_on, |_, state| standing(state))?;
-    if let Some(at) = at {
-        changelog.refuse_what_came_later(at)?;
-        if let Some(behind) = changelog.behind(at) {
-            bail!("{behind}");
-        }
+    let changelog = Changelog::known(installation, timeout, go_on, |_, state| Standing::of(state, at))?;
+    changelog.refuse_what_came_later(at)?;
+    if let Some(behind) = changelog.behind(at) {
+        bail!("{behind}");
     }
-    Ok(segmentation::learn(changelog.customers.into_values().filter_map(|known| known.made), as_of))
+    Ok(segmentation::learn(changelog.customers.into_values().filter_map(|known| known.made), at))
 }
 
 /// Publishes what was learnt; returns the offset of its record.
