@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use definitions::{Scope, Segment};
 use domain::Timestamp;
-use schemas::{Change, ChangeCause, MAX_HOPS, SegmentChange, StorefrontEvent};
+use schemas::{Change, ChangeCause, EventKind, MAX_HOPS, SegmentChange, StorefrontEvent};
 use stream::Context;
 
 use crate::field::Profile;
@@ -170,7 +170,8 @@ impl<'a> Pen<'a> {
             customer_id: self.context.key.to_string(),
             shop: self.profile.state.shop.clone(),
             at,
-            trigger_name: event.map(|event| event.name.clone()).filter(|name| !name.is_empty()),
+            // The name of a page is its title, as the shop's template has it, and may say who is logged in.
+            trigger_name: event.filter(|event| event.kind == EventKind::Track).map(|event| event.name.clone()),
             trigger_message_id: event.map(|event| event.message_id.clone()),
             historical: event.is_some_and(|event| event.historical)
                 || matches!(self.occasion, Occasion::Definition) && !self.is_news(change.cause),
