@@ -124,6 +124,7 @@ pub struct CustomerView {
     #[serde(default)]
     pub favourite_brands: Vec<String>,
     pub reachable_email: Option<bool>,
+    pub lifecycle: Option<String>,
 }
 
 /// Schema of [`CustomerReachability`].

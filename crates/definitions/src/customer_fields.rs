@@ -106,7 +106,7 @@ pub static CUSTOMER_FIELDS: &[CustomerField] = fields_and_counters![
         field("rfm.recency", Integer, Quintile, "Her quintile by days since her last order, 1 to 5: 5 is the fifth of the customers who ordered last; missing without an order, and before boundaries are published."),
         field("rfm.frequency", Integer, Steady, "Her quintile by orders, 1 to 5: 5 is the fifth who order most often; missing like `rfm.recency`."),
         field("rfm.monetary", Integer, Steady, "Her quintile by orders less refunds, among those of her currency, 1 to 5: 5 is the fifth who buy for most; missing like `rfm.recency`, and in a currency in which fewer than five buy."),
-        field("lead_score", Integer, Score, "How promising she is just now, 0 to 100."),
+        field("lead_score", Integer, Score, "How promising she is just now, 0 to 100: the sum of five factors."),
         field("favourite_categories", Texts, Steady, "The categories that she likes, at most five, the dearest first."),
         field("favourite_brands", Texts, Steady, "The brands that she likes, at most five, the dearest first."),
         field("consent_marketing", Boolean, Steady, "Whether she agreed to hear from the shop; missing while she has not said."),

@@ -26,6 +26,9 @@ use crate::{score, topology};
 /// At most so many segments are in force.
 const MAX_SEGMENTS: usize = 200;
 
+/// The group whose segment a customer is told by: where she stands in her life as one.
+const LIFECYCLE: &str = "lifecycle";
+
 /// What is in force.
 #[derive(Debug, Default)]
 pub struct Policy {
@@ -36,6 +39,8 @@ pub struct Policy {
     segments_offset: i64,
     /// The segments in force. Those of a group stand together, the highest priority first; one without a group is a group.
     groups: Vec<Vec<Arc<Segment>>>,
+    /// The segments of the group [`LIFECYCLE`].
+    lifecycle: BTreeSet<Arc<str>>,
     /// Of those that have one.
     minimum_stays: BTreeMap<Arc<str>, HumanDuration>,
     /// What the conditions read.
@@ -228,6 +233,8 @@ impl Policy {
                 }
             }
         }
+        self.lifecycle =
+            groups.get(&(true, LIFECYCLE.into())).into_iter().flatten().map(|of| Arc::clone(&of.name)).collect();
         self.groups = groups.into_values().collect();
         let on_quintiles = self.groups.iter().filter(|group| group.iter().any(|segment| reads_quintiles(segment)));
         self.on_quintiles = on_quintiles.flatten().map(|segment| Arc::clone(&segment.name)).collect();
@@ -306,6 +313,11 @@ impl Policy {
     /// How long whoever has entered a segment stays at least, where that is not nought.
     pub(crate) fn minimum_stay(&self, segment: &str) -> Option<HumanDuration> {
         self.minimum_stays.get(segment).copied()
+    }
+
+    /// Whether a segment says where somebody stands in her life as a customer.
+    pub(crate) fn is_of_lifecycle(&self, segment: &str) -> bool {
+        self.lifecycle.contains(segment)
     }
 
     /// Where the last record of a segment lies.

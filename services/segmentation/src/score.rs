@@ -1,12 +1,5 @@
-//! The lead score: how promising a customer is just now, from 0 to 100, as the sum of named factors.
-//!
-//! | factor | at most | of what |
-//! |---|---|---|
-//! | `recency` | 25 | when she was last seen: within a day 25, a week 18, 30 days 10, 90 days 4 |
-//! | `interest` | 20 | one for every product that she viewed, two for every one that she put into a cart, in 30 days |
-//! | `intent` | 20 | an open cart 12; a checkout begun within 7 days 8 |
-//! | `loyalty` | 25 | orders ever: one 8, two 13, three 17, five 21, ten 25 |
-//! | `reach` | 10 | an e-mail address 3, a phone number 1, consent 4, a message opened or clicked in 90 days 2 |
+//! The lead score: how promising a customer is just now, from 0 to 100, as the sum of named factors. `docs/segments.md` says
+//! what each of them counts; a test holds it to what is computed here.
 
 use std::collections::BTreeSet;
 

@@ -146,6 +146,7 @@ pub(crate) fn view(policy: &Policy, state: &SegmentationState, now: Timestamp) -
         _ => None,
     };
     let seen = state.seen(Did::Any);
+    let lifecycle = state.memberships.iter().find(|membership| policy.is_of_lifecycle(&membership.segment));
     CustomerView {
         known: state.known,
         segments: state.memberships.iter().map(|membership| membership.segment.to_string()).collect(),
@@ -167,5 +168,6 @@ pub(crate) fn view(policy: &Policy, state: &SegmentationState, now: Timestamp) -
         favourite_categories: texts(Field::FavouriteCategories),
         favourite_brands: texts(Field::FavouriteBrands),
         reachable_email: Some(state.can_be_mailed()),
+        lifecycle: lifecycle.map(|membership| membership.segment.to_string()),
     }
 }

@@ -94,6 +94,29 @@ fn a_profile_is_told_whole() {
 }
 
 #[test]
+fn who_does_all_that_the_document_names_has_each_factor_at_its_most() {
+    let mut shop = regular();
+    (0..8).for_each(|n| shop.tell(order(&format!("more-{n}"), 100, 11 * DAY + n)));
+    (0..10).for_each(|n| {
+        shop.tell(StorefrontEvent { product: Some(product("p1", "Shoes", 1)), ..track("Product Added", 12 * DAY + n) });
+    });
+    shop.tell(track("Checkout Started", 12 * DAY + 60));
+    shop.tell(track("Email Opened", 12 * DAY + 61));
+    shop.tell(StorefrontEvent {
+        kind: EventKind::Identify,
+        name: String::new(),
+        contact: Some(Contact { phone: Some("+34600000000".to_owned()), ..Contact::default() }),
+        ..track("", 12 * DAY + 62)
+    });
+    let view = seen_at(&shop, at(12 * DAY + 120)).unwrap();
+    let document = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/segments.md")).unwrap();
+    let rows = document.split("## Lead score").nth(1).unwrap().lines().filter(|line| line.starts_with("| `"));
+    let documented: Vec<String> = rows.map(|row| row.split('|').take(3).collect::<Vec<_>>().join("|")).collect();
+    let most = view.lead_score_factors.map(|(factor, points)| format!("| `{factor}` | {points} "));
+    assert_eq!((view.lead_score, &documented[..5]), (100, &most[..]));
+}
+
+#[test]
 fn segments_are_told_with_their_version_and_since_when_she_is_in_them() {
     let shop = regular();
     let view = seen_at(&shop, at(11 * DAY)).unwrap();

@@ -53,6 +53,20 @@ fn an_event_is_told_once_with_what_changed_by_it_and_who_she_is_as_of_it() {
 }
 
 #[test]
+fn where_she_stands_in_her_life_as_a_customer_is_told_by_the_segment_of_that_group() {
+    let of_life = |text: &str, priority: i32| format!("{text}group: lifecycle\npriority: {priority}\n");
+    let others = "segment: buyers-too\nversion: 1\ngroup: other\npriority: 1\nenter: customer.frequency >= 1\n";
+    let mut shop = Shop::with(&[&of_life(BUYER, 1), &of_life(LAPSED, 2), others]);
+    shop.tell(track("Product Viewed", 0));
+    shop.tell(order("o1", 1_000, HOUR));
+    shop.tell(track("Product Viewed", 100 * DAY));
+    let told = told(&mut shop);
+    let stands: Vec<_> = told.iter().map(|told| told.customer.lifecycle.as_deref()).collect();
+    assert_eq!(stands, [None, Some("buyer"), Some("lapsed"), Some("lapsed")]);
+    assert_eq!(told[1].customer.segments, ["buyer", "buyers-too"]);
+}
+
+#[test]
 fn what_time_does_is_told_between_events_at_its_moment() {
     let mut shop = Shop::with(&[BUYER, LAPSED]);
     shop.tell(order("o1", 1_000, 0));
