@@ -84,6 +84,19 @@ impl InForce {
         })
     }
 
+    /// The records that take a segment out of force, one for each of its versions; none where it is not in force.
+    pub fn without_segment(&self, name: &str, applied_at: i64) -> Vec<Definition> {
+        let is_it = |definition: &&Definition| definition.kind == Kind::Segment.name() && definition.name == name;
+        let removed = |definition: &Definition| Definition {
+            kind: definition.kind.clone(),
+            name: definition.name.clone(),
+            version: definition.version,
+            applied_at,
+            ..deleted()
+        };
+        self.by_key.values().filter(is_it).map(removed).collect()
+    }
+
     /// The journeys, each in the version in force. What can't be read changes nothing, as for the services.
     pub fn current_journeys(&self) -> Vec<Journey> {
         let mut current: BTreeMap<&str, Journey> = BTreeMap::new();

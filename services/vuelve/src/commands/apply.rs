@@ -39,7 +39,7 @@ pub(crate) struct Apply {
 
 /// Waiting until a definition is in force.
 #[derive(Debug, Args)]
-struct Wait {
+pub(super) struct Wait {
     /// Returns when every partition of every service works by it.
     #[arg(long)]
     wait: bool,
@@ -114,15 +114,15 @@ impl Control {
 }
 
 /// An installation that answers, and what is in force there.
-struct Place {
+pub(super) struct Place {
     installation: Installation,
     timeout: Duration,
     tokio: tokio::runtime::Runtime,
-    in_force: InForce,
+    pub(super) in_force: InForce,
 }
 
 impl Place {
-    fn reach(config: &Config) -> anyhow::Result<Self> {
+    pub(super) fn reach(config: &Config) -> anyhow::Result<Self> {
         let kafka: &KafkaOptions = config.get();
         let (installation, timeout) = (installation(config)?, kafka.request_timeout.as_std());
         let tokio = tokio::runtime::Runtime::new()?;
@@ -133,7 +133,7 @@ impl Place {
 
     /// Writes these. Whoever follows those that they are `of` is waited for, also where there is nothing to write.
     /// Returns the offset behind the last of them.
-    fn write(&self, records: &[Definition], of: &[Definition], wait: &Wait) -> anyhow::Result<i64> {
+    pub(super) fn write(&self, records: &[Definition], of: &[Definition], wait: &Wait) -> anyhow::Result<i64> {
         let written = definition_topic::write(&self.installation, records, self.timeout);
         let offset = self.tokio.block_on(written)?.max(self.in_force.offset);
         if wait.wait {
@@ -176,6 +176,6 @@ impl Judging {
     }
 }
 
-fn now_ms() -> i64 {
+pub(super) fn now_ms() -> i64 {
     jiff::Timestamp::now().as_millisecond()
 }

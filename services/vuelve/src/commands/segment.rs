@@ -1,20 +1,25 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use anyhow::bail;
 use clap::{Args, Subcommand, ValueEnum};
+use definitions::suggestion;
 use runtime::config::KafkaOptions;
+use schemas::Definition;
 use vuelve::folders;
 use vuelve::preview::{Size, sizes};
-use vuelve::terminal::print;
+use vuelve::terminal::{print, tell};
 
 use super::Global;
+use super::apply::{Place, Wait, now_ms};
 use super::run::installation;
 
 /// Segments of customers.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  vuelve segment preview segments    How many would be in the segments of this folder?")]
+  vuelve segment preview segments    How many would be in the segments of this folder?
+  vuelve segment remove summer       Nobody is in it any more.")]
 pub(crate) struct SegmentCommand {
     #[command(subcommand)]
     what: What,
@@ -23,6 +28,24 @@ pub(crate) struct SegmentCommand {
 #[derive(Debug, Subcommand)]
 enum What {
     Preview(Preview),
+    Remove(Remove),
+}
+
+/// Takes a segment out of force, in all its versions: whoever is in it leaves, with the cause `removed`.
+///
+/// Applying a folder takes nothing away that is in force, so a segment that is gone from the folder, or has another name there, is
+/// in force until it is removed. Where the folder still has it, the next `vuelve apply` puts it in force again.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  vuelve segment remove summer           Take it out of force.
+  vuelve segment remove summer --wait    Return when every partition works by it.")]
+struct Remove {
+    /// The segment.
+    #[arg(value_name = "SEGMENT")]
+    segment: String,
+    #[command(flatten)]
+    wait: Wait,
 }
 
 /// Tells how many customers would be in each segment of a folder, how many would come in and go out, and names some of them.
@@ -57,8 +80,10 @@ enum Format {
 
 impl SegmentCommand {
     pub(crate) fn run(self, global: &Global) -> anyhow::Result<ExitCode> {
-        let What::Preview(preview) = self.what;
-        preview.run(global)
+        match self.what {
+            What::Preview(preview) => preview.run(global),
+            What::Remove(remove) => remove.run(global),
+        }
     }
 }
 
@@ -78,6 +103,31 @@ impl Preview {
                 }
             }
         }
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+impl Remove {
+    fn run(self, global: &Global) -> anyhow::Result<ExitCode> {
+        let config = global.load()?;
+        let place = Place::reach(&config)?;
+        let records: Vec<Definition> = place.in_force.without_segment(&self.segment, now_ms());
+        if records.is_empty() {
+            let names: Vec<_> = place.in_force.segments().map(|segment| segment.name).collect();
+            let help = suggestion(&self.segment, names.iter().map(|name| &**name));
+            bail!(
+                "there is no segment `{}`{}",
+                self.segment,
+                help.map_or_else(String::new, |help| format!("; {help}"))
+            );
+        }
+        place.write(&records, &records, &self.wait)?;
+        for journey in place.in_force.current_journeys() {
+            if journey.segments().iter().any(|named| *named.name == self.segment) {
+                tell(&format!("the journey `{}` names it, and hears of it no more\n", journey.name));
+            }
+        }
+        print(&format!("{} is removed\n", self.segment))?;
         Ok(ExitCode::SUCCESS)
     }
 }

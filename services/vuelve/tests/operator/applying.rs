@@ -1,8 +1,9 @@
-//! `vuelve apply`, `pause`, `resume` and `stop`: what is wrong is refused with its place, and nothing of it comes in force.
+//! `vuelve apply`, `pause`, `resume`, `stop` and `segment remove`: what is wrong is refused with its place, and nothing of it comes
+//! in force.
 
-use schemas::Definition;
+use schemas::{Change, ChangeCause, Definition, SegmentChange};
 
-use crate::shop::Shop;
+use crate::shop::{Shop, track};
 
 const JOURNEY: &str = "journey: quiet\nversion: 1\ntrigger: { event: Nothing }\nholdout: 0%\nsteps:\n  - wait: 1h\n";
 
@@ -64,5 +65,30 @@ async fn applying_writes_what_changed_and_a_word_about_a_journey_that_is_not_the
     assert_eq!(written(&shop).await, before + 1);
     let told = shop.vuelve(&["pause", "quiet", "--wait"]).await;
     assert_eq!((told.code, told.out.as_str()), (Some(0), "quiet is paused\n"), "{}", told.err);
+    shop.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_is_in_a_segment_that_is_removed_leaves_it_and_one_that_is_not_there_is_refused() {
+    let shop = Shop::open(JOURNEY).await;
+    let changes = async |shop: &Shop| {
+        let all = shop.all::<SegmentChange>("customer.segments").await;
+        let of_new = all.into_iter().filter(|change| change.segment == "new");
+        of_new.map(|change| (change.change, change.cause)).collect::<Vec<_>>()
+    };
+    shop.post("/v1/track", track("ana", "Product Viewed")).await;
+    let entered = (Change::Entered, ChangeCause::Event);
+    shop.until("the segment", async |shop| (changes(shop).await == [entered]).then_some(())).await;
+
+    let before = written(&shop).await;
+    let told = shop.vuelve(&["segment", "remove", "neww"]).await;
+    assert_eq!(told.code, Some(1));
+    assert!(told.err.contains("there is no segment `neww`; did you mean `new`?"), "{}", told.err);
+    assert_eq!(written(&shop).await, before);
+    let told = shop.vuelve(&["segment", "remove", "new", "--wait"]).await;
+    assert_eq!((told.code, told.out.as_str()), (Some(0), "new is removed\n"), "{}", told.err);
+    let left = (Change::Left, ChangeCause::Removed);
+    shop.until("her way out", async |shop| (changes(shop).await == [entered, left]).then_some(())).await;
+    assert_eq!(shop.vuelve(&["segment", "remove", "new"]).await.code, Some(1));
     shop.close().await;
 }
