@@ -157,6 +157,8 @@ impl WorkerReport for Told {
 
     fn committed(&self, _service: &'static str, _counts: &Counts, _outputs: usize, _took: Duration) {}
 
+    fn untold(&self, _service: &'static str, _partition: Partition, _untold: u64) {}
+
     fn aborted(&self, _service: &'static str, why: &str) {
         say("aborted", json!({ "why": why }));
     }

@@ -102,6 +102,8 @@ impl WorkerReport for Report {
         self.shared.lock().tell(|| format!("{} committed, {outputs} outputs", self.name));
     }
 
+    fn untold(&self, _service: &'static str, _partition: Partition, _untold: u64) {}
+
     fn aborted(&self, _service: &'static str, why: &str) {
         self.shared.lock().tell(|| format!("{} aborted: {why}", self.name));
     }

@@ -69,6 +69,11 @@ impl<C: Clients, S: Service> Driver<'_, C, S> {
                 self.spans.dead_lettered(batch);
                 let took = self.clients.elapsed(began);
                 self.report.committed(self.topology.service, &batch.counts, batch.outputs.len(), took);
+                for commit in &batch.partitions {
+                    if let Some(untold) = commit.header.as_ref().and_then(|header| header.untold) {
+                        self.report.untold(self.topology.service, commit.partition, untold.unsigned_abs());
+                    }
+                }
             }
             Outcome::Aborted(error) => {
                 self.report.aborted(self.topology.service, &error.to_string());

@@ -85,6 +85,8 @@ pub trait WorkerReport: Send + Sync {
     fn ready(&self, ready: bool, why: &str);
     /// A batch was committed: its counts, its records to other services, how long the transaction took.
     fn committed(&self, service: &'static str, counts: &Counts, outputs: usize, took: Duration);
+    /// So many customers of a partition have not heard of what is in force, as far as that is known.
+    fn untold(&self, service: &'static str, partition: Partition, untold: u64);
     /// A batch was aborted, and will be done again.
     fn aborted(&self, service: &'static str, why: &str);
     /// A partition was taken over, after so many changelog records.

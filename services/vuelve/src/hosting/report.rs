@@ -30,6 +30,8 @@ struct Metrics {
     takeover_seconds: Histogram<f64>,
     /// `vuelve.partitions.halted`: by partition that this process owned: 1 if it stands still, else 0.
     halted: Gauge<u64>,
+    /// `vuelve.customers.untold`: by partition that this process owned: how many were not told of what is in force.
+    untold: Gauge<u64>,
 }
 
 impl Metrics {
@@ -68,6 +70,11 @@ impl Metrics {
                 .u64_gauge("vuelve.partitions.halted")
                 .with_unit("{partition}")
                 .with_description("Partitions that stand still.")
+                .build(),
+            untold: meter
+                .u64_gauge("vuelve.customers.untold")
+                .with_unit("{customer}")
+                .with_description("Customers who were not judged yet by the definitions and boundaries in force.")
                 .build(),
         }
     }
@@ -129,6 +136,10 @@ impl WorkerReport for Report {
         self.metrics.commit_seconds.record(took.as_secs_f64(), &commit);
     }
 
+    fn untold(&self, service: &'static str, partition: Partition, untold: u64) {
+        self.metrics.untold.record(untold, &of_partition(service, partition));
+    }
+
     fn aborted(&self, service: &'static str, why: &str) {
         tracing::warn!(service, why, "a transaction was aborted; its records are processed again");
         let labels = [KeyValue::new(SERVICE, service), KeyValue::new(OUTCOME, "aborted")];
@@ -145,6 +156,7 @@ impl WorkerReport for Report {
     fn given_up(&self, service: &'static str, partition: Partition) {
         self.note(partition, false);
         self.metrics.halted.record(0, &of_partition(service, partition));
+        self.metrics.untold.record(0, &of_partition(service, partition));
     }
 
     fn halted(&self, service: &'static str, partition: Partition, reason: &HaltReason) {
