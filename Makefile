@@ -3,7 +3,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 CARGO ?= cargo
 
-.PHONY: help demo check test format lint tidy fast-tests tests parts bench soak soak-door soak-segments simulate fuzz
+.PHONY: help demo check test format lint tidy fast-tests tests parts bench soak soak-door soak-segments simulate fuzz new-service
 
 help: ## What can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -60,3 +60,6 @@ soak-door: parts ## 100,000 events while ingestion is killed 30 times and the br
 soak-segments: parts ## Time alone moves 100,000 customers from segment to segment while segmentation is killed
 	$(CARGO) build -p vuelve
 	$(CARGO) test -p vuelve-tests --test segment_soak -- --ignored --nocapture
+
+new-service: ## What `cargo run -p xtask -- new-service` writes compiles, and passes its own tests
+	$(CARGO) test -p xtask -- --ignored

@@ -82,6 +82,30 @@ fn a_new_service_has_the_files_that_every_service_has_and_stands_on_every_list()
 }
 
 #[test]
+#[ignore = "builds a copy of the project; run by `make new-service`"]
+fn a_new_service_compiles_keeps_the_rules_and_passes_its_own_tests() {
+    let (root, project) = (crate::root().unwrap(), tempfile::tempdir().unwrap());
+    let files = Command::new("git").args(["ls-files", "-z"]).current_dir(&root).output().unwrap();
+    for path in String::from_utf8(files.stdout).unwrap().split_terminator('\0') {
+        copy_file(&root, project.path(), Path::new(path));
+    }
+    write(project.path(), "loyalty").unwrap();
+    for arguments in [
+        &["test", "-p", "vuelve-loyalty"][..],
+        &["clippy", "-p", "vuelve-loyalty", "--all-targets", "--", "-D", "warnings"],
+        &["run", "-q", "-p", "xtask", "--", "tidy"],
+    ] {
+        let ran = Command::new("cargo")
+            .args(arguments)
+            .env("CARGO_TARGET_DIR", root.join("target/new-service"))
+            .current_dir(project.path())
+            .output()
+            .unwrap();
+        assert!(ran.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&ran.stderr));
+    }
+}
+
+#[test]
 fn a_name_that_is_taken_or_is_no_plain_word_is_refused_and_nothing_is_written() {
     let project = copy_of_the_project();
     let before = contents(project.path());

@@ -253,4 +253,16 @@ mod tests {
         assert!(bytes < schemas::MAX_VALUE_BYTES / 2, "{bytes}");
         assert!(receipt.ids.len() > 1_000 && receipt.ids[..] == ids[..receipt.ids.len()]);
     }
+
+    #[test]
+    fn of_every_service_that_keeps_something_in_a_changelog_the_stores_are_looked_at() {
+        for spec in schemas::topics("vuelve", 1) {
+            if let Some(service) = spec.dataset.strip_suffix(".changelog") {
+                assert!(
+                    states::KEEPERS.contains(&service),
+                    "{service} is not among those who keep something of customers"
+                );
+            }
+        }
+    }
 }
