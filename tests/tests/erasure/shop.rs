@@ -124,10 +124,12 @@ impl Shop {
         self.installation.post(path, &[], &body.to_string()).unwrap();
     }
 
-    /// What a person does: looks around on a device while nobody knows her, says who she is, does so on another device, and
-    /// puts something into her cart.
+    /// What a person does: looks around on a device while nobody knows her, though a page's title greets her; says who she is, does so
+    /// on another device, and puts something into her cart.
     pub(crate) fn visit(&self, customer: &str, devices: [&str; 2], who: &Value, seen: &str) {
         let product = json!({"product_id": seen, "name": seen, "price": 12.5, "currency": "EUR", "cart_id": "c-1"});
+        let title = format!("Account of {}", who["firstName"].as_str().unwrap());
+        self.post("/v1/page", &json!({"name": title, "anonymousId": devices[0]}));
         self.post("/v1/track", &json!({"event": "Product Viewed", "anonymousId": devices[0], "properties": product}));
         for device in devices {
             self.post("/v1/identify", &json!({"userId": customer, "anonymousId": device, "traits": who}));
