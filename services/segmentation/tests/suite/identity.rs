@@ -257,6 +257,54 @@ fn the_last_sixteen_of_her_ids_are_listed_each_once() {
 }
 
 #[test]
+fn however_much_she_buys_no_order_and_no_cart_costs_her_one_of_her_devices() {
+    let mut shop = Shop::with(&[]);
+    let recognise = |shop: &mut Shop, id: String, seconds| {
+        shop.tell(StorefrontEvent { anonymous_id: Some(id), ..identified(Vec::new(), seconds) });
+    };
+    for number in 0..2 {
+        recognise(&mut shop, format!("d{number}"), number);
+    }
+    for number in 2..40_i64 {
+        let what = ["shopify-order", "shopify-cart", "woocommerce-order"][number as usize % 3];
+        recognise(&mut shop, format!("{what}-{number}"), number);
+    }
+    let ids = shop.state().ids;
+    assert_eq!((ids.len(), &ids[..2]), (MAX_IDS, &["d0".to_owned(), "d1".to_owned()][..]));
+    assert_eq!(ids.last().unwrap(), "shopify-order-39");
+    for number in 2..20 {
+        recognise(&mut shop, format!("d{number}"), 40 + number);
+    }
+    recognise(&mut shop, "shopify-order-99".to_owned(), 99);
+    assert!(shop.state().ids.iter().all(|id| id.starts_with('d')), "{:?}", shop.state().ids);
+}
+
+#[test]
+fn that_an_order_is_hers_is_no_visit_and_no_word_of_her_traits() {
+    let told = |traits: &str, seconds| StorefrontEvent {
+        kind: EventKind::Identify,
+        traits_json: Some(traits.to_owned()),
+        ..track("", seconds)
+    };
+    let whose = |seconds| StorefrontEvent {
+        kind: EventKind::Identify,
+        anonymous_id: Some("shopify-order-1".to_owned()),
+        ..track("", seconds)
+    };
+    let (mut with, mut without) = (Shop::with(&[]), Shop::with(&[]));
+    for shop in [&mut with, &mut without] {
+        shop.tell(order("o1", 1_000, HOUR));
+        shop.tell(told("{\"tier\":\"gold\"}", HOUR));
+    }
+    with.tell(whose(DAY));
+    for shop in [&mut with, &mut without] {
+        shop.tell(told("{\"tier\":\"silver\"}", 2 * HOUR));
+    }
+    assert_eq!(with.state(), without.state());
+    assert!(with.state().traits_json.unwrap().contains("silver"));
+}
+
+#[test]
 fn an_alias_merges_nobody_and_is_counted_as_that() {
     let mut shop = Shop::with(&[]);
     shop.tell(StorefrontEvent { kind: EventKind::Alias, previous_id: Some("bea".to_owned()), ..track("", 0) });
