@@ -16,7 +16,7 @@ use crate::state::{MAX_IDS, SegmentationState};
 use crate::{cart, event, orders};
 
 pub(crate) fn take_over(state: &mut SegmentationState, identified: &StorefrontEvent, now: Timestamp) {
-    state.known = true;
+    state.known |= identified.names_a_customer();
     if let Some(id) = &identified.anonymous_id {
         learn_id(&mut state.ids, id);
     }

@@ -1,6 +1,6 @@
 //! A device turns out to be hers.
 
-use schemas::{Change, ChangeCause, EventKind, PastEvent, PastOrder, PastProduct, StorefrontEvent};
+use schemas::{Change, ChangeCause, EventKind, LINKS, PastEvent, PastOrder, PastProduct, StorefrontEvent};
 use segmentation::{Did, MAX_IDS, SegmentationState, customer_rows};
 
 use crate::support::{ANA, DAY, HOUR, Shop, at, order, track};
@@ -242,6 +242,18 @@ fn whom_a_device_is_linked_to_is_known_and_not_forgotten_as_a_visitor_is() {
     shop.driver.advance_to(at(200 * DAY));
     assert!(shop.state().known);
     assert_eq!(shop.state().ends_at(), None);
+}
+
+#[test]
+fn a_device_that_came_by_a_link_of_a_message_makes_nobody_a_customer_whom_the_shop_does_not_know() {
+    let by_a_link =
+        |seconds| StorefrontEvent { source: LINKS.to_owned(), ..identified(vec![put_in("mug", 1, 0)], seconds) };
+    let mut shop = Shop::with(&[]);
+    shop.tell(by_a_link(HOUR));
+    assert!(!shop.state().known && !shop.state().is_nobody());
+    shop.tell(order("o1", 1_000, 2 * HOUR));
+    shop.tell(by_a_link(3 * HOUR));
+    assert!(shop.state().known, "and none a stranger whom it knows");
 }
 
 #[test]
