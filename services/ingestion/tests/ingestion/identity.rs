@@ -218,6 +218,22 @@ fn what_integrations_send_for_nobody_links_nobody() {
     }
 }
 
+#[test]
+fn a_device_that_came_by_a_link_of_a_message_is_hers_to_whom_it_went_and_all_of_it_says_so() {
+    let by_a_link = || StorefrontEvent { source: LINKS.to_owned(), ..viewed() };
+    let mut shop = Shop::new();
+    shop.tell(Some("d1"), None, viewed());
+    shop.tell(Some("d1"), Some("ana"), by_a_link());
+    shop.tell(Some("d1"), None, viewed());
+    let events = shop.events();
+    let whose: Vec<_> = events.iter().map(|event| event.customer_id.as_deref().unwrap()).collect();
+    assert_eq!(whose, ["d1", "d1", "ana", "ana", "ana"], "moved, identified, and from then on");
+    assert!(events[1..4].iter().all(|event| event.source == LINKS));
+    // Who opens it on the device that it already names says nothing.
+    shop.tell(Some("d2"), Some("d2"), by_a_link());
+    assert_eq!((shop.told(), shop.state("d2").linked_to), (vec!["d2: m4".to_owned()], None));
+}
+
 fn alias(previous: &str) -> StorefrontEvent {
     StorefrontEvent { previous_id: Some(previous.to_owned()), kind: EventKind::Alias, ..track("") }
 }
