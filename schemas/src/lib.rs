@@ -47,7 +47,10 @@ pub use privacy::{
     PRIVACY_RECEIPT, PRIVACY_REQUEST, PrivacyKind, PrivacyMeans, PrivacyPlace, PrivacyReceipt, PrivacyRequest,
     PrivacyStage,
 };
-pub use storefront::{Contact, EventKind, LINKS, LocaleAndZone, Order, Product, STOREFRONT_EVENT, StorefrontEvent};
+pub use storefront::{
+    Contact, EventKind, LINKS, LocaleAndZone, Order, Product, SHOPIFY_CART, SHOPIFY_ORDER, STOREFRONT_EVENT,
+    StorefrontEvent, WOOCOMMERCE_ORDER, names_an_order, names_an_order_or_a_cart,
+};
 pub use topics::{
     Cleanup, Partitions, PrefixError, Timestamps, TopicSpec, Visibility, check_prefix, contracts, erased_within,
     schema_of, topic_name, topics,

@@ -67,6 +67,23 @@ const ENGAGEMENTS: [&str; 2] = ["Email Opened", "Email Link Clicked"];
 /// The source of events that the links and the picture of a message tell.
 pub const LINKS: &str = "links";
 
+/// What webhooks of Shopify call a cart; its token follows.
+pub const SHOPIFY_CART: &str = "shopify-cart-";
+/// What webhooks of Shopify call an order; its number follows.
+pub const SHOPIFY_ORDER: &str = "shopify-order-";
+/// What webhooks of WooCommerce call an order; its number follows.
+pub const WOOCOMMERCE_ORDER: &str = "woocommerce-order-";
+
+/// Whether an anonymous id is what webhooks call an order of which they say no more: no device has it.
+pub fn names_an_order(anonymous_id: &str) -> bool {
+    [SHOPIFY_ORDER, WOOCOMMERCE_ORDER].iter().any(|name| anonymous_id.starts_with(name))
+}
+
+/// Whether an anonymous id is what webhooks call an order or a cart. There is one for each of hers, however many.
+pub fn names_an_order_or_a_cart(anonymous_id: &str) -> bool {
+    names_an_order(anonymous_id) || anonymous_id.starts_with(SHOPIFY_CART)
+}
+
 /// Language and time zone that an event tells of.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 pub struct LocaleAndZone {

@@ -18,8 +18,8 @@ const EACH_MS: i64 = 500;
 
 fn invoices() -> String {
     let mut invoices = "InvoiceNo,StockCode,Description,Quantity,InvoiceDate,UnitPrice,CustomerID,Country\n".to_owned();
-    // The file has whole seconds: two customers share each.
-    for number in 0..CUSTOMERS {
+    // The file has whole seconds: two customers share each. `0` would name nobody.
+    for number in 1..=CUSTOMERS {
         let at = jiff::Timestamp::from_millisecond(ordered_at(number)).unwrap();
         writeln!(invoices, "{number},P1,PLATE,1,{},3,{number},Spain", at.strftime("%Y-%m-%d %H:%M:%S")).unwrap();
     }
@@ -67,7 +67,7 @@ fn time_moves_a_hundred_thousand_customers_at_their_moments_once_while_segmentat
         changes.entry(record.key.clone().unwrap()).or_default().push((text("segment"), text("change"), at));
     }
     assert_eq!(changes.len() as i64, CUSTOMERS);
-    for number in 0..CUSTOMERS {
+    for number in 1..=CUSTOMERS {
         let ordered_at = ordered_at(number);
         let expected = [
             ("new", "entered", 0),

@@ -3,7 +3,8 @@
 //! Wanted properties:
 //! - `verify(sign(token)) == token`; a text that was changed in any bit is refused, in constant time;
 //! - a token made for one use (to unsubscribe, to be sent on, …) does not pass for another;
-//! - a link leads to what was signed, to the letter, and to nothing but a web address;
+//! - a link leads to what was signed, to the letter (but for one parameter more where the door says so, [`VisitToken`]), and to
+//!   nothing but a web address;
 //! - a token names the key that signed it, so that a new key can be put first while old links keep working;
 //! - no token is longer than [`MAX_TOKEN_CHARS`], of a link with its address [`MAX_CLICK_TOKEN_CHARS`], and a longer text is
 //!   refused before anything is computed;
@@ -20,6 +21,7 @@ mod message;
 mod target;
 mod token;
 mod unsubscribe;
+mod visit;
 
 pub use address::{AddressHash, ParseAddressHashError};
 pub use keys::{KeyId, KeyRing, KeyRingError, Secret, WeakSecret};
@@ -27,3 +29,4 @@ pub use message::{ClickToken, MAX_CLICK_TOKEN_CHARS, OpenToken, SentMessage};
 pub use target::{Target, TargetError};
 pub use token::TokenError;
 pub use unsubscribe::{MAX_TOKEN_CHARS, PreferencesToken, UnsubscribeToken};
+pub use visit::{MAX_VISIT_TOKEN_CHARS, VisitToken};

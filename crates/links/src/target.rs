@@ -33,10 +33,23 @@ impl Target {
         &self.0
     }
 
+    /// Its host and port, as they are written.
+    pub fn authority(&self) -> &str {
+        let rest = self.0.split_once("://").map_or("", |(_, rest)| rest);
+        rest.split(['/', '?', '#']).next().unwrap_or_default()
+    }
+
+    /// The same address with one parameter more at the end of its query; none where it would be longer than an address may be.
+    /// Neither name nor value has anything to escape.
+    pub fn with_parameter(&self, name: &str, value: &str) -> Option<Self> {
+        let (address, fragment) = self.0.split_at(self.0.find('#').unwrap_or(self.0.len()));
+        let mark = if address.contains('?') { '&' } else { '?' };
+        format!("{address}{mark}{name}={value}{fragment}").parse().ok()
+    }
+
     /// Its host, as it is written, without the port.
     pub fn host(&self) -> &str {
-        let rest = self.0.split_once("://").map_or("", |(_, rest)| rest);
-        let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+        let authority = self.authority();
         // An IPv6 address stands in brackets, and has colons of its own.
         let end = authority.rfind(']').map_or(0, |bracket| bracket + 1);
         authority[end..].find(':').map_or(authority, |colon| &authority[..end + colon])

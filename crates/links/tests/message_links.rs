@@ -4,7 +4,7 @@
 
 use links::{
     AddressHash, ClickToken, KeyRing, MAX_CLICK_TOKEN_CHARS, OpenToken, PreferencesToken, Secret, SentMessage, Target,
-    TargetError, TokenError, UnsubscribeToken,
+    TargetError, TokenError, UnsubscribeToken, VisitToken,
 };
 use proptest::prelude::*;
 
@@ -28,6 +28,24 @@ fn message() -> SentMessage {
 
 fn click(target: &str) -> ClickToken {
     ClickToken { message: message(), link: 3, target: target.parse().unwrap() }
+}
+
+fn visit() -> VisitToken {
+    VisitToken { customer_id: "ana-7".into(), shop: "demo".into(), until: 1_772_366_400_000 }
+}
+
+#[test]
+fn a_parameter_more_leaves_all_else_of_an_address_to_the_letter() {
+    for (address, with) in [
+        ("https://shop.example.com", "https://shop.example.com?v=x"),
+        ("https://shop.example.com/#top", "https://shop.example.com/?v=x#top"),
+        ("https://shop.example.com/a?b=%C3%B1&c", "https://shop.example.com/a?b=%C3%B1&c&v=x"),
+        ("http://a/?#?", "http://a/?&v=x#?"),
+    ] {
+        assert_eq!(address.parse::<Target>().unwrap().with_parameter("v", "x").unwrap().as_str(), with);
+    }
+    let full = format!("https://a/{}", "x".repeat(Target::MAX_BYTES - 10));
+    assert_eq!(full.parse::<Target>().unwrap().with_parameter("v", "x"), None);
 }
 
 #[test]
@@ -59,6 +77,7 @@ fn a_token_of_one_use_does_not_pass_for_another() {
         preferences.sign(&keys()).unwrap(),
         click("https://shop.example.com/").sign(&keys()).unwrap(),
         OpenToken(message()).sign(&keys()).unwrap(),
+        visit().sign(&keys()).unwrap(),
     ];
     assert_eq!(PreferencesToken::verify(&keys(), &texts[1]), Ok(preferences));
     for (index, text) in texts.iter().enumerate() {
@@ -67,6 +86,7 @@ fn a_token_of_one_use_does_not_pass_for_another() {
             PreferencesToken::verify(&keys(), text).map(drop),
             ClickToken::verify(&keys(), text).map(drop),
             OpenToken::verify(&keys(), text).map(drop),
+            VisitToken::verify(&keys(), text).map(drop),
         ];
         for (other, read) in read.into_iter().enumerate() {
             assert_eq!(read, if other == index { Ok(()) } else { Err(TokenError::Forged) }, "{index} as {other}");
@@ -145,5 +165,21 @@ proptest! {
         }
         prop_assert!(ClickToken::verify(&keys(), &base64).is_err());
         prop_assert!(OpenToken::verify(&keys(), &text).is_err());
+    }
+}
+
+proptest! {
+    #[test]
+    fn a_visit_says_what_was_signed_and_no_bit_of_it_can_be_changed(
+        customer_id in "\\PC{0,60}", shop in "\\PC{0,60}", until in any::<i64>(), at in any::<prop::sample::Index>(), letter in "[A-Za-z0-9_-]",
+    ) {
+        let token = VisitToken { customer_id, shop, until };
+        let text = token.sign(&keys()).unwrap();
+        prop_assert!(text.len() <= links::MAX_VISIT_TOKEN_CHARS);
+        prop_assert!(text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_'));
+        prop_assert_eq!(VisitToken::verify(&keys(), &text), Ok(token));
+        let at = at.index(text.len());
+        let changed = format!("{}{letter}{}", &text[..at], &text[at + 1..]);
+        prop_assert!(changed == text || VisitToken::verify(&keys(), &changed).is_err());
     }
 }

@@ -51,6 +51,20 @@ pub struct RecordRef<'a> {
 const MAX_CUSTOMER_BYTES: usize = 512;
 
 impl RecordRef<'_> {
+    /// A copy for the dead letters, for this reason. `dataset` is that of its input.
+    pub fn dead_letter(&self, dataset: Dataset, poison: Poison) -> DeadLetter {
+        DeadLetter {
+            dataset,
+            partition: self.partition,
+            offset: self.offset,
+            timestamp: self.timestamp,
+            key: self.key.map(Bytes::copy_from_slice),
+            value: self.value.map(Bytes::copy_from_slice),
+            headers: self.headers.map_or_else(Vec::new, RecordHeaders::copied),
+            poison,
+        }
+    }
+
     /// The customer whom the record's key names: text, not empty and not too long.
     pub fn customer(&self) -> Result<Key, Poison> {
         let key = self.key.and_then(|key| std::str::from_utf8(key).ok());
@@ -184,7 +198,7 @@ pub trait Output: Debug + Clone + PartialEq + Send + 'static {
 
 /// How a record ended. The engine counts them by input; the sums equal what was read.
 ///
-/// What is ignored or rejected changes no state and claims nothing; it may still be told (an output).
+/// What is not emitted changes no state and claims nothing; it may still be told (an output).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Disposition {
     /// It had an effect: on the state, or an output.
@@ -193,6 +207,8 @@ pub enum Disposition {
     Ignored(&'static str),
     /// It can't be honoured.
     Rejected(&'static str),
+    /// The same, and it was put among the dead letters ([`Effects::set_aside`]).
+    DeadLettered(&'static str),
 }
 
 /// What a step is told beside its cause.
@@ -221,6 +237,8 @@ pub struct Effects<O, A> {
     pub outputs: Vec<Emitted<O>>,
     /// Side effects to perform once the claims on them are committed.
     pub actions: Vec<(ClaimId, A)>,
+    /// Records that can't be honoured and are kept among the dead letters.
+    pub dead_letters: Vec<DeadLetter>,
     trace: Option<Trace>,
     by_timer: bool,
     partition: Partition,
@@ -241,7 +259,14 @@ pub struct Emitted<O> {
 
 impl<O, A> Default for Effects<O, A> {
     fn default() -> Self {
-        Self { outputs: Vec::new(), actions: Vec::new(), trace: None, by_timer: false, partition: 0 }
+        Self {
+            outputs: Vec::new(),
+            actions: Vec::new(),
+            dead_letters: Vec::new(),
+            trace: None,
+            by_timer: false,
+            partition: 0,
+        }
     }
 }
 
@@ -260,6 +285,13 @@ impl<O, A> Effects<O, A> {
     /// comes back as [`Cause::Completed`].
     pub fn act(&mut self, claim: ClaimId, action: A) {
         self.actions.push((claim, action));
+    }
+
+    /// Keeps the record that is the cause among the dead letters, so that it can be redriven once it can be honoured: how it ends.
+    pub fn set_aside(&mut self, letter: DeadLetter) -> Disposition {
+        let reason = letter.poison.reason;
+        self.dead_letters.push(letter);
+        Disposition::DeadLettered(reason)
     }
 
     pub(crate) fn begin<I, C>(&mut self, partition: Partition, cause: &Cause<I, C>, trace: Option<Trace>) {

@@ -3,9 +3,10 @@
 //! Wanted properties:
 //! - an event with a user id is that customer's; without one it is hers to whom its device is linked; an order with an address
 //!   and neither is the customer's under the address's hash; anything else is the anonymous id's own;
-//! - the first event that carries an anonymous id and says who she is (an alias says something else) links the device: its
-//!   history goes to the customer in one `identified` record, before that event; what services hold under the anonymous id
-//!   ends by a `moved` record there;
+//! - the first event that carries an anonymous id and says who she is links the device: its history goes to the customer in one
+//!   `identified` record, before that event; what services hold under the anonymous id ends by a `moved` record there;
+//! - an alias does the same of its previous id where that is known to be a device; of any other it says that two customers are
+//!   one, which is not for here to do: an id of which nothing is known may be a customer's of whom it was forgotten;
 //! - a second person on the device takes nothing along: what was done on it while it was linked was never hers;
 //! - a device that was linked to more than three customers is shared: it keeps no history and links nobody; nor does an id
 //!   under which somebody is known as a customer, so that no browser takes her over by calling itself so: a link that was made
@@ -38,8 +39,12 @@ pub(crate) fn settle(
 ) -> Vec<StorefrontEvent> {
     let user = event.user_id.clone().filter(|id| names_somebody(id));
     if event.kind == EventKind::Alias {
+        let told = match user.as_deref().filter(|user| *user != key) {
+            Some(user) => state.link(policy, key, user, event, stored_at),
+            None => Vec::new(),
+        };
         event.customer_id = user;
-        return Vec::new();
+        return told;
     }
     // One id for both, as some integrations send for want of another, says nothing of who she is.
     let user = user.filter(|id| id != key);
@@ -80,6 +85,12 @@ pub(crate) fn settle(
     }
     event.customer_id = Some(key.to_owned());
     Vec::new()
+}
+
+/// Whether an alias under this key says whose a device is, or nothing: that an id is itself.
+pub(crate) fn is_of_a_device(state: &ResolverState, key: &str, alias: &StorefrontEvent) -> bool {
+    let is_known = state.linked_to.is_some() || state.anonymous_until.is_some();
+    alias.user_id.as_deref() == Some(key) || is_known && !state.is_a_user && !state.is_shared()
 }
 
 impl ResolverState {

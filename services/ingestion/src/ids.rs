@@ -9,8 +9,29 @@ pub const MAX_ID_BYTES: usize = 255;
 pub const MAX_MESSAGE_ID_BYTES: usize = 100;
 
 /// What a broken integration sends in place of an id; whoever believes it makes one customer of thousands.
-const NOBODY: [&str; 11] =
-    ["undefined", "null", "none", "nil", "nan", "n/a", "unknown", "anonymous", "guest", "[object object]", "{}"];
+const NOBODY: [&str; 21] = [
+    "undefined",
+    "null",
+    "none",
+    "nil",
+    "nan",
+    "n/a",
+    "unknown",
+    "anonymous",
+    "guest",
+    "[object object]",
+    "{}",
+    "[]",
+    "\"\"",
+    "''",
+    "0",
+    "-1",
+    "true",
+    "false",
+    "(null)",
+    "<null>",
+    "00000000-0000-0000-0000-000000000000",
+];
 
 /// Whether an id names somebody: not empty, and not what a broken integration sends for "nobody".
 pub fn names_somebody(id: &str) -> bool {

@@ -5,6 +5,7 @@
 //! - it is emitted under its customer (`identity.rs`): the user id, else whom its device is linked to, else the anonymous id;
 //! - its event time is not after the broker's time, and not before [`EARLIEST`]; it reached us at most [`LONGEST_WAY`] before
 //!   the broker stored it; its other times are in the calendar;
+//! - an alias of anything but a device that is known as one is set aside in the dead letters, and moves nothing;
 //! - what names nobody, lies under a key that is not its own, names somebody by her address, or would be too large with the
 //!   customer in it, ends in the dead letters and moves nothing.
 
@@ -13,7 +14,7 @@ use std::sync::Arc;
 
 use domain::{HumanDuration, Timestamp};
 use schemas::{EncodeError, EventKind, MAX_HOPS, MAX_VALUE_BYTES, ROOM_BYTES, Schemas, StorefrontEvent};
-use stream::{Context, Decoded, Disposition, Effects, Partition, Poison, RecordRef};
+use stream::{Context, DeadLetter, Decoded, Disposition, Effects, Partition, Poison, RecordRef};
 
 use crate::identity;
 use crate::ids::{self, MAX_ID_BYTES, MAX_MESSAGE_ID_BYTES};
@@ -42,6 +43,8 @@ pub struct Received {
     pub event: Box<StorefrontEvent>,
     /// The partition that it lay on.
     pub partition: Partition,
+    /// Of an alias: the record for the dead letters, where it turns out that two customers would have to be merged.
+    pub merge: Option<Box<DeadLetter>>,
 }
 
 /// The time in force for a claimed event time: not in the future of `known_at`; a time before [`EARLIEST`] is no time, and
@@ -72,7 +75,8 @@ pub(crate) fn decode(schemas: &Schemas, record: &RecordRef<'_>) -> Result<Decode
     let own_key = ids::received_key(&event).ok_or_else(|| {
         poison("no_id", "the event has neither a user id nor an anonymous id that names somebody; send one of them")
     })?;
-    if ids::customer_of(&event).is_none() {
+    let names_a_user = || event.user_id.as_deref().is_some_and(ids::names_somebody);
+    if event.kind == EventKind::Alias && !names_a_user() {
         return Err(poison("no_id", "the alias names a previous id but no user id; send the id that takes its place"));
     }
     let ids = [&event.user_id, &event.anonymous_id, &event.previous_id, &event.group_id, &event.address_id];
@@ -99,7 +103,8 @@ pub(crate) fn decode(schemas: &Schemas, record: &RecordRef<'_>) -> Result<Decode
         fits(schemas, &event)?;
     }
     let key = Arc::from(own_key);
-    let input = Received { event: Box::new(event), partition: record.partition };
+    let merge = (event.kind == EventKind::Alias).then(|| Box::new(record.dead_letter(RECEIVED, merge_of_customers())));
+    let input = Received { event: Box::new(event), partition: record.partition, merge };
     Ok(Decoded { key, at: record.timestamp, input })
 }
 
@@ -122,7 +127,7 @@ pub(crate) fn resolve(
     context: &Context<'_>,
     effects: &mut Effects<Resolved, Infallible>,
 ) -> Disposition {
-    let Received { mut event, partition } = received;
+    let Received { mut event, partition, merge } = received;
     if !(0..=MAX_HOPS).contains(&event.hops) {
         return Disposition::Rejected("too_many_hops");
     }
@@ -136,9 +141,17 @@ pub(crate) fn resolve(
     }
     let stored_at = context.stored_at.unwrap_or(context.now);
     event.event_time = clamp_event_time(Timestamp::from_millis(event.event_time), stored_at).as_millis();
-    let by_device = event.anonymous_id.as_deref() == Some(context.key);
+    let is_an_alias = event.kind == EventKind::Alias;
+    let by_device = event.anonymous_id.as_deref() == Some(context.key) || is_an_alias && !state.is_a_user;
     if state.is_erased(event.event_time, by_device) {
         return Disposition::Ignored("erased");
+    }
+    // It is not remembered: it may come again once it can be honoured.
+    if let Some(letter) = merge
+        && !identity::is_of_a_device(state, context.key, &event)
+        && !state.has_seen(&event.message_id, stored_at)
+    {
+        return effects.set_aside(*letter);
     }
     if state.see(&event.message_id, stored_at, policy.window, policy.remembered_ids) == Seen::Again {
         return Disposition::Ignored("duplicate");
@@ -150,6 +163,13 @@ pub(crate) fn resolve(
     }
     effects.emit(Resolved::Event(event));
     Disposition::Emitted
+}
+
+fn merge_of_customers() -> Poison {
+    poison(
+        "merge_of_customers",
+        "the alias's previous id is no device that is known: merging two customers is not built; redrive it once it is",
+    )
 }
 
 fn poison(reason: &'static str, detail: &str) -> Poison {

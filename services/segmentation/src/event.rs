@@ -53,14 +53,17 @@ pub(crate) fn learn_one(state: &mut SegmentationState, event: &StorefrontEvent, 
         state.has_email |= contact.email.is_some();
         state.has_phone |= contact.phone.is_some();
     }
-    traits::replace(&mut state.time_zone, event.chosen_locale_and_zone().time_zone, told_since);
+    let chosen_zone = event.chosen_locale_and_zone().time_zone;
+    // One that only says whose a device is tells of no traits.
+    let tells_of_her = event.traits_json.is_some() || chosen_zone.is_some();
+    traits::replace(&mut state.time_zone, chosen_zone, told_since);
     traits::replace(&mut state.seen_time_zone, event.device_locale_and_zone().time_zone, seen_since);
     match event.kind {
         EventKind::Identify => {
             if let Some(told) = &event.traits_json {
                 traits::learn(&mut state.traits_json, told, told_since);
             }
-            state.traits_at = state.traits_at.max(Some(at));
+            state.traits_at = state.traits_at.max(Some(at).filter(|_| tells_of_her));
         }
         EventKind::Page | EventKind::Screen => count(state, Did::PageViews, at, now),
         _ => did(state, event, now, touched),

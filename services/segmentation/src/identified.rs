@@ -10,13 +10,13 @@
 //! Not taken over, because a history has nothing personal: traits, and how to reach her.
 
 use domain::Timestamp;
-use schemas::{EventKind, StorefrontEvent};
+use schemas::{EventKind, StorefrontEvent, names_an_order_or_a_cart};
 
 use crate::state::{MAX_IDS, SegmentationState};
 use crate::{cart, event, orders};
 
 pub(crate) fn take_over(state: &mut SegmentationState, identified: &StorefrontEvent, now: Timestamp) {
-    state.known = true;
+    state.known |= identified.names_a_customer();
     if let Some(id) = &identified.anonymous_id {
         learn_id(&mut state.ids, id);
     }
@@ -42,9 +42,11 @@ pub(crate) fn take_over(state: &mut SegmentationState, identified: &StorefrontEv
     state.shop.clone_from(&identified.shop);
 }
 
+/// What webhooks call an order or a cart goes first: there is one for each that she buys, and none may cost her a device.
 fn learn_id(ids: &mut Vec<String>, id: &str) {
     ids.retain(|known| known != id);
     ids.push(id.to_owned());
-    let surplus = ids.len().saturating_sub(MAX_IDS);
-    ids.drain(..surplus);
+    while ids.len() > MAX_IDS {
+        ids.remove(ids.iter().position(|id| names_an_order_or_a_cart(id)).unwrap_or_default());
+    }
 }

@@ -214,5 +214,6 @@ pub(super) fn words(disposition: Disposition) -> (&'static str, &'static str) {
         Disposition::Emitted => ("emitted", ""),
         Disposition::Ignored(reason) => ("ignored", reason),
         Disposition::Rejected(reason) => ("rejected", reason),
+        Disposition::DeadLettered(reason) => ("deadlettered", reason),
     }
 }

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
 use domain::Timestamp;
 use schemas::Mark;
 
@@ -10,9 +9,9 @@ use super::batch::{Decision, HaltReason, RecordFate};
 use super::inbox::{Pending, record_bytes};
 use super::partition::{Part, Phase};
 use super::{Cycle, Takeover, Worker, concerns, revision_of};
-use crate::service::{ClaimId, DeadLetter, Decoded, Key, Poison, RecordHeaders, RecordRef, Service, Trace};
+use crate::service::{ClaimId, Decoded, Key, Poison, RecordRef, Service, Trace};
 use crate::settings::TimeMode;
-use crate::topology::{Clock, Dataset, Partition};
+use crate::topology::{Clock, Partition};
 
 /// A longer key can be no id of ours; it would weigh on every index.
 const MAX_KEY_BYTES: usize = 1024;
@@ -120,7 +119,7 @@ impl<S: Service> Worker<S> {
             Err(poison) => Pending::Poison {
                 input: record.input,
                 offset: record.offset,
-                letter: Box::new(dead_letter(self.topology.inputs[record.input].dataset, record, poison)),
+                letter: Box::new(record.dead_letter(self.topology.inputs[record.input].dataset, poison)),
             },
         };
         part.inbox.push(pending);
@@ -244,17 +243,4 @@ fn with_usable_key<I>(decoded: Decoded<I>) -> Result<Decoded<I>, Poison> {
         return Err(bad(format!("the key has {} bytes; at most {MAX_KEY_BYTES} are taken", decoded.key.len())));
     }
     Ok(decoded)
-}
-
-fn dead_letter(dataset: Dataset, record: &RecordRef<'_>, poison: Poison) -> DeadLetter {
-    DeadLetter {
-        dataset,
-        partition: record.partition,
-        offset: record.offset,
-        timestamp: record.timestamp,
-        key: record.key.map(Bytes::copy_from_slice),
-        value: record.value.map(Bytes::copy_from_slice),
-        headers: record.headers.map_or_else(Vec::new, RecordHeaders::copied),
-        poison,
-    }
 }

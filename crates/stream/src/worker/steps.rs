@@ -3,7 +3,7 @@
 //! Wanted properties:
 //! - before a record of the primary input her timers due before it fire; before whatever it is, those that the watermark
 //!   has passed (a late record may have set one), so that it does not matter whether the batch ended in between;
-//! - what is ignored or rejected changes nothing.
+//! - what is ignored, rejected or put among the dead letters changes nothing.
 
 use domain::Timestamp;
 
@@ -78,6 +78,7 @@ impl<S: Service> Worker<S> {
         }
         *touched |= !effects.outputs.is_empty();
         self.batch.batch.outputs.append(&mut effects.outputs);
+        self.batch.batch.dead_letters.append(&mut effects.dead_letters);
         for (claim, action) in effects.actions.drain(..) {
             self.batch.actions.push((partition, Key::clone(key), claim, action));
         }
@@ -133,6 +134,7 @@ fn checked<S: Service>(
         disposition == disposition_again
             && *state == again
             && effects.outputs == effects_again.outputs
+            && effects.dead_letters == effects_again.dead_letters
             && format!("{:?}", effects.actions) == format!("{:?}", effects_again.actions),
         "invariant `a_step_is_pure` is broken by {cause:?}: the same step gave\n{disposition:?} {state:?} {effects:?}\nand\n\
          {disposition_again:?} {again:?} {effects_again:?}"

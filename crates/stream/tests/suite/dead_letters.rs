@@ -33,6 +33,24 @@ fn a_record_that_can_not_be_used_is_a_dead_letter_byte_for_byte_and_the_next_goe
 }
 
 #[test]
+fn what_a_step_sets_aside_is_a_dead_letter_once_byte_for_byte_and_changes_nothing() {
+    let mut driver = driver();
+    driver.order("a", "1 note");
+    let before = driver.state("a");
+    driver.abort_next_commit();
+    driver.order("a", "2 aside");
+    driver.order("b", "3 aside");
+    let letters = driver.dead_letters();
+    let told: Vec<_> =
+        letters.iter().map(|letter| (letter.poison.reason, letter.key.as_deref(), letter.value.as_deref())).collect();
+    assert_eq!(
+        told,
+        [("not_yet", Some(&b"a"[..]), Some(&b"2 aside"[..])), ("not_yet", Some(&b"b"[..]), Some(&b"3 aside"[..])),]
+    );
+    assert_eq!((driver.state("a"), driver.states()), (before, 1));
+}
+
+#[test]
 fn a_key_that_is_the_headers_or_too_long_is_poison() {
     let mut driver = driver();
     driver.order("\0", "1 note");
@@ -57,7 +75,7 @@ fn poison_is_dead_lettered_once_whatever_is_aborted() {
 #[test]
 fn every_record_is_counted_once_with_its_outcome_and_reason() {
     let mut hand = Hand::<Marked>::owning(live(), &[0, 1]);
-    let texts = ["1 note", "2 ignore", "3 reject", "x", "4 note", "5 what", "6 echo"];
+    let texts = ["1 note", "2 ignore", "3 reject", "x", "4 note", "5 what", "6 echo", "7 aside"];
     for round in 0..30 {
         if round % 7 == 3 {
             hand.aborts = 1;
@@ -78,5 +96,6 @@ fn every_record_is_counted_once_with_its_outcome_and_reason() {
     assert_eq!(hand.counts[&(ORDERS, "ignored", "nothing_to_do")], 30);
     assert_eq!(hand.counts[&(ORDERS, "rejected", "not_allowed")], 30);
     assert_eq!(hand.counts[&(ORDERS, "deadlettered", "malformed")], 60);
+    assert_eq!(hand.counts[&(ORDERS, "deadlettered", "not_yet")], 30);
     assert_eq!(hand.outputs.iter().filter(|told| told.what == "rejected").count(), 30);
 }

@@ -2,7 +2,7 @@
 
 use domain::{Currency, Timestamp};
 use links::{AddressHash, Secret};
-use schemas::{Contact, EventKind, StorefrontEvent};
+use schemas::{Contact, EventKind, StorefrontEvent, names_an_order};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -32,7 +32,7 @@ pub enum Scope {
     #[default]
     Server,
     /// What somebody does: track, page and screen, now. The key is in web pages for everybody to read, so it must not do for
-    /// saying who somebody is, or what happened long ago.
+    /// saying who somebody is, or what happened long ago; and nobody's browser is an order.
     Browser,
 }
 
@@ -87,7 +87,8 @@ pub fn map(call: &Call<'_>, index: usize, envelope: &Envelope<'_>) -> Result<Sto
     let message_id = message_id(&mut item, json, times.original.is_some(), index, envelope);
     let mut parts = Parts::take(&mut item, kind, &call.shared);
     let historical = parts.context.get("historical").and_then(json::boolean).unwrap_or_default();
-    if !envelope.source.scope.allows(kind, historical) {
+    if !envelope.source.scope.allows(kind, historical) || envelope.source.scope == Scope::Browser && ids.name_an_order()
+    {
         return Err(Refusal::OutOfScope);
     }
     let name = event_name(&mut item, kind, &mut parts.properties)?;
@@ -250,6 +251,11 @@ impl Ids {
         ];
         let too_long = ids.into_iter().find(|(_, id)| id.as_ref().is_some_and(|id| id.len() > MAX_ID_BYTES));
         too_long.map_or(Ok(()), |(field, _)| Err(Refusal::IdTooLong { field }))
+    }
+
+    /// Whether one is what webhooks call an order: whoever says that it is his takes its refunds along.
+    fn name_an_order(&self) -> bool {
+        [&self.user_id, &self.anonymous_id].into_iter().flatten().any(|id| names_an_order(id))
     }
 
     const fn is_nobody(&self) -> bool {

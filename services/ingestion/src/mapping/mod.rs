@@ -23,6 +23,7 @@ mod person;
 mod refusal;
 mod time;
 mod urgency;
+pub(crate) mod visits;
 pub mod webhooks;
 
 pub use call::{Call, CallKind, Unreadable, read_call};

@@ -37,7 +37,8 @@ pub enum Refusal {
     AliasOfNobody,
     /// More than its write key may send.
     #[error(
-        "the write key is a browser's, which may send track, page and screen only, and nothing historical; use a server's"
+        "the write key is a browser's, which may send track, page and screen only, nothing historical, and nothing under the name of \
+         an order; use a server's"
     )]
     OutOfScope,
     /// A webhook about something that is not known here.

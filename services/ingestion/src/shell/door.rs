@@ -12,8 +12,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use links::{KeyRing, Secret};
-use schemas::Schemas;
+use domain::Timestamp;
+use links::{KeyRing, Secret, VisitToken};
+use schemas::{LINKS, Schemas, StorefrontEvent};
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tracing::Instrument;
 
@@ -21,13 +22,13 @@ use super::answer::Refused;
 use super::host::Host;
 use super::log::{EventLog, LogError, LogRecord, RecordHeaders};
 use super::metrics::Metrics;
-use super::options::DoorOptions;
+use super::options::{DoorOptions, ShopHost};
 use super::trace::Trace;
 use super::webhook_sources::Webhooks;
 use super::write_keys::{WriteKey, WriteKeys};
 use super::{body, credentials, dead_letter};
 use crate::mapping::webhooks::MAX_WEBHOOK_BYTES;
-use crate::mapping::{self, Call, CallKind, Envelope, MAX_CALL_BYTES, Refusal, Source, Urgency};
+use crate::mapping::{self, Call, CallKind, Envelope, MAX_CALL_BYTES, Refusal, Source, Urgency, visits};
 use crate::{RECEIVED, ids};
 
 /// What the door must keep to itself.
@@ -58,6 +59,8 @@ pub struct Door<L> {
     unsubscribes: Semaphore,
     /// Places of clicks and opens that are being stored.
     pub(crate) message_links: Arc<Semaphore>,
+    /// Where who follows a link of a message is recognised.
+    pub(crate) identify_on_hosts: Vec<ShopHost>,
 }
 
 /// After mapping so much JSON a call lets others have their turn.
@@ -101,6 +104,7 @@ impl<L: EventLog> Door<L> {
             max_calls,
             unsubscribes: Semaphore::new(options.max_unsubscribes.clamp(1, Semaphore::MAX_PERMITS)),
             message_links: Arc::new(Semaphore::new(options.max_message_links.min(Semaphore::MAX_PERMITS))),
+            identify_on_hosts: options.identify_on_hosts.clone(),
         }
     }
 
@@ -182,6 +186,11 @@ impl<L: EventLog> Door<L> {
         drop(body);
         let json = mapping::mend_surrogates(&text);
         let call = mapping::read_call(head.kind, &json)?;
+        let without_tokens = visits::without_tokens(&json);
+        let (call, tokens) = match &without_tokens {
+            None => (call, Vec::new()),
+            Some(json) => (mapping::read_call(head.kind, json)?, visits::tokens(&call)),
+        };
         let in_body = || call.write_key.as_deref().and_then(|key| self.secrets.write_keys.find(key));
         let key = head.key.or_else(in_body).ok_or(Refused::WrongKey)?;
         self.make_way(&call)?;
@@ -208,7 +217,10 @@ impl<L: EventLog> Door<L> {
                 tokio::task::yield_now().await;
             }
             match mapping::map(&call, index, &envelope) {
-                Ok(event) => {
+                Ok(mut event) => {
+                    if let Some(Some(token)) = tokens.get(index) {
+                        self.say_who_comes(token, &mut event, received_at);
+                    }
                     let mut value = Vec::new();
                     self.schemas.encode(RECEIVED, &event, &mut value).map_err(|error| {
                         tracing::error!(%error, "an event does not fit its schema");
@@ -236,6 +248,22 @@ impl<L: EventLog> Door<L> {
             tracing::warn!(source = %key.id, count = reasons.len(), reason, "events went to the dead letters");
         }
         Ok(Taken { accepted, refused })
+    }
+
+    /// Somebody came by a link of a message: the customer that it went to, where nothing else says who she is.
+    fn say_who_comes(&self, token: &str, event: &mut StorefrontEvent, now: Timestamp) {
+        let outcome = match VisitToken::verify(&self.secrets.links, token) {
+            _ if event.user_id.is_some() || event.anonymous_id.is_none() => "not_needed",
+            Err(_) => "bad_token",
+            Ok(visit) if visit.shop != event.shop => "another_shop",
+            Ok(visit) if visit.until <= now.as_millis() => "ended",
+            Ok(visit) => {
+                // As with the click itself: it says whom the message went to, and not that the shop knows her.
+                (event.user_id, event.source) = (Some(visit.customer_id), LINKS.to_owned());
+                "identified"
+            }
+        };
+        self.metrics.visit(outcome);
     }
 
     /// Appends records, all or an error, within the deadline.

@@ -2,7 +2,8 @@
 //! broker or no broker.
 //!
 //! Wanted properties:
-//! - nobody is sent on to what messaging has not signed;
+//! - nobody is sent on to what messaging has not signed, but for one parameter more on the shop's own hosts, and that only
+//!   where a person seems to come;
 //! - what could not be stored is counted as lost, and is the only thing that is lost;
 //! - so many are stored at once, and no more.
 
@@ -12,7 +13,8 @@ use std::time::Duration;
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
-use links::{ClickToken, OpenToken, Target};
+use domain::{HumanDuration, Timestamp};
+use links::{ClickToken, OpenToken, Target, VisitToken};
 use tracing::Instrument;
 
 use super::door::{Door, send_span};
@@ -20,11 +22,13 @@ use super::in_path::InPath;
 use super::log::{EventLog, LogRecord};
 use super::page::{self, Page};
 use super::trace;
-use crate::mapping::{Engagement, Machine, Visitor};
+use crate::mapping::{Engagement, Machine, Visitor, visits};
 use crate::{RECEIVED, ids};
 
 /// For so long an answer waits for the log: who stops the door then loses nothing that was answered, and nobody notices.
 const PATIENCE: Duration = Duration::from_millis(250);
+/// For so long she is recognised by the address that a link led her to.
+const VISIT: HumanDuration = HumanDuration::from_millis(30 * 60 * 1_000);
 /// The headers that tell that nobody has asked for something yet.
 const PURPOSES: [&str; 4] = ["sec-purpose", "purpose", "x-purpose", "x-moz"];
 
@@ -38,8 +42,12 @@ pub(crate) async fn click<L: EventLog>(
 ) -> Response {
     match ClickToken::verify(&door.secrets.links, &token) {
         Ok(token) => {
-            tell(&door, Engagement::clicked(&token), &method, &headers).await;
-            sent_on(&token.target)
+            let (click, now) = (Engagement::clicked(&token), door.host.now());
+            let machine = machine(click, now, &headers);
+            tell(&door, click, (machine, now), &method, &headers).await;
+            let by_a_person = method == Method::GET && machine.is_none();
+            let target = if by_a_person { told_who_comes(&door, &token, now) } else { None };
+            sent_on(target.as_ref().unwrap_or(&token.target))
         }
         Err(error) => {
             tracing::info!(%error, "a link was not accepted");
@@ -58,14 +66,43 @@ pub(crate) async fn open<L: EventLog>(
     headers: HeaderMap,
 ) -> Response {
     match OpenToken::verify(&door.secrets.links, &token) {
-        Ok(token) => tell(&door, Engagement::opened(&token), &method, &headers).await,
+        Ok(token) => {
+            let (open, now) = (Engagement::opened(&token), door.host.now());
+            tell(&door, open, (machine(open, now, &headers), now), &method, &headers).await;
+        }
         Err(_) => door.metrics.message_link("open", "bad_link"),
     }
     (PICTURE_HEADERS, PICTURE).into_response()
 }
 
-/// Tells the log, for a while.
-async fn tell<L: EventLog>(door: &Arc<Door<L>>, what: Engagement<'_>, method: &Method, headers: &HeaderMap) {
+/// Where the link leads, with who comes in the address: on the shop's own hosts, where there is room for it.
+fn told_who_comes<L>(door: &Door<L>, token: &ClickToken, now: Timestamp) -> Option<Target> {
+    if !door.identify_on_hosts.iter().any(|host| host.is_of(&token.target)) {
+        return None;
+    }
+    let (customer_id, shop) = (token.message.customer_id.clone(), token.message.shop.clone());
+    let visit = VisitToken { customer_id, shop, until: (now + VISIT).as_millis() };
+    token.target.with_parameter(visits::PARAMETER, &visit.sign(&door.secrets.links).ok()?)
+}
+
+/// Which program asks, if it is one.
+fn machine(what: Engagement<'_>, now: Timestamp, headers: &HeaderMap) -> Option<Machine> {
+    let text = |name: &str| headers.get(name)?.to_str().ok();
+    Machine::of(&Visitor {
+        user_agent: text("user-agent"),
+        purposes: PURPOSES.map(text),
+        since_sent_ms: now.as_millis().saturating_sub(what.sent_at()),
+    })
+}
+
+/// Tells the log, for a while: by whom, and when.
+async fn tell<L: EventLog>(
+    door: &Arc<Door<L>>,
+    what: Engagement<'_>,
+    by: (Option<Machine>, Timestamp),
+    method: &Method,
+    headers: &HeaderMap,
+) {
     let word = what.word();
     if *method == Method::HEAD {
         return door.metrics.message_link(word, "not_counted");
@@ -74,7 +111,7 @@ async fn tell<L: EventLog>(door: &Arc<Door<L>>, what: Engagement<'_>, method: &M
         return door.metrics.message_link(word, "lost");
     };
     let span = send_span(RECEIVED, 1);
-    let Some(record) = record(door, what, headers, &span) else {
+    let Some(record) = record(door, what, by, headers, &span) else {
         return door.metrics.message_link(word, "lost");
     };
     let door = Arc::clone(door);
@@ -91,18 +128,12 @@ async fn tell<L: EventLog>(door: &Arc<Door<L>>, what: Engagement<'_>, method: &M
 fn record<L: EventLog>(
     door: &Door<L>,
     what: Engagement<'_>,
+    (machine, now): (Option<Machine>, Timestamp),
     headers: &HeaderMap,
     span: &tracing::Span,
 ) -> Option<LogRecord> {
-    let now = door.host.now();
-    let text = |name: &str| headers.get(name)?.to_str().ok();
-    let visitor = Visitor {
-        user_agent: text("user-agent"),
-        purposes: PURPOSES.map(text),
-        since_sent_ms: now.as_millis().saturating_sub(what.sent_at()),
-    };
     let trace = trace::carried_on(span, headers, door.host.as_ref());
-    let event = what.event(Machine::of(&visitor), now, &trace.traceparent);
+    let event = what.event(machine, now, &trace.traceparent);
     let mut value = Vec::new();
     if let Err(error) = door.schemas.encode(RECEIVED, &event, &mut value) {
         tracing::error!(%error, "a click or an open does not fit its schema");

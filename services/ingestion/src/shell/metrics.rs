@@ -39,6 +39,7 @@ pub(crate) struct Metrics {
     limited: Counter<u64>,
     webhooks: Counter<u64>,
     message_links: Counter<u64>,
+    visits: Counter<u64>,
     append: Histogram<f64>,
 }
 
@@ -91,6 +92,13 @@ impl Metrics {
                 .with_unit("{request}")
                 .with_description("Clicks on links of messages and opens of messages, by what came of it.")
                 .build(),
+            visits: meter
+                .u64_counter("vuelve.ingestion.visits")
+                .with_unit("{event}")
+                .with_description(
+                    "Events of pages with the token of a message's link in their address, by what came of it.",
+                )
+                .build(),
             append: meter
                 .f64_histogram("messaging.client.operation.duration")
                 .with_unit("s")
@@ -142,6 +150,11 @@ impl Metrics {
     /// `link` is `click` or `open`; `outcome` is of a closed set.
     pub(crate) fn message_link(&self, link: &'static str, outcome: &'static str) {
         self.message_links.add(1, &[KeyValue::new("vuelve.link", link), KeyValue::new("vuelve.outcome", outcome)]);
+    }
+
+    /// `outcome` is of a closed set.
+    pub(crate) fn visit(&self, outcome: &'static str) {
+        self.visits.add(1, &[KeyValue::new("vuelve.outcome", outcome)]);
     }
 
     pub(crate) fn appended(&self, dataset: &'static str, error: Option<&'static str>, took: Duration) {

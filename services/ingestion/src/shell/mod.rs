@@ -36,7 +36,9 @@ pub use door::{Door, DoorSecrets};
 pub use host::Host;
 pub use http::router;
 pub use log::{EventLog, LogError, LogRecord, RecordHeaders};
-pub use options::{DoorOptions, ServerOptions, SpoolOptions, TlsOptions, WebhookKind, WebhookOptions, WriteKeyOptions};
+pub use options::{
+    DoorOptions, ServerOptions, ShopHost, SpoolOptions, TlsOptions, WebhookKind, WebhookOptions, WriteKeyOptions,
+};
 pub use rpc::Recorder;
 pub use serve::serve;
 pub use signature::is_signed_as;

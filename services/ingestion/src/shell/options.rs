@@ -3,6 +3,7 @@ use std::num::NonZeroU32;
 use std::path::PathBuf;
 
 use domain::{Currency, HumanDuration};
+use links::Target;
 use serde::Deserialize;
 
 use crate::mapping::Scope;
@@ -41,12 +42,41 @@ pub struct DoorOptions {
     /// How many clicks and opens are stored at once, beside the calls; of more it is lost that they happened, and people are
     /// sent on all the same (default 256).
     pub max_message_links: usize,
+    /// The shop's own hosts (default none): who follows a link of a message to one of them comes there with a token in the
+    /// address by which she is recognised, as the customer that the message went to.
+    pub identify_on_hosts: Vec<ShopHost>,
     /// Where calls are kept on disk while the broker is away; without a directory they are answered 503.
     pub spool: SpoolOptions,
     /// The certificate that it shows; without one it speaks plain HTTP, for a proxy before it.
     pub tls: TlsOptions,
     /// The server under it.
     pub server: ServerOptions,
+}
+
+/// A host of the shop's own as it stands in addresses, with its port if it has one: `shop.example.com`.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub struct ShopHost(String);
+
+impl ShopHost {
+    /// Whether an address is on it, and on nothing below it.
+    pub fn is_of(&self, target: &Target) -> bool {
+        target.authority().eq_ignore_ascii_case(&self.0)
+    }
+}
+
+impl TryFrom<String> for ShopHost {
+    type Error = &'static str;
+
+    fn try_from(host: String) -> Result<Self, Self::Error> {
+        let letters = |letter: u8| letter.is_ascii_alphanumeric() || matches!(letter, b'-' | b'.' | b':' | b'[' | b']');
+        let is_a_host = host.bytes().all(letters) && format!("https://{host}/").parse::<Target>().is_ok();
+        if is_a_host {
+            Ok(Self(host))
+        } else {
+            Err("must be a host such as `shop.example.com`, without scheme and path")
+        }
+    }
 }
 
 /// The certificate of a door. Both files are PEM, and are looked at every `keys_reload_interval`.
@@ -176,6 +206,7 @@ impl Default for DoorOptions {
             max_body_bytes: 128 << 20,
             max_unsubscribes: 64,
             max_message_links: 256,
+            identify_on_hosts: Vec::new(),
             spool: SpoolOptions::default(),
             tls: TlsOptions::default(),
             server: ServerOptions::default(),

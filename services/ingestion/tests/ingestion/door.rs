@@ -421,7 +421,9 @@ async fn a_browsers_key_says_what_somebody_does_and_not_who_she_is_or_what_happe
     }
     let mut long_ago = of("track");
     long_ago["context"] = json!({ "historical": true });
-    for event in [of("identify"), of("group"), of("alias"), long_ago] {
+    // An order's name decides whose its refunds are.
+    let named = |id: &str| json!({ "type": "track", "event": "X", id: "shopify-order-1" });
+    for event in [of("identify"), of("group"), of("alias"), long_ago, named("userId"), named("anonymousId")] {
         // It costs only itself.
         door.post("/v1/batch", batch(&[event.to_string(), track(1)])).await.is_accepted();
         let records = door.records();

@@ -3,9 +3,11 @@
 use std::collections::BTreeMap;
 
 use domain::{HumanDuration, Timestamp};
-use ingestion::{MOST_HISTORY_BYTES, RECEIVED, Resolved, Resolver, ResolverPolicy, ResolverState};
+use ingestion::{MOST_HISTORY_BYTES, PRIVACY, RECEIVED, Resolved, Resolver, ResolverPolicy, ResolverState};
 use proptest::prelude::*;
-use schemas::{EventKind, LINKS, MAX_VALUE_BYTES, Order, Product, Schemas, StorefrontEvent};
+use schemas::{
+    EventKind, LINKS, MAX_VALUE_BYTES, Order, PrivacyKind, PrivacyRequest, Product, Schemas, StorefrontEvent,
+};
 use stream::TestDriver;
 use stream::test_driver::encode;
 
@@ -201,14 +203,122 @@ fn what_integrations_send_for_nobody_links_nobody() {
     shop.tell(Some("d1"), Some("null"), viewed());
     shop.tell(Some("d1"), Some("d1"), viewed());
     assert_eq!(shop.told(), ["ana: m1", "d1: m2", "d1: m3"]);
-    // One id for both said nothing, so that she is recognised all the same, and an alias says something else.
-    shop.tell(
-        None,
-        Some("bea"),
-        StorefrontEvent { previous_id: Some("d1".to_owned()), kind: EventKind::Alias, ..track("") },
-    );
+    // One id for both said nothing, so that she is recognised all the same.
     shop.tell(Some("d1"), Some("ana"), viewed());
-    assert_eq!(shop.told(), ["bea: m4", "d1: moved to ana", "ana: identified [m2 m3]", "ana: m5"]);
+    assert_eq!(shop.told(), ["d1: moved to ana", "ana: identified [m2 m3]", "ana: m4"]);
+    let senseless = ["0", "-1", "true", "False", "[]", "\"\"", " 0 ", "00000000-0000-0000-0000-000000000000"];
+    for id in senseless {
+        shop.tell(Some("d2"), Some(id), viewed());
+        assert_eq!(shop.events()[0].customer_id.as_deref(), Some("d2"), "{id}");
+        shop.tell(Some(id), Some("ana"), viewed());
+        assert_eq!(shop.told().len(), 1, "{id} is no device");
+    }
+    for id in ["10", "-10", "00", "00000000-0000-0000-0000-000000000001"] {
+        assert!(ingestion::ids::names_somebody(id), "{id}");
+    }
+}
+
+#[test]
+fn a_device_that_came_by_a_link_of_a_message_is_hers_to_whom_it_went_and_all_of_it_says_so() {
+    let by_a_link = || StorefrontEvent { source: LINKS.to_owned(), ..viewed() };
+    let mut shop = Shop::new();
+    shop.tell(Some("d1"), None, viewed());
+    shop.tell(Some("d1"), Some("ana"), by_a_link());
+    shop.tell(Some("d1"), None, viewed());
+    let events = shop.events();
+    let whose: Vec<_> = events.iter().map(|event| event.customer_id.as_deref().unwrap()).collect();
+    assert_eq!(whose, ["d1", "d1", "ana", "ana", "ana"], "moved, identified, and from then on");
+    assert!(events[1..4].iter().all(|event| event.source == LINKS));
+    // Who opens it on the device that it already names says nothing.
+    shop.tell(Some("d2"), Some("d2"), by_a_link());
+    assert_eq!((shop.told(), shop.state("d2").linked_to), (vec!["d2: m4".to_owned()], None));
+}
+
+fn alias(previous: &str) -> StorefrontEvent {
+    StorefrontEvent { previous_id: Some(previous.to_owned()), kind: EventKind::Alias, ..track("") }
+}
+
+#[test]
+fn an_alias_of_a_device_that_is_known_as_one_says_whose_it_is() {
+    let mut shop = Shop::new();
+    shop.tell(Some("d1"), None, viewed());
+    shop.tell(None, Some("ana"), alias("d1"));
+    shop.tell(Some("d1"), None, viewed());
+    assert_eq!(shop.told(), ["d1: m1", "d1: moved to ana", "ana: identified [m1]", "ana: m2", "ana: m3"]);
+    // Of one that is linked it says that a second person uses it, or nothing new.
+    shop.tell(None, Some("ana"), alias("d1"));
+    shop.tell(None, Some("bea"), alias("d1"));
+    assert_eq!(shop.told(), ["ana: m4", "bea: identified []", "bea: m5"]);
+    // And that an id is itself says nothing.
+    shop.tell(None, Some("d9"), alias("d9"));
+    assert_eq!(shop.told(), ["d9: m6"]);
+    assert!(shop.driver.dead_letters().is_empty());
+}
+
+#[test]
+fn an_alias_of_a_customer_of_a_shared_device_or_of_whom_nothing_is_known_is_set_aside_and_moves_nothing() {
+    let mut shop = Shop::new();
+    shop.tell(None, Some("ana"), viewed());
+    for user in ["u1", "u2", "u3", "u4"] {
+        shop.tell(Some("kiosk"), Some(user), viewed());
+    }
+    shop.events();
+    // Once known, she is forgotten as a customer, and is no device by it.
+    shop.tell(None, Some("old"), viewed());
+    shop.driver.advance_to(at(3 * DAY));
+    (shop.now, _) = (3 * DAY, shop.events());
+    shop.tell(None, Some("ana"), viewed());
+    shop.events();
+    for previous in ["ana", "kiosk", "old", "nobody-heard-of"] {
+        let before = shop.state(previous);
+        shop.tell(None, Some("bea"), alias(previous));
+        assert_eq!((shop.told(), shop.state(previous)), (Vec::new(), before), "{previous}");
+    }
+    let letters = shop.driver.dead_letters();
+    let of = |field: fn(&stream::DeadLetter) -> String| letters.iter().map(field).collect::<Vec<_>>();
+    assert_eq!(of(|letter| letter.poison.reason.to_owned()), ["merge_of_customers"; 4]);
+    assert_eq!(
+        of(|letter| String::from_utf8(letter.key.clone().unwrap().to_vec()).unwrap()),
+        ["ana", "kiosk", "old", "nobody-heard-of"]
+    );
+    let counted = shop.driver.counts().iter().filter(|(what, _)| format!("{what:?}").contains("deadlettered"));
+    assert_eq!(counted.map(|(_, count)| *count).sum::<u64>(), 4);
+}
+
+#[test]
+fn an_alias_that_was_set_aside_is_taken_when_it_is_redriven_once_the_device_is_known() {
+    let mut shop = Shop::new();
+    shop.tell(None, Some("ana"), alias("d1"));
+    let value = shop.driver.dead_letters()[0].value.clone().unwrap();
+    shop.tell(Some("d1"), None, viewed());
+    shop.events();
+    shop.driver.input(RECEIVED, "d1", &value, at(shop.now + 1));
+    assert_eq!(shop.told(), ["d1: moved to ana", "ana: identified [m2]", "ana: m1"]);
+    // A repeat of it is one, whatever became of the device.
+    for user in ["u2", "u3", "u4"] {
+        shop.tell(Some("d1"), Some(user), viewed());
+    }
+    shop.events();
+    shop.driver.input(RECEIVED, "d1", &value, at(shop.now + 2));
+    assert_eq!((shop.told(), shop.driver.dead_letters().len()), (Vec::new(), 1));
+}
+
+#[test]
+fn what_was_asked_to_be_erased_of_a_device_no_alias_of_before_brings_back() {
+    let mut shop = Shop::new();
+    shop.tell(Some("d1"), None, viewed());
+    let request = PrivacyRequest {
+        request_id: "r1".to_owned(),
+        kind: PrivacyKind::Erase,
+        customer_id: Some("d1".to_owned()),
+        at: at(10).as_millis(),
+        of_device: true,
+        ..PrivacyRequest::default()
+    };
+    shop.driver.input(PRIVACY, "d1", &encode(PRIVACY, &request), at(10));
+    shop.events();
+    shop.tell(None, Some("ana"), alias("d1"));
+    assert_eq!((shop.told(), shop.driver.dead_letters().len()), (Vec::new(), 0), "it happened before");
 }
 
 #[test]

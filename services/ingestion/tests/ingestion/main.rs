@@ -21,6 +21,7 @@ mod state;
 mod support;
 mod telemetry;
 mod unsubscribe;
+mod visits;
 mod webhook_mappings;
 mod webhook_topics;
 mod webhooks;

@@ -13,10 +13,10 @@ use serde_json::{Value, json};
 use crate::support::{Answer, Fixture, Mood, NOW, header_of, link_keys, request};
 
 const SHOP: &str = "https://shop.example.com/cart?a=1&b=2#top";
-const BROWSER: &str = "Mozilla/5.0 (X11; Linux x86_64; rv:143.0) Gecko/20100101 Firefox/143.0";
+pub(crate) const BROWSER: &str = "Mozilla/5.0 (X11; Linux x86_64; rv:143.0) Gecko/20100101 Firefox/143.0";
 
 /// A message that was sent an hour ago.
-fn message() -> SentMessage {
+pub(crate) fn message() -> SentMessage {
     SentMessage {
         customer_id: "ana-7".to_owned(),
         message_id: "message-1".to_owned(),
@@ -26,7 +26,7 @@ fn message() -> SentMessage {
     }
 }
 
-fn click_on(message: SentMessage, link: u16, target: &str) -> String {
+pub(crate) fn click_on(message: SentMessage, link: u16, target: &str) -> String {
     let token = ClickToken { message, link, target: target.parse().unwrap() };
     format!("/c/{}", token.sign(&link_keys()).unwrap())
 }
@@ -39,11 +39,11 @@ fn picture() -> String {
     format!("/o/{}", OpenToken(message()).sign(&link_keys()).unwrap())
 }
 
-async fn as_browser(door: &Fixture, method: Method, path: &str) -> Answer {
+pub(crate) async fn as_browser(door: &Fixture, method: Method, path: &str) -> Answer {
     door.send(request(method, path).header("user-agent", BROWSER).body(Body::empty()).unwrap()).await
 }
 
-fn leads_to(answer: &Answer, target: &str) {
+pub(crate) fn leads_to(answer: &Answer, target: &str) {
     assert_eq!((answer.status.as_u16(), answer.header("location")), (302, target));
     assert_eq!(answer.header("cache-control"), "no-store");
     assert_eq!(answer.header("referrer-policy"), "no-referrer");

@@ -209,6 +209,8 @@ fn what_names_nobody_or_lies_under_a_foreign_key_is_a_dead_letter() {
     bench.is_dead(&long, &event("m", Some(&long), None), "id_too_long");
     let alias = StorefrontEvent { kind: EventKind::Alias, previous_id: Some("p".to_owned()), ..event("m", None, None) };
     bench.is_dead("p", &alias, "no_id");
+    let alias = StorefrontEvent { anonymous_id: Some("a1".to_owned()), ..alias };
+    bench.is_dead("p", &alias, "no_id");
 }
 
 #[test]
@@ -218,16 +220,20 @@ fn an_alias_lies_under_its_previous_id_and_where_that_names_nobody_under_its_oth
         previous_id: previous.map(str::to_owned),
         ..event("m", Some("u1"), Some("a1"))
     };
-    let mut bench = Bench::new();
     for (previous, key) in [(Some("p1"), "p1"), (Some("undefined"), "a1"), (None, "a1")] {
+        let mut bench = Bench::new();
         for other in ["p1", "a1", "u1"].into_iter().filter(|other| *other != key) {
             bench.is_dead(other, &alias(previous), "wrong_key");
         }
+        bench.put(key, &event("seen", None, Some(key)), T0);
+        bench.events();
         bench.put(key, &StorefrontEvent { message_id: format!("{previous:?}"), ..alias(previous) }, T0);
-        let customers: Vec<_> = bench.events().into_iter().map(|event| event.customer_id.unwrap()).collect();
-        assert_eq!(customers, ["u1"]);
+        let told = bench.events();
+        let customers: Vec<_> = told.iter().map(|event| event.customer_id.as_deref().unwrap()).collect();
+        assert_eq!(customers, [key, "u1", "u1"], "moved, identified, and the alias itself");
     }
     // A previous id that is no alias's names nobody.
+    let mut bench = Bench::new();
     let track = StorefrontEvent { kind: EventKind::Track, ..alias(Some("p1")) };
     bench.is_dead("p1", &track, "wrong_key");
 }
@@ -253,6 +259,8 @@ fn alias_and_group_pass_through_under_their_customer() {
     };
     let group =
         StorefrontEvent { kind: EventKind::Group, group_id: Some("g1".to_owned()), ..event("m2", Some("u1"), None) };
+    bench.put("p1", &event("m0", Some("u1"), Some("p1")), T0);
+    bench.events();
     bench.put("p1", &alias, T0);
     bench.put("u1", &group, T0);
     let events = bench.events();

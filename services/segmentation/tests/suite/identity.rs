@@ -1,6 +1,6 @@
 //! A device turns out to be hers.
 
-use schemas::{Change, ChangeCause, EventKind, PastEvent, PastOrder, PastProduct, StorefrontEvent};
+use schemas::{Change, ChangeCause, EventKind, LINKS, PastEvent, PastOrder, PastProduct, StorefrontEvent};
 use segmentation::{Did, MAX_IDS, SegmentationState, customer_rows};
 
 use crate::support::{ANA, DAY, HOUR, Shop, at, order, track};
@@ -245,6 +245,18 @@ fn whom_a_device_is_linked_to_is_known_and_not_forgotten_as_a_visitor_is() {
 }
 
 #[test]
+fn a_device_that_came_by_a_link_of_a_message_makes_nobody_a_customer_whom_the_shop_does_not_know() {
+    let by_a_link =
+        |seconds| StorefrontEvent { source: LINKS.to_owned(), ..identified(vec![put_in("mug", 1, 0)], seconds) };
+    let mut shop = Shop::with(&[]);
+    shop.tell(by_a_link(HOUR));
+    assert!(!shop.state().known && !shop.state().is_nobody());
+    shop.tell(order("o1", 1_000, 2 * HOUR));
+    shop.tell(by_a_link(3 * HOUR));
+    assert!(shop.state().known, "and none a stranger whom it knows");
+}
+
+#[test]
 fn the_last_sixteen_of_her_ids_are_listed_each_once() {
     let mut shop = Shop::with(&[]);
     for number in (0..20).chain([19, 10]) {
@@ -254,6 +266,54 @@ fn the_last_sixteen_of_her_ids_are_listed_each_once() {
     let ids = shop.state().ids;
     assert_eq!((ids.len(), &*ids[0], &*ids[MAX_IDS - 1]), (MAX_IDS, "d4", "d10"));
     assert_eq!(ids.iter().filter(|id| *id == "d19").count(), 1);
+}
+
+#[test]
+fn however_much_she_buys_no_order_and_no_cart_costs_her_one_of_her_devices() {
+    let mut shop = Shop::with(&[]);
+    let recognise = |shop: &mut Shop, id: String, seconds| {
+        shop.tell(StorefrontEvent { anonymous_id: Some(id), ..identified(Vec::new(), seconds) });
+    };
+    for number in 0..2 {
+        recognise(&mut shop, format!("d{number}"), number);
+    }
+    for number in 2..40_i64 {
+        let what = ["shopify-order", "shopify-cart", "woocommerce-order"][number as usize % 3];
+        recognise(&mut shop, format!("{what}-{number}"), number);
+    }
+    let ids = shop.state().ids;
+    assert_eq!((ids.len(), &ids[..2]), (MAX_IDS, &["d0".to_owned(), "d1".to_owned()][..]));
+    assert_eq!(ids.last().unwrap(), "shopify-order-39");
+    for number in 2..20 {
+        recognise(&mut shop, format!("d{number}"), 40 + number);
+    }
+    recognise(&mut shop, "shopify-order-99".to_owned(), 99);
+    assert!(shop.state().ids.iter().all(|id| id.starts_with('d')), "{:?}", shop.state().ids);
+}
+
+#[test]
+fn that_an_order_is_hers_is_no_visit_and_no_word_of_her_traits() {
+    let told = |traits: &str, seconds| StorefrontEvent {
+        kind: EventKind::Identify,
+        traits_json: Some(traits.to_owned()),
+        ..track("", seconds)
+    };
+    let whose = |seconds| StorefrontEvent {
+        kind: EventKind::Identify,
+        anonymous_id: Some("shopify-order-1".to_owned()),
+        ..track("", seconds)
+    };
+    let (mut with, mut without) = (Shop::with(&[]), Shop::with(&[]));
+    for shop in [&mut with, &mut without] {
+        shop.tell(order("o1", 1_000, HOUR));
+        shop.tell(told("{\"tier\":\"gold\"}", HOUR));
+    }
+    with.tell(whose(DAY));
+    for shop in [&mut with, &mut without] {
+        shop.tell(told("{\"tier\":\"silver\"}", 2 * HOUR));
+    }
+    assert_eq!(with.state(), without.state());
+    assert!(with.state().traits_json.unwrap().contains("silver"));
 }
 
 #[test]

@@ -12,8 +12,8 @@ use domain::Timestamp;
 use schemas::{AvroSchema, EncodeError, Schemas, StateContract};
 use serde::{Deserialize, Serialize};
 use stream::{
-    Cause, ClaimId, Clock, Context, Dataset, Decoded, Disposition, Due, Effects, Input, Label, Output, Poison,
-    RecordRef, Service, State, Topology,
+    Cause, ClaimId, Clock, Context, Dataset, DeadLetter, Decoded, Disposition, Due, Effects, Input, Label, Output,
+    Poison, RecordRef, Service, State, Topology,
 };
 
 pub const ORDERS: &str = "test.orders";
@@ -144,6 +144,8 @@ pub enum Command {
     Hold,
     Ignore,
     Reject,
+    /// Can't be honoured yet.
+    Aside(Box<DeadLetter>),
     Forget,
     Echo,
     Stuck,
@@ -209,6 +211,11 @@ impl<W: Wiring> Service for Desk<W> {
             "hold" => Command::Hold,
             "ignore" => Command::Ignore,
             "reject" => Command::Reject,
+            "aside" => {
+                let poison = Poison { reason: "not_yet", detail: "what it asks for is not built".to_owned() };
+                let input = W::topology().inputs[record.input];
+                Command::Aside(Box::new(record.dead_letter(input.dataset, poison)))
+            }
             "forget" => Command::Forget,
             "echo" => Command::Echo,
             "stuck" => Command::Stuck,
@@ -275,6 +282,7 @@ impl<W: Wiring> Service for Desk<W> {
                     effects.emit(told(context.key, "rejected", now));
                     Disposition::Rejected("not_allowed")
                 }
+                Command::Aside(letter) => effects.set_aside(*letter),
                 Command::Forget => {
                     *state = DeskState::default();
                     Disposition::Emitted

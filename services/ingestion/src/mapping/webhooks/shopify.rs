@@ -1,7 +1,7 @@
 //! Shopify's webhooks. They name a cart by its token, and customers only once they are known: what holds both links them.
 
 use domain::Currency;
-use schemas::PrivacyKind;
+use schemas::{PrivacyKind, SHOPIFY_CART, SHOPIFY_ORDER};
 
 use super::{
     Head, Meaning, Payload, PrivacyWish, Webhook, Who, first_time, objects, platform_id, products, sums, visitor,
@@ -118,13 +118,12 @@ fn checkout(
 fn placed(webhook: &Webhook<'_>, message_id: &str, placed: Object<'_>) -> Result<Vec<String>, Refusal> {
     let times = ["processed_at", "created_at"];
     let (owner, at) = (user_id(&placed), first_time(&placed, &times));
-    let alias = owner.zip(placed.text("id")).map(|(user_id, order_id)| {
-        let (message_id, who) = (format!("{message_id}-1"), Who { user_id: Some(user_id), anonymous_id: None });
-        let mut alias = Head { message_id: &message_id, who: &who, at }.begin("alias", webhook.context());
-        alias.text("previousId", &order_name(&order_id));
-        alias.finish()
+    let whose = owner.zip(placed.text("id")).map(|(user_id, order_id)| {
+        let who = Who { user_id: Some(user_id), anonymous_id: Some(order_name(&order_id)) };
+        // It tells nothing else of her: the order itself does.
+        Head { message_id: &format!("{message_id}-1"), who: &who, at }.identify(Draft::default(), webhook.context())
     });
-    Ok([order(webhook, message_id, placed, "Order Completed", &times)?].into_iter().chain(alias).collect())
+    Ok([order(webhook, message_id, placed, "Order Completed", &times)?].into_iter().chain(whose).collect())
 }
 
 fn order(
@@ -243,12 +242,12 @@ fn cart_name(token: &str) -> &str {
 }
 
 fn order_name(order_id: &str) -> String {
-    format!("shopify-order-{order_id}")
+    format!("{SHOPIFY_ORDER}{order_id}")
 }
 
 /// The storefront's visitor where the shop noted her on the cart, else the cart.
 fn anonymous_id(object: &Object<'_>, cart_id: Option<&str>) -> Option<String> {
-    visitor(object, "note_attributes", "name").or_else(|| cart_id.map(|id| format!("shopify-cart-{id}")))
+    visitor(object, "note_attributes", "name").or_else(|| cart_id.map(|id| format!("{SHOPIFY_CART}{id}")))
 }
 
 fn who(order: &Object<'_>, cart_id: Option<&str>) -> Who {

@@ -1,6 +1,7 @@
 //! WooCommerce's webhooks. It sends an order as it is now, not what happened to it, so that is told from its status; and what is
 //! told of one status has the same message id each time.
 
+use schemas::WOOCOMMERCE_ORDER;
 use serde_json::value::RawValue;
 
 use super::{Head, Meaning, Payload, Webhook, Who, first_time, objects, platform_id, products, sums, visitor};
@@ -207,7 +208,7 @@ fn deleted_customer(webhook: &Webhook<'_>, message_id: &str, mut customer: Objec
 }
 
 fn order_name(order_id: &str) -> String {
-    format!("woocommerce-order-{order_id}")
+    format!("{WOOCOMMERCE_ORDER}{order_id}")
 }
 
 fn person(billing: &Object<'_>) -> Draft {
