@@ -90,6 +90,9 @@ fn a_new_service_compiles_keeps_the_rules_and_passes_its_own_tests() {
         copy_file(&root, project.path(), Path::new(path));
     }
     write(project.path(), "loyalty").unwrap();
+    for arguments in [&["init", "-q"][..], &["add", "-A"]] {
+        assert!(Command::new("git").args(arguments).current_dir(project.path()).status().unwrap().success());
+    }
     for arguments in [
         &["test", "-p", "vuelve-loyalty"][..],
         &["clippy", "-p", "vuelve-loyalty", "--all-targets", "--", "-D", "warnings"],
