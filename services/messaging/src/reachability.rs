@@ -72,15 +72,16 @@ pub(crate) fn learn(
     true
 }
 
-/// She takes her unsubscription back. The table tells of it for a while yet.
-pub(crate) fn lift(
+/// She wants to be written to at an address. What she took back by it the table tells of for a while yet, and what she wished
+/// before may come after it.
+pub(crate) fn subscribed(
     state: &mut MessagingState,
     address_hash: &str,
     at: Timestamp,
     table_knows_within: HumanDuration,
     now: Timestamp,
 ) {
-    state.barred.retain(|barred| barred.address_hash != address_hash);
+    let at = state.subscribed_since(address_hash).map_or(at, |known| known.max(at));
     state.lifted.retain(|lifted| lifted.address_hash != address_hash);
     if state.lifted.len() >= MAX_LIFTED {
         state.lifted.remove(0);

@@ -62,6 +62,15 @@ fn who_subscribes_again_can_be_reached_at_once_although_the_table_still_tells_of
 }
 
 #[test]
+fn an_unsubscription_that_comes_late_is_told_of_with_the_moment_at_which_it_was_made() {
+    let mut bench = Bench::new();
+    bench.send(&receipt("m-1", 5));
+    bench.command(&unsubscribe(EMAIL, 0));
+    let told = records(&mut bench);
+    assert_eq!(told[0].unreachable[0].since, at(0).as_millis());
+}
+
+#[test]
 fn a_wish_to_be_written_to_that_changes_nothing_is_told_to_nobody() {
     let mut bench = Bench::new();
     bench.command(&subscribe(EMAIL, 0));
