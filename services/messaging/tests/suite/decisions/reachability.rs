@@ -175,7 +175,11 @@ fn of_who_is_erased_nothing_is_left_and_nothing_late_brings_her_back() {
     assert_eq!(bench.told(), []);
     let state = bench.driver.state(CUSTOMER).unwrap();
     assert_eq!((state.unreachable.len(), state.barred.len()), (0, 1), "the address itself is barred");
-    bench.driver.advance_to(at(15 * 24 * HOUR));
+    let erased_within = i64::try_from(schemas::erased_within().as_millis()).unwrap();
+    bench.driver.advance_to(at(2 + erased_within + HOUR));
+    bench.command(&unsubscribe(EMAIL, erased_within + HOUR));
+    assert_eq!(bench.told(), [], "not before her erasure is over");
+    bench.driver.advance_to(at(31 * 24 * HOUR));
     assert_eq!(bench.driver.states(), 0);
 }
 
