@@ -220,3 +220,10 @@ pub enum SuppressionReason {
     #[serde(other)]
     Other,
 }
+
+impl SuppressionReason {
+    /// Whether the customer said so herself, and may take it back.
+    pub const fn is_wish(self) -> bool {
+        matches!(self, Self::Unsubscribed)
+    }
+}

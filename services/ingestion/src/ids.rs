@@ -1,12 +1,15 @@
 //! Which ids name somebody, and where an event belongs by them. The door and the resolver agree on it here.
 
-use schemas::{EventKind, StorefrontEvent};
+use schemas::{EventKind, LINKS, StorefrontEvent};
 
 /// No id is longer (bytes): it is a record key, a part of keys in the store, and goes into links.
 pub const MAX_ID_BYTES: usize = 255;
 
 /// No message id is longer (bytes), as the Segment specification has it.
 pub const MAX_MESSAGE_ID_BYTES: usize = 100;
+
+/// Sources that are no sender's: of what names one of these it is known by that alone where it comes from.
+pub const RESERVED_SOURCES: [&str; 5] = ["segmentation", "eraser", "operator", "grpc", LINKS];
 
 /// What a broken integration sends in place of an id; whoever believes it makes one customer of thousands.
 const NOBODY: [&str; 21] = [

@@ -8,7 +8,7 @@ use crate::state::CustomerContact;
 /// Longer than any that is real; such a one is not taken over.
 const MAX_BYTES: usize = 320;
 
-/// Takes over what the customer said of herself. Returns whether something is new. What is older than the last that was new is told
+/// Takes over what the customer said of herself. Returns whether something is new. What is older than the last that was told is told
 /// late, as by an import, and only fills what is not there. Of her e-mail address the one that was told of last is hers, as
 /// segmentation has it, which says whether she can be reached there.
 pub(crate) fn observe(known: &mut Option<CustomerContact>, event: &StorefrontEvent) -> bool {
@@ -37,15 +37,16 @@ pub(crate) fn observe(known: &mut Option<CustomerContact>, event: &StorefrontEve
         changed = contact.email != email || contact.email_at != Some(at);
         (contact.email, contact.email_at) = (email, Some(at));
     }
-    let mut is_new = false;
+    let tells_more = told.iter().any(Option::is_some);
     for (field, value) in fields.into_iter().zip(told) {
         let is_known = field.is_some();
-        is_new |= replace(field, value.filter(|_| !(told_since && is_known)));
+        changed |= replace(field, value.filter(|_| !(told_since && is_known)));
     }
-    if is_new && !told_since {
-        contact.told_at = Some(at);
+    // Also where it is what was known: she said it once more then.
+    if tells_more && !told_since {
+        changed |= contact.told_at.replace(at) != Some(at);
     }
-    changed | is_new
+    changed
 }
 
 /// Takes over what her device says: for customers of whom something is kept anyway.

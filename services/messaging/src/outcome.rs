@@ -151,7 +151,6 @@ pub(crate) fn bar(
     effects: &mut Effects,
 ) {
     state.barred.retain(|barred| barred.address_hash != address_hash);
-    state.lifted.retain(|lifted| lifted.address_hash != address_hash);
     if state.barred.len() >= MAX_BARRED {
         state.barred.remove(0);
     }
@@ -160,6 +159,7 @@ pub(crate) fn bar(
         reason: cause.reason,
         // A customer of whom nothing is known has no time of her own yet.
         forget_at: cause.since.max(context.now) + TABLE_CATCHES_UP,
+        since: Some(cause.since),
     });
     effects.emit(Output::Suppression(Suppression {
         address_hash: address_hash.to_owned(),

@@ -11,8 +11,7 @@ use stream::{Poison, RecordRef};
 
 use crate::input::{poison, value_of};
 use crate::options::Settings;
-use crate::outcome::TABLE_CATCHES_UP;
-use crate::state::MessagingState;
+use crate::state::{BarredAddress, MessagingState};
 use crate::template::Template;
 use crate::topology;
 
@@ -131,7 +130,7 @@ impl Policy {
         state: &MessagingState,
         address_hash: &str,
     ) -> impl Iterator<Item = SuppressionReason> {
-        let own = state.barred.iter().find(|barred| barred.address_hash == address_hash).map(|barred| barred.reason);
+        let own = state.barred(address_hash).map(|barred| barred.reason);
         own.into_iter().chain(self.in_table(address_hash))
     }
 
@@ -142,13 +141,11 @@ impl Policy {
         state: &MessagingState,
         address_hash: &str,
     ) -> Option<(SuppressionReason, Timestamp)> {
-        let is_wish = |reason| reason == SuppressionReason::Unsubscribed;
-        let own = state.barred.iter().find(|barred| barred.address_hash == address_hash);
-        let own = own.map(|barred| (barred.reason, barred.forget_at - TABLE_CATCHES_UP));
-        let lifted = state.lifted.iter().find(|lifted| lifted.address_hash == address_hash);
-        let is_past = |held: &Held| is_wish(held.reason) && lifted.is_some_and(|lifted| held.since <= lifted.at);
+        let own = state.barred(address_hash).map(|barred| (barred.reason, barred.since()));
+        let subscribed = state.subscribed_since(address_hash);
+        let is_past = |held: &Held| held.reason.is_wish() && subscribed.is_some_and(|at| held.since <= at);
         let table = self.held(address_hash).filter(|held| !is_past(held)).map(|held| (held.reason, held.since));
-        own.into_iter().chain(table).min_by_key(|(reason, _)| is_wish(*reason))
+        own.into_iter().chain(table).min_by_key(|(reason, _)| reason.is_wish())
     }
 
     /// What the table holds against an address.
@@ -158,10 +155,9 @@ impl Policy {
 
     /// When an address was unsubscribed, as far as table and state tell: at the latest.
     pub(crate) fn unsubscribed_since(&self, state: &MessagingState, address_hash: &str) -> Option<Timestamp> {
-        let is_wish = |reason| reason == SuppressionReason::Unsubscribed;
-        let own = state.barred.iter().find(|barred| barred.address_hash == address_hash && is_wish(barred.reason));
-        let table = self.held(address_hash).filter(|held| is_wish(held.reason));
-        own.map(|barred| barred.forget_at - TABLE_CATCHES_UP).max(table.map(|held| held.since))
+        let own = state.barred(address_hash).filter(|barred| barred.reason.is_wish()).map(BarredAddress::since);
+        let table = self.held(address_hash).filter(|held| held.reason.is_wish()).map(|held| held.since);
+        own.max(table)
     }
 
     fn held(&self, address_hash: &str) -> Option<Held> {
@@ -171,7 +167,7 @@ impl Policy {
 
     /// Whether a suppression stands against messages of a category: an unsubscription does not where no consent is asked.
     pub(crate) fn concerns(&self, reason: SuppressionReason, category: &str) -> bool {
-        reason != SuppressionReason::Unsubscribed || !self.is_transactional(category)
+        !reason.is_wish() || !self.is_transactional(category)
     }
 
     /// Whether messages of this category belong to something that the customer asked for. Such a message is sent again

@@ -21,8 +21,8 @@ use crate::state::{LiftedAddress, MessagingState};
 const MAX_UNREACHABLE: usize = 16;
 /// More are not remembered as lifted: the table forgets them soon after.
 const MAX_LIFTED: usize = 16;
-/// For so long what was on its way when she was erased may still arrive.
-const LATE: HumanDuration = HumanDuration::from_hours(14 * 24);
+/// By then an erasure is surely over: until its receipt is written nothing new comes to lie under her id.
+const ERASURE_IS_OVER: HumanDuration = HumanDuration::from_hours(30 * 24);
 
 /// What brought it up.
 #[derive(Clone, Copy, Debug)]
@@ -72,15 +72,16 @@ pub(crate) fn learn(
     true
 }
 
-/// She takes her unsubscription back. The table tells of it for a while yet.
-pub(crate) fn lift(
+/// She wants to be written to at an address. What she took back by it the table tells of for a while yet, and what she wished
+/// before may come after it.
+pub(crate) fn subscribed(
     state: &mut MessagingState,
     address_hash: &str,
     at: Timestamp,
     table_knows_within: HumanDuration,
     now: Timestamp,
 ) {
-    state.barred.retain(|barred| barred.address_hash != address_hash);
+    let at = state.subscribed_since(address_hash).map_or(at, |known| known.max(at));
     state.lifted.retain(|lifted| lifted.address_hash != address_hash);
     if state.lifted.len() >= MAX_LIFTED {
         state.lifted.remove(0);
@@ -93,6 +94,6 @@ pub(crate) fn lift(
 pub(crate) fn forget(state: &mut MessagingState, context: &Context<'_>, effects: &mut Effects) {
     state.unreachable.clear();
     state.lifted.clear();
-    state.quiet_until = context.stored_at.map(|stored_at| stored_at.max(context.now) + LATE);
+    state.quiet_until = context.stored_at.map(|stored_at| stored_at.max(context.now) + ERASURE_IS_OVER);
     effects.emit(Output::NoReachability(context.key.clone()));
 }

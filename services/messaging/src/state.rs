@@ -17,6 +17,8 @@ use schemas::{AvroSchema, Outcome, Recipient, StateContract, SuppressionReason, 
 use serde::{Deserialize, Serialize};
 use stream::{ClaimId, Due, State, Trace};
 
+use crate::outcome::TABLE_CATCHES_UP;
+
 /// What messaging knows of one customer.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct MessagingState {
@@ -32,7 +34,7 @@ pub struct MessagingState {
     /// Addresses that are not written to, as last published.
     #[serde(default)]
     pub unreachable: Vec<UnreachableAddress>,
-    /// Addresses whose unsubscription she just took back, until the table has surely forgotten it everywhere.
+    /// Addresses at which she just asked to be written to, until the table has surely forgotten everywhere what she took back.
     #[serde(default)]
     pub lifted: Vec<LiftedAddress>,
     /// She was erased: until then nothing is published of her, unless she is to be written to again.
@@ -141,6 +143,8 @@ pub struct BarredAddress {
     pub reason: SuppressionReason,
     /// From when on the table alone is asked.
     pub forget_at: Timestamp,
+    /// Since when; none in a state from before this was kept.
+    pub since: Option<Timestamp>,
 }
 
 /// An address that she wants to be written to at again.
@@ -199,6 +203,25 @@ impl PendingMessage {
     /// Whether somebody may be sending it at this moment.
     pub fn is_claimed(&self) -> bool {
         self.phase == Phase::Claimed
+    }
+}
+
+impl BarredAddress {
+    /// Since when it is held against the address. Where that was not kept: since it was suppressed, by the customer's time.
+    pub fn since(&self) -> Timestamp {
+        self.since.unwrap_or(self.forget_at - TABLE_CATCHES_UP)
+    }
+}
+
+impl MessagingState {
+    /// What her own last records hold against an address.
+    pub(crate) fn barred(&self, address_hash: &str) -> Option<&BarredAddress> {
+        self.barred.iter().find(|barred| barred.address_hash == address_hash)
+    }
+
+    /// Since when, of late, she wants to be written to at an address.
+    pub(crate) fn subscribed_since(&self, address_hash: &str) -> Option<Timestamp> {
+        self.lifted.iter().find(|lifted| lifted.address_hash == address_hash).map(|lifted| lifted.at)
     }
 }
 

@@ -43,16 +43,22 @@ fn lift(
 ) -> Disposition {
     let held: Vec<SuppressionReason> = policy.suppressions_of(state, address_hash).collect();
     if held.is_empty() {
-        return Disposition::Ignored("not_suppressed");
+        if state.subscribed_since(address_hash) >= Some(wish.at) {
+            return Disposition::Ignored("not_suppressed");
+        }
+        // An unsubscription from before it may come yet.
+        reachability::subscribed(state, address_hash, wish.at, TABLE_CATCHES_UP, context.now);
+        return Disposition::Emitted;
     }
-    if held.iter().any(|reason| *reason != SuppressionReason::Unsubscribed) {
+    if held.iter().any(|reason| !reason.is_wish()) {
         return Disposition::Ignored("suppressed_for_another_reason");
     }
     // Commands come late, and twice: what was wished before does not undo what was wished after it.
     if policy.unsubscribed_since(state, address_hash).is_some_and(|since| wish.at < since) {
         return Disposition::Ignored("older_than_the_unsubscription");
     }
-    reachability::lift(state, address_hash, wish.at, TABLE_CATCHES_UP, context.now);
+    state.barred.retain(|barred| barred.address_hash != address_hash);
+    reachability::subscribed(state, address_hash, wish.at, TABLE_CATCHES_UP, context.now);
     effects.emit(Output::Lifted { address_hash: address_hash.to_owned() });
     Disposition::Emitted
 }

@@ -12,7 +12,7 @@
 use domain::Timestamp;
 use schemas::{EventKind, StorefrontEvent, names_an_order_or_a_cart};
 
-use crate::state::{MAX_IDS, SegmentationState};
+use crate::state::{Did, MAX_IDS, SegmentationState};
 use crate::{cart, event, orders};
 
 pub(crate) fn take_over(state: &mut SegmentationState, identified: &StorefrontEvent, now: Timestamp) {
@@ -20,6 +20,8 @@ pub(crate) fn take_over(state: &mut SegmentationState, identified: &StorefrontEv
     if let Some(id) = &identified.anonymous_id {
         learn_id(&mut state.ids, id);
     }
+    // Told late, it does not take her back to a shop that she left since.
+    let seen_since = state.seen(Did::Any).is_some_and(|seen| identified.event_time < seen.last_at.as_millis());
     let (consent, said_at) = (state.consent_marketing.take(), state.consent_at.take());
     let mut own = state.cart.take();
     // In the state are the device's cart and consent meanwhile.
@@ -39,7 +41,9 @@ pub(crate) fn take_over(state: &mut SegmentationState, identified: &StorefrontEv
         (Some(false), _) | (_, None) => device,
         _ => own,
     };
-    state.shop.clone_from(&identified.shop);
+    if !seen_since {
+        state.shop.clone_from(&identified.shop);
+    }
 }
 
 /// What webhooks call an order or a cart goes first: there is one for each that she buys, and none may cost her a device.

@@ -21,7 +21,7 @@ use super::key_source::KeySource;
 use super::metrics::source_label;
 use super::options::{WebhookKind, WebhookOptions};
 use super::signature::{WANTED, is_secret, keyed, wanted};
-use crate::ids::MAX_ID_BYTES;
+use crate::ids::{MAX_ID_BYTES, RESERVED_SOURCES};
 use crate::mapping::webhooks::Platform;
 
 /// Somebody who sends webhooks.
@@ -94,6 +94,10 @@ impl Webhooks {
             if !(1..=64).contains(&option.id.len()) || !option.id.bytes().all(fits) || !ids.insert(&option.id) {
                 let problem = "ids are 1 to 64 letters, digits, - and _ (they are a part of the path), each used once";
                 problems.push(problem_of(index, option, problem));
+            }
+            if RESERVED_SOURCES.contains(&option.id.as_str()) {
+                let problem = format!("`id` is a source of our own, as are {}", RESERVED_SOURCES.join(", "));
+                problems.push(problem_of(index, option, &problem));
             }
             if option.shop.is_empty() || option.shop.len() > MAX_ID_BYTES {
                 problems.push(problem_of(index, option, "`shop` is missing or longer than 255 bytes"));

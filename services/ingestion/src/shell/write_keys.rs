@@ -9,6 +9,7 @@ use std::fmt;
 use domain::Currency;
 use opentelemetry::KeyValue;
 use parking_lot::RwLock;
+use schemas::LINKS;
 use sha2::{Digest as _, Sha256};
 use subtle::{Choice, ConditionallySelectable, ConstantTimeEq};
 
@@ -74,6 +75,9 @@ impl WriteKeys {
             let mut problem = |problem: &str| problems.push(problem_of(index, option, problem));
             if option.id.is_empty() || option.id.len() > 64 || !ids.insert(&option.id) {
                 problem("ids are 1 to 64 bytes long, each used once");
+            }
+            if option.id == LINKS {
+                problem("`id` is the source of what links of messages tell");
             }
             if option.shop.is_empty() || option.shop.len() > MAX_ID_BYTES {
                 problem("`shop` is missing or longer than 255 bytes");

@@ -276,6 +276,16 @@ fn everything_that_is_wrong_with_webhooks_is_told_at_once() {
 }
 
 #[test]
+fn an_id_by_which_what_is_our_own_is_told_apart_is_refused() {
+    for id in ["segmentation", "eraser", "operator", "grpc", "links"] {
+        let problems = Webhooks::load(&[options(id, WebhookKind::Shopify, SECRET)], variable).unwrap_err();
+        let told = problems[0].to_string();
+        assert!(told.starts_with(&format!("webhooks[0] (`{id}`): `id` is a source of our own")), "{told}");
+        assert_eq!(problems.len(), 1);
+    }
+}
+
+#[test]
 fn secrets_are_not_shown() {
     let webhooks = Webhooks::load(&[options("madrid", WebhookKind::Shopify, SECRET)], variable).unwrap();
     let shown = format!("{webhooks:?} {webhooks:#?}");

@@ -81,8 +81,9 @@ fn everything_that_is_wrong_is_told_at_once_and_names_the_place() {
     let no_shop = WriteKeyOptions { shop: String::new(), ..write_key("shopless", "k1") };
     let twice = [write_key("twice", "k2"), write_key("twice", "k3")];
     let same = write_key("same", "k2");
-    let blank = write_key("blank", "a b");
-    let all: Vec<_> = [none, both, unset, no_file, no_shop].into_iter().chain(twice).chain([same, blank]).collect();
+    let (blank, ours) = (write_key("blank", "a b"), write_key("links", "k4"));
+    let all: Vec<_> =
+        [none, both, unset, no_file, no_shop].into_iter().chain(twice).chain([same, blank, ours]).collect();
     let found = problems(&all);
     for (index, says) in [
         (0, "exactly one of"),
@@ -93,6 +94,7 @@ fn everything_that_is_wrong_is_told_at_once_and_names_the_place() {
         (6, "ids are"),
         (7, "same key"),
         (8, "printable"),
+        (9, "`id` is the source of what links"),
     ] {
         let prefix = format!("write_keys[{index}]");
         assert!(
@@ -100,7 +102,7 @@ fn everything_that_is_wrong_is_told_at_once_and_names_the_place() {
             "{index}: {found:?}"
         );
     }
-    assert_eq!(found.len(), 8);
+    assert_eq!(found.len(), 9);
 }
 
 #[test]

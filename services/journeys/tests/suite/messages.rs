@@ -76,6 +76,16 @@ fn her_address_is_the_one_that_she_was_told_to_have_last_whatever_else_is_told()
 }
 
 #[test]
+fn what_she_said_once_more_is_as_new_as_when_she_last_said_it() {
+    let with = |phone: &str| Contact { phone: Some(phone.to_owned()), ..Contact::default() };
+    let mut world = World::new(CART);
+    for (phone, seconds) in [("+34600000001", 10), ("+34600000001", 100), ("+34600000002", 50)] {
+        world.event(&StorefrontEvent { contact: Some(with(phone)), ..identify(seconds) });
+    }
+    assert_eq!(world.state().contact.unwrap().phone.as_deref(), Some("+34600000001"));
+}
+
+#[test]
 fn a_request_says_who_what_when_and_what_is_in_the_cart() {
     let mut world = World::new(CART);
     world.event(&identify(0));

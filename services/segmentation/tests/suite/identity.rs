@@ -325,3 +325,14 @@ fn an_alias_merges_nobody_and_is_counted_as_that() {
         shop.driver.counts().iter().any(|(what, count)| format!("{what:?}").contains("\"alias\"") && *count == 1);
     assert!(counted, "{:?}", shop.driver.counts());
 }
+
+#[test]
+fn a_recognition_that_is_told_late_does_not_take_her_back_to_another_shop() {
+    for (seconds, expected) in [(HOUR, "madrid"), (3 * HOUR, "lisbon")] {
+        let mut shop = Shop::with(&[]);
+        shop.tell_in("madrid", known(&put_in("mug", 1, 2 * HOUR)));
+        let history = vec![PastEvent { shop: "lisbon".to_owned(), ..past("Product Viewed", HOUR / 2) }];
+        shop.tell_in("lisbon", identified(history, seconds));
+        assert_eq!(shop.state().shop, expected, "{seconds}");
+    }
+}

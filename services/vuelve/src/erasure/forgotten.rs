@@ -38,19 +38,25 @@ pub(super) enum Looked {
     Forgotten(Vec<PrivacyReceipt>),
 }
 
-pub(super) fn look(installation: &Installation, stores: bool, patience: Patience<'_>) -> anyhow::Result<Looked> {
+/// `book` was read before.
+pub(super) fn look(
+    installation: &Installation,
+    book: &Book,
+    stores: bool,
+    patience: Patience<'_>,
+) -> anyhow::Result<Looked> {
     let open = |book: &Book| -> Vec<(Key, Vec<String>)> {
         let ids = |wish| book.asked(wish).into_iter().map(|asked| asked.about().to_owned()).collect();
         book.to_forget().into_iter().take(MOST_AT_ONCE).map(|wish| (wish.key(), ids(wish))).collect()
     };
-    let before = open(&Book::read(installation, patience.timeout)?);
+    let before = open(book);
     if before.is_empty() {
         return Ok(Looked::Nothing);
     }
     if let Some(behind) = chain::pass(installation, patience)? {
         return Ok(Looked::Behind(behind));
     }
-    // What was asked for in the meantime has its own turn.
+    // Once more, as services may have asked for further ids. Whoever else was asked for in the meantime has their own turn.
     let book = Book::read(installation, patience.timeout)?;
     let known: HashSet<&Key> = before.iter().map(|(key, _)| key).collect();
     let wishes = book.to_forget().into_iter().filter(|wish| known.contains(&wish.key()));

@@ -135,3 +135,16 @@ pub(crate) async fn append(
 fn record(installation: &Installation, request: &PrivacyRequest) -> anyhow::Result<NewRecord> {
     Ok(installation.record(REQUESTS, None, book::about(request), Some(request))?)
 }
+
+#[cfg(test)]
+mod tests {
+    use ingestion::ids::RESERVED_SOURCES;
+
+    use super::*;
+
+    #[test]
+    fn what_our_own_requests_come_by_is_no_name_of_a_webhook() {
+        let ours = DERIVED.into_iter().chain([OPERATOR, GRPC]);
+        assert!(ours.into_iter().all(|source| RESERVED_SOURCES.contains(&source)));
+    }
+}

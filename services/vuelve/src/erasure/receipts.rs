@@ -64,13 +64,14 @@ impl Eraser {
         looked.asked += self.ask(&of_shops.asks)?;
         looked.receipts += self.write(&of_shops.receipts)?;
         looked.waits = of_shops.waits;
-        match forgotten::look(&self.installation, !self.stores.is_empty(), patience)? {
+        match forgotten::look(&self.installation, &book, !self.stores.is_empty(), patience)? {
             forgotten::Looked::Nothing => {}
             forgotten::Looked::Behind(behind) => looked.waits = Some(behind),
             forgotten::Looked::Asks(asks) => looked.asked += self.ask(&asks)?,
             forgotten::Looked::Forgotten(receipts) => looked.receipts += self.write(&receipts)?,
         }
-        let book = Book::read(&self.installation, self.timeout)?;
+        let has_written = looked.asked + looked.receipts > 0;
+        let book = if has_written { Book::read(&self.installation, self.timeout)? } else { book };
         let removal = Removal { installation: &self.installation, stores: &self.stores, patience };
         let removed::Looked { receipts, ticks, left, places, first_left } = removal.look(&book, &mut self.read_at)?;
         (looked.places_left, looked.places, looked.first_left) = (left, places, first_left);

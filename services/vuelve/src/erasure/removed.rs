@@ -9,13 +9,14 @@ use anyhow::Context;
 use domain::{HumanDuration, Timestamp};
 use ingestion::{ResolverState, partition_of};
 use kafka::{NewRecord, Section, read_section};
+use messaging::MessagingState;
 use schemas::{CustomerProfile, PrivacyMeans, PrivacyPlace, PrivacyReceipt, PrivacyStage};
 use segmentation::SegmentationState;
 use store::Lookups;
 
 use super::book::{Book, Key};
 use super::forgotten::{now, receipt};
-use super::states::{Patience, fold, knows_nobody, may_stay};
+use super::states::{Patience, Said, fold, knows_nobody, said};
 use super::whose::has_erased;
 use crate::hosting::Installation;
 
@@ -86,7 +87,6 @@ impl Removal<'_> {
                 places: forgotten.places.clone(),
             })
             .collect();
-        self.add_unnamed(book, &mut open)?;
         self.look_at_what_is_deleted(&mut open)?;
         let now = now();
         let lag = compacted_within();
@@ -105,8 +105,10 @@ impl Removal<'_> {
         if open.is_empty() {
             return Ok(looked);
         }
-        self.look_at_what_is_compacted(&mut open)?;
-        self.look_into_stores(&mut open)?;
+        self.add_unnamed(book, &mut open)?;
+        let back = self.who_came_back(&open)?;
+        self.look_at_what_is_compacted(&back, &mut open)?;
+        self.look_into_stores(&back, &mut open)?;
         let mut ticks = BTreeSet::new();
         for open in open {
             if left(&open) == 0 {
@@ -173,8 +175,7 @@ impl Removal<'_> {
         Ok(())
     }
 
-    fn look_at_what_is_compacted(&self, open: &mut [Open<'_>]) -> anyhow::Result<()> {
-        let back = self.who_came_back(open)?;
+    fn look_at_what_is_compacted(&self, back: &Back, open: &mut [Open<'_>]) -> anyhow::Result<()> {
         for (dataset, partitions) in by_dataset(open, PrivacyMeans::Compaction) {
             for partition in partitions {
                 let is_here = |place: &PrivacyPlace| {
@@ -189,7 +190,7 @@ impl Removal<'_> {
                     for place in open.places.iter_mut().filter(|place| is_here(place)) {
                         let is_left = open.ids.iter().any(|id| {
                             let of_id = values.get(*id).map_or(&[][..], Vec::as_slice);
-                            is_left(of_id, place.until_offset, back.contains(*id))
+                            is_left(of_id, place.until_offset, back.may_be_said_of(id))
                         });
                         place.removed_at = (!is_left).then_some(seen);
                     }
@@ -199,14 +200,14 @@ impl Removal<'_> {
         Ok(())
     }
 
-    /// The records of these ids in a partition, raw as they lie there: the offset of each, and whether it may not stay.
+    /// The records of these ids in a partition, raw as they lie there: the offset of each, and what it says.
     fn values(
         &self,
         dataset: &str,
         partition: i32,
         until: i64,
         ids: &BTreeSet<&str>,
-    ) -> anyhow::Result<HashMap<String, Vec<(i64, bool)>>> {
+    ) -> anyhow::Result<HashMap<String, Vec<(i64, Said)>>> {
         let cluster = &self.installation.cluster;
         let section = Section { partition: Some(partition), uncommitted: true, ..Section::default() };
         let (mut values, mut failure): (HashMap<String, Vec<_>>, _) = (HashMap::new(), None);
@@ -217,9 +218,10 @@ impl Removal<'_> {
             }
             let key = record.key.as_deref().and_then(|key| std::str::from_utf8(key).ok());
             let Some(key) = key.filter(|key| ids.contains(key)) else { return true };
-            let stays = record.value.as_deref().map_or(Ok(true), |value| may_stay(self.installation, dataset, value));
-            match stays {
-                Ok(stays) => values.entry(key.to_owned()).or_default().push((record.offset, !stays)),
+            let said =
+                record.value.as_deref().map_or(Ok(Said::Nothing), |value| said(self.installation, dataset, value));
+            match said {
+                Ok(said) => values.entry(key.to_owned()).or_default().push((record.offset, said)),
                 Err(error) => failure = Some(error),
             }
             failure.is_none()
@@ -227,8 +229,7 @@ impl Removal<'_> {
         failure.map_or(Ok(values), Err)
     }
 
-    /// Of whom something is known since she was erased, or whose device is somebody's again: hers, or another's.
-    fn who_came_back(&self, open: &[Open<'_>]) -> anyhow::Result<BTreeSet<String>> {
+    fn who_came_back(&self, open: &[Open<'_>]) -> anyhow::Result<Back> {
         let ids: BTreeSet<&str> = open.iter().flat_map(|open| open.ids.iter().copied()).collect();
         let of = |id: &&str| partition_of(id.as_bytes(), self.installation.cluster.partitions);
         let partitions = ids.iter().map(of).collect();
@@ -239,26 +240,37 @@ impl Removal<'_> {
             ids.contains(id) && state.erased_at.max(state.device_erased_at).is_some() && !knows_nobody(state)
         };
         let used = fold(self.installation, "ingestion", Some(&partitions), self.patience, is_used)?;
-        Ok(known.into_keys().chain(used.into_keys()).collect())
+        // Messaging has read past the request: what it published before is not in its state.
+        let is_unreachable = |id: &str, state: &MessagingState| ids.contains(id) && !state.unreachable.is_empty();
+        let unreachable = fold(self.installation, "messaging", Some(&partitions), self.patience, is_unreachable)?;
+        let mut back: HashMap<String, Said> = unreachable.into_keys().map(|id| (id, Said::Unreachable)).collect();
+        back.extend(known.into_keys().chain(used.into_keys()).map(|id| (id, Said::More)));
+        Ok(Back(back))
     }
 
-    fn look_into_stores(&self, open: &mut [Open<'_>]) -> anyhow::Result<()> {
-        let back = self.who_came_back(open)?;
+    fn look_into_stores(&self, back: &Back, open: &mut [Open<'_>]) -> anyhow::Result<()> {
         for open in open {
             for place in open.places.iter_mut().filter(|place| place.means == PrivacyMeans::Store) {
                 let service = place.dataset.trim_end_matches(".changelog");
-                let Some(store) = self.stores.get(service) else { continue };
-                let of = |id: &&str| partition_of(id.as_bytes(), self.installation.cluster.partitions);
-                let wanted: Vec<(i32, &str)> = open
-                    .ids
-                    .iter()
-                    .copied()
-                    .filter(|id| of(id) == place.partition && !back.contains(*id))
-                    .map(|id| (place.partition, id))
-                    .collect();
                 let mut is_left = false;
-                for value in store.get_all(&wanted)?.into_iter().filter_map(|looked| looked.value) {
-                    is_left |= !may_stay(self.installation, &place.dataset, &value)?;
+                match self.stores.get(service) {
+                    Some(store) => {
+                        let of = |id: &&str| partition_of(id.as_bytes(), self.installation.cluster.partitions);
+                        let wanted: Vec<(i32, &str)> = open
+                            .ids
+                            .iter()
+                            .copied()
+                            .filter(|id| of(id) == place.partition)
+                            .map(|id| (place.partition, id))
+                            .collect();
+                        for ((_, id), looked) in wanted.iter().zip(store.get_all(&wanted)?) {
+                            let Some(value) = looked.value else { continue };
+                            is_left |= said(self.installation, &place.dataset, &value)? > back.may_be_said_of(id);
+                        }
+                    }
+                    // The states lie in the processes by now, and nothing outside of them is asked any more.
+                    None if self.stores.is_empty() => {}
+                    None => continue,
                 }
                 place.removed_at = (!is_left).then_some(now().as_millis());
             }
@@ -267,12 +279,23 @@ impl Removal<'_> {
     }
 }
 
-/// Whether something is left among the values of one key, each with its offset and whether it may not stay. The last of them
-/// was written when she was erased or later: then it may be anything, if she has come back.
-fn is_left(values: &[(i64, bool)], until: i64, came_back: bool) -> bool {
+/// Who came back since they were erased, and what may be said of them again. Of whom something is known, or whose device is
+/// somebody's (theirs, or another's), that is anything; of who followed an old link, which addresses are not written to.
+struct Back(HashMap<String, Said>);
+
+impl Back {
+    fn may_be_said_of(&self, id: &str) -> Said {
+        self.0.get(id).copied().unwrap_or_default()
+    }
+}
+
+/// Whether something is left among the values of one key, each with its offset and what it says. The last of them was written when
+/// she was erased or later: then it may say as much as may be said of her again.
+fn is_left(values: &[(i64, Said)], until: i64, again: Said) -> bool {
     let before: Vec<_> = values.iter().filter(|(offset, _)| *offset < until).collect();
     let last = values.len().saturating_sub(1);
-    before.iter().enumerate().any(|(number, (_, is_hers))| *is_hers && !(came_back && number == last))
+    let may_be_said = |number: usize| if number == last { again } else { Said::Nothing };
+    before.iter().enumerate().any(|(number, (_, said))| *said > may_be_said(number))
 }
 
 fn left(open: &Open<'_>) -> usize {
@@ -303,19 +326,24 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_value_that_lies_behind_another_is_left_and_the_last_one_only_if_she_has_not_come_back() {
-        for (values, came_back, expected) in [
-            (&[][..], false, false),
-            (&[(3, false)], false, false),
-            (&[(3, true)], false, true),
-            (&[(3, true)], true, false),
-            (&[(3, true), (5, false)], false, true),
-            (&[(3, true), (5, true)], true, true),
+    fn a_value_that_lies_behind_another_is_left_and_the_last_one_if_it_says_more_than_is_known_of_her_again() {
+        let (nothing, unreachable, more) = (Said::Nothing, Said::Unreachable, Said::More);
+        for (values, again, expected) in [
+            (&[][..], nothing, false),
+            (&[(3, nothing)], nothing, false),
+            (&[(3, more)], nothing, true),
+            (&[(3, more)], more, false),
+            (&[(3, unreachable)], nothing, true),
+            (&[(3, unreachable)], unreachable, false),
+            (&[(3, more)], unreachable, true),
+            (&[(3, more), (5, nothing)], nothing, true),
+            (&[(3, more), (5, more)], more, true),
+            (&[(3, unreachable), (5, unreachable)], unreachable, true),
             // Written since: no matter what.
-            (&[(12, true)], false, false),
-            (&[(3, true), (12, true)], true, true),
+            (&[(12, more)], nothing, false),
+            (&[(3, more), (12, more)], more, true),
         ] {
-            assert_eq!(is_left(values, 10, came_back), expected, "{values:?}, came back: {came_back}");
+            assert_eq!(is_left(values, 10, again), expected, "{values:?}, again: {again:?}");
         }
     }
 }

@@ -7,7 +7,7 @@ use anyhow::{Context, bail, ensure};
 use ingestion::ResolverState;
 use kafka::{Section, is_changelog_header, read_section};
 use messaging::MessagingState;
-use schemas::{ChangelogRecord, Contract};
+use schemas::{ChangelogRecord, Contract, UnreachableAddress};
 use segmentation::SegmentationState;
 
 use crate::hosting::Installation;
@@ -45,25 +45,42 @@ impl Patience<'_> {
     }
 }
 
-/// Whether a value of a dataset may stay of somebody who is erased: it says nothing of who she is or what she did.
-pub(super) fn may_stay(installation: &Installation, dataset: &str, value: &[u8]) -> anyhow::Result<bool> {
-    fn state<S>(installation: &Installation, value: &[u8], may_stay: impl Fn(&S) -> bool) -> anyhow::Result<bool>
+/// What a value says of somebody who is erased; each more than the one before.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Said {
+    /// Nothing of who she is or what she did: it may stay.
+    #[default]
+    Nothing,
+    /// Which addresses are not written to, as hashes.
+    Unreachable,
+    /// More, or what can't be read, which may say anything.
+    More,
+}
+
+/// What a value of a dataset says of somebody who is erased.
+pub(super) fn said(installation: &Installation, dataset: &str, value: &[u8]) -> anyhow::Result<Said> {
+    fn state<S>(installation: &Installation, value: &[u8], said: impl Fn(&S) -> Said) -> anyhow::Result<Said>
     where
         ChangelogRecord<S>: Contract,
     {
         let record: Option<ChangelogRecord<S>> = installation.decode(value)?;
-        // What can't be read may say anything.
-        Ok(record.is_some_and(|record| record.state.is_none_or(|state| may_stay(&state))))
+        Ok(record.map_or(Said::More, |record| record.state.map_or(Said::Nothing, |state| said(&state))))
     }
+    let of = |knows_nobody: bool, unreachable: &[UnreachableAddress]| match knows_nobody {
+        true if unreachable.is_empty() => Said::Nothing,
+        true => Said::Unreachable,
+        false => Said::More,
+    };
     match dataset {
-        "ingestion.changelog" => state(installation, value, knows_nobody),
+        "ingestion.changelog" => state(installation, value, |state| of(knows_nobody(state), &[])),
         "segmentation.changelog" => {
-            state(installation, value, |state: &SegmentationState| state.is_nobody() && state.unreachable.is_empty())
+            state(installation, value, |state: &SegmentationState| of(state.is_nobody(), &state.unreachable))
         }
-        "messaging.changelog" => state(installation, value, |state: &MessagingState| {
-            state.messages.is_empty() && state.unreachable.is_empty()
-        }),
-        _ => Ok(false),
+        "messaging.changelog" => {
+            state(installation, value, |state: &MessagingState| of(state.messages.is_empty(), &state.unreachable))
+        }
+        "customer.reachability" => Ok(Said::Unreachable),
+        _ => Ok(Said::More),
     }
 }
 

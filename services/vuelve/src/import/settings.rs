@@ -10,6 +10,7 @@ use ingestion::mapping::past::{Kind, Terms};
 use jiff::tz::TimeZone;
 use links::Secret;
 use runtime::config::{ByteSize, Config, read_text};
+use schemas::LINKS;
 
 use super::Import;
 use super::rows::Format;
@@ -41,8 +42,8 @@ impl Import {
         })?;
         let fits = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
         ensure!(
-            (1..=64).contains(&self.source.len()) && self.source.bytes().all(fits),
-            "--source: `{}` is no name for a source: 1 to 64 letters, digits, - _ and . are",
+            (1..=64).contains(&self.source.len()) && self.source.bytes().all(fits) && self.source != LINKS,
+            "--source: `{}` is no name for a source: 1 to 64 letters, digits, - _ and . are, but for {LINKS}",
             self.source
         );
         let zone =

@@ -180,6 +180,7 @@ fn what_is_wrong_with_a_file_is_told_with_what_to_do() {
             "--time-zone: `Europe/Madird` is not a time zone",
         ),
         (csv("order_id,time,email\n", &["--source", "a b"]), "--source: `a b` is no name for a source"),
+        (csv("order_id,time,email\n", &["--source", "links"]), "--source: `links` is no name for a source"),
         (csv("order_id,time,email\n", &["--format", "parquet"]), "rows.csv: this is no Parquet file"),
         (
             Past::of("rows", b"x").refusal("--orders", &[]),

@@ -7,6 +7,7 @@ mod customers;
 mod erasing;
 mod erasing_ids;
 mod erasing_over_grpc;
+mod erasing_receipts;
 mod freshness;
 mod headers;
 mod importing;

@@ -68,22 +68,25 @@ fn is_told(
     }
 }
 
-/// Her last wish stands, whatever came between; and so does it that her mailbox does not exist. Not asked of whose wish to be
-/// written to came after a later one not to be: by then the hour for which messaging remembers her own may be over before the
-/// table was read, as hours pass here within the blink of an eye.
+/// Her last wish stands, whatever came between; and so does it that her mailbox does not exist. Not asked of whose wish came after
+/// a later one to the contrary: by then the hour for which messaging remembers that may be over, and the table was not read, as
+/// hours pass here within the blink of an eye.
 fn is_held(world: &World, published: &BTreeMap<String, Vec<UnreachableAddress>>, breaches: &mut Vec<Breach>) {
     let mut expected: BTreeMap<String, Option<SuppressionReason>> = BTreeMap::new();
-    let mut since: BTreeMap<String, i64> = BTreeMap::new();
+    let mut last: BTreeMap<String, [i64; 2]> = BTreeMap::new();
     let mut late: BTreeSet<String> = BTreeSet::new();
     for (_, command) in decoded(world, "messaging.commands", |value| SCHEMAS.decode::<MessagingCommand>(value).ok()) {
-        let (held, since) =
-            (expected.entry(command.customer_id.clone()).or_default(), since.entry(command.customer_id.clone()));
+        let held = expected.entry(command.customer_id.clone()).or_default();
+        let [wanted, unwanted] = last.entry(command.customer_id.clone()).or_insert([i64::MIN; 2]);
         match command.kind {
-            CommandKind::Unsubscribe => {
+            CommandKind::Unsubscribe if command.at > *wanted => {
                 *held = Some(SuppressionReason::Unsubscribed);
-                since.insert_entry(command.at);
+                *unwanted = command.at.max(*unwanted);
             }
-            _ if command.at >= *since.or_insert(i64::MIN) => *held = None,
+            CommandKind::Subscribe if command.at >= *unwanted => {
+                *held = None;
+                *wanted = command.at.max(*wanted);
+            }
             _ => drop(late.insert(command.customer_id)),
         }
     }

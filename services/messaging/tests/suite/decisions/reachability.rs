@@ -62,6 +62,15 @@ fn who_subscribes_again_can_be_reached_at_once_although_the_table_still_tells_of
 }
 
 #[test]
+fn an_unsubscription_that_comes_late_is_told_of_with_the_moment_at_which_it_was_made() {
+    let mut bench = Bench::new();
+    bench.send(&receipt("m-1", 5));
+    bench.command(&unsubscribe(EMAIL, 0));
+    let told = records(&mut bench);
+    assert_eq!(told[0].unreachable[0].since, at(0).as_millis());
+}
+
+#[test]
 fn a_wish_to_be_written_to_that_changes_nothing_is_told_to_nobody() {
     let mut bench = Bench::new();
     bench.command(&subscribe(EMAIL, 0));
@@ -166,7 +175,11 @@ fn of_who_is_erased_nothing_is_left_and_nothing_late_brings_her_back() {
     assert_eq!(bench.told(), []);
     let state = bench.driver.state(CUSTOMER).unwrap();
     assert_eq!((state.unreachable.len(), state.barred.len()), (0, 1), "the address itself is barred");
-    bench.driver.advance_to(at(15 * 24 * HOUR));
+    let erased_within = i64::try_from(schemas::erased_within().as_millis()).unwrap();
+    bench.driver.advance_to(at(2 + erased_within + HOUR));
+    bench.command(&unsubscribe(EMAIL, erased_within + HOUR));
+    assert_eq!(bench.told(), [], "not before her erasure is over");
+    bench.driver.advance_to(at(31 * 24 * HOUR));
     assert_eq!(bench.driver.states(), 0);
 }
 

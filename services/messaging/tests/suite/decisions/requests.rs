@@ -238,7 +238,7 @@ fn who_is_forgotten_is_sent_nothing_more_and_nothing_personal_of_her_is_kept() {
     assert_eq!(bench.outcomes(), ended_because("m-1", Outcome::Cancelled, "erased"), "and is not tried again");
     let state = bench.driver.state(CUSTOMER).unwrap();
     assert_eq!((state.messages.len(), state.finals.len()), (0, 2));
-    bench.driver.advance_to(at(15 * 24 * HOUR));
+    bench.driver.advance_to(at(31 * 24 * HOUR));
     assert_eq!(bench.driver.states(), 0);
 }
 

@@ -1,6 +1,7 @@
 //! The state as the changelog holds it.
 
-use messaging::{MAX_WAITING_BYTES, MessagingState, Mode, Settings};
+use domain::Timestamp;
+use messaging::{BarredAddress, MAX_WAITING_BYTES, MessagingState, Mode, Settings};
 use schemas::conformance::check_state;
 use schemas::{ChangelogRecord, MessageRequest, Outcome, Recipient};
 
@@ -9,6 +10,13 @@ use super::shared::*;
 #[test]
 fn the_state_fits_its_schema() {
     check_state::<MessagingState>().unwrap();
+}
+
+#[test]
+fn an_address_that_an_older_version_barred_counts_as_barred_when_it_was_suppressed() {
+    let old = r#"{"address_hash": "0f", "reason": "unsubscribed", "forget_at": 3700000}"#;
+    let barred: BarredAddress = serde_json::from_str(old).unwrap();
+    assert_eq!(barred.since(), Timestamp::from_millis(100_000));
 }
 
 #[test]

@@ -27,11 +27,11 @@ fn who_unsubscribes_gets_nothing_that_still_waits_and_nothing_that_comes_after()
 }
 
 #[test]
-fn a_second_wish_to_unsubscribe_changes_nothing() {
+fn the_same_wish_to_unsubscribe_changes_nothing() {
     let mut bench = Bench::new();
     bench.command(&unsubscribe(EMAIL, 0));
     bench.suppress(EMAIL, SuppressionReason::Unsubscribed);
-    bench.command(&unsubscribe(EMAIL, 1));
+    bench.command(&unsubscribe(EMAIL, 0));
     assert_eq!(bench.outputs().len(), 1);
     bench.driver.advance_to(at(2 * HOUR));
     let state = bench.driver.state(CUSTOMER).unwrap();
@@ -92,6 +92,63 @@ fn a_wish_to_be_written_to_that_comes_late_does_not_undo_a_later_unsubscription(
         bench.command(&subscribe(EMAIL, 11));
         assert_eq!(bench.outputs(), [Output::Lifted { address_hash: hash_of(EMAIL) }]);
     }
+}
+
+#[test]
+fn an_unsubscription_that_comes_late_or_twice_does_not_undo_a_later_wish_to_be_written_to() {
+    // She takes one back, and there is none to take back yet.
+    for was_unsubscribed in [true, false] {
+        let mut bench = Bench::new();
+        if was_unsubscribed {
+            bench.command(&unsubscribe(EMAIL, 0));
+            bench.suppress(EMAIL, SuppressionReason::Unsubscribed);
+        }
+        bench.command(&subscribe(EMAIL, 3));
+        bench.lift(EMAIL);
+        // What she wished once more before, and is told late, changes nothing of that.
+        bench.command(&subscribe(EMAIL, 1));
+        drop(bench.outputs());
+        bench.command(&unsubscribe(EMAIL, 0));
+        bench.command(&unsubscribe(EMAIL, 2));
+        assert_eq!(bench.outputs(), []);
+        bench.send(&request("m-1", 4));
+        assert_eq!(bench.claim_one().2.message_id, "m-1");
+        bench.command(&unsubscribe(EMAIL, 5));
+        assert!(matches!(&*bench.outputs(), [Output::Suppression(_)]), "what she wishes after it stands");
+    }
+}
+
+#[test]
+fn of_several_unsubscriptions_the_last_one_counts_in_whichever_order_they_come() {
+    for (wishes, expected) in [([2, 8], [2, 8]), ([8, 2], [8, 8])] {
+        let mut bench = Bench::new();
+        for wish in wishes {
+            bench.command(&unsubscribe(EMAIL, wish));
+        }
+        let since = |output| if let Output::Suppression(told) = output { told.since } else { panic!("{output:?}") };
+        let written: Vec<i64> = bench.outputs().into_iter().map(since).collect();
+        assert_eq!(written, expected.map(|since| at(since).as_millis()));
+        bench.command(&subscribe(EMAIL, 5));
+        assert_eq!(bench.outputs(), [], "{wishes:?}");
+    }
+    // State and table hold the first.
+    let mut bench = Bench::new();
+    bench.command(&unsubscribe(EMAIL, 2));
+    bench.suppress_since(EMAIL, SuppressionReason::Unsubscribed, 2);
+    bench.command(&unsubscribe(EMAIL, 8));
+    drop(bench.outputs());
+    bench.command(&subscribe(EMAIL, 5));
+    assert_eq!(bench.outputs(), []);
+}
+
+#[test]
+fn wishes_that_both_come_late_are_told_apart_by_when_they_were_made() {
+    let mut bench = Bench::new();
+    bench.send(&receipt("m-1", 5));
+    bench.command(&unsubscribe(EMAIL, 0));
+    drop(bench.outputs());
+    bench.command(&subscribe(EMAIL, 3));
+    assert_eq!(bench.outputs(), [Output::Lifted { address_hash: hash_of(EMAIL) }]);
 }
 
 #[test]
