@@ -62,7 +62,7 @@ const FOUND_WITHIN: [(Broken, u64); 20] = [
     (Broken::FiresOutside, 10),
     (Broken::TimersWithoutOffsets, 20),
     (Broken::SharesAGeneration, 10),
-    (Broken::TrustsItsOwnClock, 300),
+    (Broken::TrustsItsOwnClock, 500),
     (Broken::ForgetsMessages, 10),
     (Broken::OverlooksRepeats, 2_500),
     (Broken::DatesHistoryAnew, 20),
