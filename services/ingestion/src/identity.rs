@@ -66,6 +66,8 @@ pub(crate) fn settle(
         event.customer_id = Some(user);
         return told;
     }
+    // Which ids name nobody may have been learnt since.
+    state.linked_to.take_if(|id| !names_somebody(id));
     if let Some(customer) = state.linked_to.clone() {
         state.linked_until = Some(stored_at + policy.link_age);
         event.customer_id = Some(customer);

@@ -194,14 +194,13 @@ fn values_of_run(field: &Field, run: &Run, compiled: &CompiledJourney) -> Vec<St
         Field::Category => of_products(|item| item.category.as_ref()),
         Field::Property(name) => {
             let properties = object(trigger.properties_json.as_deref());
-            // Decisions are kept for a year and tell the key; what is in a property may say who somebody is.
-            properties.get(&**name).and_then(scalar).map(|value| ids::hashed_key(&value)).into_iter().collect()
+            properties.get(&**name).and_then(scalar).map(|value| bounded_key(&value)).into_iter().collect()
         }
     }
 }
 
 fn bounded_key(key: &str) -> String {
-    if key.len() <= MAX_KEY { key.to_owned() } else { ids::hashed_key(key) }
+    if key.len() <= MAX_KEY { key.to_owned() } else { ids::long_key(key) }
 }
 
 /// What is kept of a product.

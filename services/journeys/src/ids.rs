@@ -43,7 +43,7 @@ pub(crate) fn transition(customer: &str, segment: &str, what: &str, at_millis: i
 }
 
 /// A key that is too long to keep, by its hash.
-pub(crate) fn hashed_key(key: &str) -> String {
+pub(crate) fn long_key(key: &str) -> String {
     hex(hash("key", &[key]))
 }
 

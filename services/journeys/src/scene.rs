@@ -1,6 +1,6 @@
 //! What a run is acted in: who, when, what just happened; and the pen that writes decisions and requests.
 
-use definitions::MessageStep;
+use definitions::{Field, MessageStep};
 use domain::Timestamp;
 use schemas::{Arm, CustomerView, Decision, JourneyDecision, MessageRequest, Recipient, RequestAction};
 use stream::{Key, Trace};
@@ -38,6 +38,18 @@ pub(crate) struct Note<'n> {
     pub(crate) detail: Option<serde_json::Value>,
 }
 
+/// What a run is about as decisions tell it, which are kept for a year: of a property its hash, as the shop may have anything in
+/// one, also who somebody is.
+fn told_key(compiled: Option<&CompiledJourney>, key: &str) -> Option<String> {
+    let correlate = compiled.map(|compiled| compiled.journey.correlate.as_ref());
+    match correlate {
+        _ if key.is_empty() => None,
+        // Of a version that is gone nobody knows what it was correlated by.
+        Some(Some(Field::Property(_))) | None => Some(ids::long_key(key)),
+        Some(_) => Some(key.to_owned()),
+    }
+}
+
 impl Scene<'_> {
     /// Records a decision about a run.
     pub(crate) fn decide(&mut self, run: &Run, decision: Decision, note: &Note<'_>) {
@@ -58,7 +70,10 @@ impl Scene<'_> {
             journey: run.journey.to_string(),
             journey_version: run.version,
             run_id: Some(run.run_id.to_string()),
-            correlation_key: Some(run.key.to_string()).filter(|key| !key.is_empty()),
+            correlation_key: told_key(
+                self.policy.version(&run.journey, run.version).map(|compiled| &**compiled),
+                &run.key,
+            ),
             arm: arm(run.holdout),
             step: text(note.step),
             decision,
@@ -88,7 +103,7 @@ impl Scene<'_> {
             shop: event.shop.clone(),
             journey: journey.name.to_string(),
             journey_version: journey.version,
-            correlation_key: Some(key.to_owned()).filter(|key| !key.is_empty()),
+            correlation_key: told_key(Some(compiled), key),
             arm: arm(holdout),
             decision: Decision::NotEntered,
             reason: Some(reason.to_owned()),

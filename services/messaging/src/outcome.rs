@@ -157,8 +157,8 @@ pub(crate) fn bar(
     state.barred.push(BarredAddress {
         address_hash: address_hash.to_owned(),
         reason: cause.reason,
-        // A customer of whom nothing is known has no time of her own yet.
-        forget_at: cause.since.max(context.now) + TABLE_CATCHES_UP,
+        // A customer of whom nothing is known has no time of her own yet; and what waited in the log for hours is heard of now.
+        forget_at: cause.since.max(context.now).max(context.watermark) + TABLE_CATCHES_UP,
         since: Some(cause.since),
     });
     effects.emit(Output::Suppression(Suppression {

@@ -79,14 +79,14 @@ pub(crate) fn subscribed(
     address_hash: &str,
     at: Timestamp,
     table_knows_within: HumanDuration,
-    now: Timestamp,
+    context: &Context<'_>,
 ) {
     let at = state.subscribed_since(address_hash).map_or(at, |known| known.max(at));
     state.lifted.retain(|lifted| lifted.address_hash != address_hash);
     if state.lifted.len() >= MAX_LIFTED {
         state.lifted.remove(0);
     }
-    let forget_at = at.max(now) + table_knows_within;
+    let forget_at = at.max(context.now).max(context.watermark) + table_knows_within;
     state.lifted.push(LiftedAddress { address_hash: address_hash.to_owned(), at, forget_at });
 }
 

@@ -47,7 +47,7 @@ fn lift(
             return Disposition::Ignored("not_suppressed");
         }
         // An unsubscription from before it may come yet.
-        reachability::subscribed(state, address_hash, wish.at, TABLE_CATCHES_UP, context.now);
+        reachability::subscribed(state, address_hash, wish.at, TABLE_CATCHES_UP, context);
         return Disposition::Emitted;
     }
     if held.iter().any(|reason| !reason.is_wish()) {
@@ -58,7 +58,7 @@ fn lift(
         return Disposition::Ignored("older_than_the_unsubscription");
     }
     state.barred.retain(|barred| barred.address_hash != address_hash);
-    reachability::subscribed(state, address_hash, wish.at, TABLE_CATCHES_UP, context.now);
+    reachability::subscribed(state, address_hash, wish.at, TABLE_CATCHES_UP, context);
     effects.emit(Output::Lifted { address_hash: address_hash.to_owned() });
     Disposition::Emitted
 }

@@ -33,7 +33,7 @@ pub(crate) fn unsubscribe(
     let is_known = both_hold_it && unsubscribed_since >= Some(wish.at);
     let ignored = if is_known || policy.suppressions_of(state, &address_hash).any(stays) {
         Some("already_suppressed")
-    } else if state.subscribed_since(&address_hash) >= Some(wish.at) {
+    } else if state.subscribed_since(&address_hash) > Some(wish.at) {
         // Commands come late, and twice: what was wished before does not undo what was wished after it.
         Some("older_than_the_subscription")
     } else {

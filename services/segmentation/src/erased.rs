@@ -1,7 +1,7 @@
 //! She is to be forgotten.
 
 use domain::Timestamp;
-use schemas::{EventKind, PrivacyKind, PrivacyRequest, StorefrontEvent};
+use schemas::{EventKind, LINKS, PrivacyKind, PrivacyRequest, StorefrontEvent};
 use stream::{Context, Disposition};
 
 use crate::output::Output;
@@ -41,9 +41,10 @@ pub(crate) fn erase(
     Disposition::Emitted
 }
 
-/// Whether it is hers only because the resolver linked the device to her.
+/// Whether it is hers only because the resolver linked the device to her, or because somebody followed a link of an old message.
 pub(crate) fn comes_by_link(event: &StorefrontEvent, customer: &str) -> bool {
-    event.user_id.is_none() && event.anonymous_id.as_deref().is_some_and(|device| device != customer)
+    let is_of_a_device = event.anonymous_id.as_deref().is_some_and(|device| device != customer);
+    event.source == LINKS || event.user_id.is_none() && is_of_a_device
 }
 
 /// Something that happened until `at` is told now: it is known to nobody. Where it says that a device is hers, or comes by that

@@ -73,7 +73,7 @@ fn receive(
     effects: &mut Effects,
 ) -> Disposition {
     // Who was recognised by what was said before is not known by it, whatever was done on the device since; nor does a device that
-    // is linked by it still bring her back: that takes a word of hers.
+    // is linked by it still bring her back, or a link of a message that she once got: that takes a word of hers.
     let said_at = event.said_at.unwrap_or(event.event_time);
     let by_link_alone = || erased::comes_by_link(&event, context.key) && state.is_nobody();
     if let Some(at) = state.erased_at.filter(|_| state.is_erased(said_at.min(event.event_time)) || by_link_alone()) {

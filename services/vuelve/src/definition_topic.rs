@@ -84,7 +84,8 @@ impl InForce {
         })
     }
 
-    /// The records that take a segment out of force, one for each of its versions; none where it is not in force.
+    /// The records that take a segment out of force, one for each of its versions, the lowest first, so that none that was replaced comes
+    /// in force again; none where it is not in force.
     pub fn without_segment(&self, name: &str, applied_at: i64) -> Vec<Definition> {
         let is_it = |definition: &&Definition| definition.kind == Kind::Segment.name() && definition.name == name;
         let removed = |definition: &Definition| Definition {
@@ -94,7 +95,9 @@ impl InForce {
             applied_at,
             ..deleted()
         };
-        self.by_key.values().filter(is_it).map(removed).collect()
+        let mut records: Vec<Definition> = self.by_key.values().filter(is_it).map(removed).collect();
+        records.sort_unstable_by_key(|record| record.version);
+        records
     }
 
     /// The journeys, each in the version in force. What can't be read changes nothing, as for the services.

@@ -322,6 +322,8 @@ impl<S: Service> Worker<S> {
 
     /// A batch that is long under way is lost whole where its owner dies, holds up a rebalance, and lets what comes meanwhile
     /// wait: as much is in one as is worked through in a while. (How long its commit takes says nothing of that.)
+    ///
+    /// Where all of it was done within one poll, for want of anything to load, no time was seen to pass, and nothing is learnt.
     fn pace_batches(&mut self) {
         if let Some(filled_from_ms) = self.batch.filled_from_ms.take().filter(|from_ms| *from_ms != self.now_ms) {
             self.batches.took(self.elapsed_ms(filled_from_ms));

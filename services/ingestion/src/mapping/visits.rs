@@ -1,8 +1,8 @@
 //! Who comes to the shop by a link of a message: the token in the address of the page that she comes to.
 //!
 //! Wanted properties:
-//! - nothing of a token is stored, whatever holds that address: a page's context, its properties, a referrer, a product, a dead
-//!   letter;
+//! - nothing of a token is stored, whatever holds that address: a page's context, its properties, a referrer, a product, the page on
+//!   which a platform's order began, a dead letter;
 //! - without it, a call has the events that it had, and each is what it was;
 //! - where she comes from says nothing: a page that was left has had its events.
 
@@ -12,8 +12,9 @@ use super::json::Object;
 /// The parameter that holds the token.
 pub(crate) const PARAMETER: &str = "vuelve_click";
 
-/// What stands between the parameter and its value: as it is, escaped in an address within an address, escaped in JSON.
-const EQUALS: [&str; 5] = ["=", "%3D", "%3d", "\\u003d", "\\u003D"];
+/// What stands between the parameter and its value: as it is, escaped in an address within an address, or within one more, escaped in
+/// JSON.
+const EQUALS: [&str; 7] = ["=", "%3D", "%3d", "%253D", "%253d", "\\u003d", "\\u003D"];
 
 /// A call's JSON without the parameter; none where it is not in it. A token's letters are escaped nowhere.
 pub(crate) fn without_tokens(json: &str) -> Option<String> {
@@ -75,6 +76,7 @@ mod tests {
             ("?vuelve_click=T&vuelve_click=U", ""),
             (r"https://a/?a=1\u0026vuelve_click\u003dT", r"https://a/?a=1\u0026"),
             ("r=https%3A%2F%2Fa%2F%3Fvuelve_click%3DT&b=2", "r=https%3A%2F%2Fa%2F%3F&b=2"),
+            ("r=https%253A%252F%252Fa%253Fvuelve_click%253DT&b=2", "r=https%253A%252F%252Fa%253F&b=2"),
             ("?vuelve_click=", ""),
             ("vuelve_click?vuelve_click=T=S", "vuelve_click?=S"),
         ] {

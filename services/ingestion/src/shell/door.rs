@@ -253,7 +253,8 @@ impl<L: EventLog> Door<L> {
     /// Somebody came by a link of a message: the customer that it went to, where nothing else says who she is.
     fn say_who_comes(&self, token: &str, event: &mut StorefrontEvent, now: Timestamp) {
         let outcome = match VisitToken::verify(&self.secrets.links, token) {
-            _ if event.user_id.is_some() || event.anonymous_id.is_none() => "not_needed",
+            // An order with an address says who ordered: she may have passed the page's address on.
+            _ if event.user_id.is_some() || event.address_id.is_some() || event.anonymous_id.is_none() => "not_needed",
             Err(_) => "bad_token",
             Ok(visit) if visit.shop != event.shop => "another_shop",
             Ok(visit) if visit.until <= now.as_millis() => "ended",

@@ -28,7 +28,7 @@ use super::trace::{self, Trace};
 use super::webhook_sources::{SourceMeaning, WebhookSource};
 use crate::ids::{self, MAX_ID_BYTES};
 use crate::mapping::webhooks::{self, MAX_WEBHOOK_BYTES, Meaning, Platform, PrivacyWish, Sender, Webhook};
-use crate::mapping::{self, Envelope, Refusal, Scope, Source};
+use crate::mapping::{self, Envelope, Refusal, Scope, Source, visits};
 use crate::{PRIVACY, RECEIVED};
 
 /// The broker has at most so long: the platform is to have its answer within 5 s.
@@ -86,6 +86,9 @@ async fn try_take<L: EventLog>(door: &Door<L>, source: &WebhookSource, request: 
     let payload = body::text(&body, MAX_WEBHOOK_BYTES)?;
     drop(body);
     let payload = mapping::mend_surrogates(&payload);
+    // Platforms tell on which page an order began.
+    let without_tokens = visits::without_tokens(&payload);
+    let payload = without_tokens.as_deref().unwrap_or(&payload);
     let mut headers = BTreeMap::new();
     for (name, value) in &parts.headers {
         // As for whoever asks for a header by its name: the first counts.
@@ -103,7 +106,7 @@ async fn try_take<L: EventLog>(door: &Door<L>, source: &WebhookSource, request: 
     };
     let webhook = Webhook { sender, topic, id, shop: &source.shop, currency: source.currency };
     let trace = |span: &tracing::Span| trace::carried_on(span, &parts.headers, door.host.as_ref());
-    let call = Call { door, source, webhook: &webhook, payload: &payload };
+    let call = Call { door, source, webhook: &webhook, payload };
     call.store(trace).await
 }
 

@@ -67,6 +67,17 @@ async fn who_follows_a_link_to_the_shop_comes_with_a_token_and_her_device_is_kno
 }
 
 #[tokio::test]
+async fn who_orders_under_an_address_of_her_own_on_a_page_that_was_passed_on_is_not_whom_the_message_went_to() {
+    let door = Fixture::with(&options());
+    let mut order = page(&format!("https://shop.example.com/?vuelve_click={}", signed(&visit())));
+    order["type"] = "track".into();
+    order["event"] = "Order Completed".into();
+    order["properties"] = json!({ "order_id": "o-1", "email": "friend@example.com" });
+    let event = told(&door, &order).await;
+    assert_eq!((event.user_id, event.address_id.is_some()), (None, true));
+}
+
+#[tokio::test]
 async fn to_other_hosts_by_other_methods_and_for_programs_a_link_leads_to_the_letter() {
     let door = Fixture::with(&options());
     for target in [

@@ -63,6 +63,32 @@ fn a_run_of_a_nameless_cart_is_left_by_any_purchase() {
 }
 
 #[test]
+fn what_a_run_is_correlated_by_of_a_property_ends_it_and_is_told_by_its_hash_alone() {
+    let journey = "
+journey: quote
+trigger: { event: Quote Asked }
+correlate: properties.mail
+exit: [ { event: Quote Declined, same: properties.mail } ]
+steps: [ { wait: 1h }, { message: { as: first, template: t } } ]
+";
+    let mut world = World::new(journey);
+    let about = |event: &str, mail: &str, seconds| StorefrontEvent {
+        properties_json: Some(format!(r#"{{"mail":"{mail}"}}"#)),
+        ..track(event, seconds)
+    };
+    world.event(&about("Quote Asked", "ana@example.com", 0));
+    world.event(&about("Quote Asked", "work@example.com", 60));
+    world.event(&about("Quote Declined", "ana@example.com", 120));
+    world.advance(DAY);
+    assert_eq!(world.written.messages(), [("first", 60 + HOUR)]);
+    assert!(!world.written.decisions.is_empty());
+    for decision in &world.written.decisions {
+        let key = decision.correlation_key.as_deref().unwrap();
+        assert!(key.len() == 32 && key.bytes().all(|byte| byte.is_ascii_hexdigit()), "{key}");
+    }
+}
+
+#[test]
 fn after_a_run_reentry_says_how_long_until_another() {
     let journey = "
 journey: browse

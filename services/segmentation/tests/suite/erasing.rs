@@ -1,6 +1,6 @@
 //! Who is erased is nobody any more, under every id that she had, and nothing that comes late brings her back.
 
-use schemas::{EventKind, PastEvent, PrivacyKind, StorefrontEvent};
+use schemas::{EventKind, LINKS, PastEvent, PrivacyKind, StorefrontEvent};
 use segmentation::Output;
 
 use crate::support::{ANA, DAY, EVENTS, HOUR, Shop, at, order, policy, track};
@@ -123,6 +123,26 @@ fn a_device_that_is_linked_still_brings_nobody_back_without_a_word_of_hers() {
     shop.tell(StorefrontEvent { anonymous_id: by_link.anonymous_id.clone(), ..track("Product Viewed", 3 * DAY) });
     shop.tell(StorefrontEvent { message_id: "later".to_owned(), ..by_link });
     assert_eq!(shop.state().totals.product_views, 2, "she said that she is back");
+}
+
+#[test]
+fn a_link_of_an_old_message_brings_nobody_back_nor_takes_along_what_was_done_on_the_device() {
+    let mut shop = Shop::with(&[BUYER]);
+    shop.tell(order("o1", 1_000, 0));
+    shop.tell(erased(DAY));
+    shop.driver.outputs();
+    let click = StorefrontEvent { source: LINKS.to_owned(), ..track("Email Link Clicked", 2 * DAY) };
+    shop.tell(click.clone());
+    let on_a_device =
+        StorefrontEvent { anonymous_id: Some("phone".to_owned()), name: "Product Viewed".to_owned(), ..click };
+    shop.tell(StorefrontEvent { kind: EventKind::Identified, message_id: "who".to_owned(), ..on_a_device.clone() });
+    shop.tell(StorefrontEvent { message_id: "what".to_owned(), ..on_a_device });
+    assert!(shop.state().is_nobody());
+    let outputs = shop.driver.outputs();
+    let asked = outputs.iter().filter(|output| matches!(output, Output::Erase(_))).count();
+    assert_eq!((asked, outputs.len()), (2, 2), "the device is asked to forget, and nobody hears of it: {outputs:?}");
+    shop.tell(StorefrontEvent { message_id: "order".to_owned(), ..order("o2", 500, 3 * DAY) });
+    assert!(shop.state().known, "she ordered herself");
 }
 
 #[test]

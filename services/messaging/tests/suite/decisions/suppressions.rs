@@ -119,6 +119,16 @@ fn an_unsubscription_that_comes_late_or_twice_does_not_undo_a_later_wish_to_be_w
 }
 
 #[test]
+fn an_unsubscription_that_waited_for_hours_holds_from_when_it_is_heard_of_until_the_table_tells_of_it() {
+    let mut bench = Bench::new();
+    bench.driver.advance_to(at(5 * HOUR));
+    bench.command(&unsubscribe(EMAIL, 0));
+    bench.driver.advance_to(at(5 * HOUR + 60));
+    bench.send(&request("m-1", 5 * HOUR + 60));
+    assert_eq!(bench.outcomes(), ended("m-1", Outcome::Unsubscribed));
+}
+
+#[test]
 fn of_several_unsubscriptions_the_last_one_counts_in_whichever_order_they_come() {
     for (wishes, expected) in [([2, 8], [2, 8]), ([8, 2], [8, 8])] {
         let mut bench = Bench::new();

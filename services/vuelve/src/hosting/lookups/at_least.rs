@@ -107,7 +107,8 @@ impl Behind {
     }
 }
 
-/// How long a call waits for a view: until a little before its deadline, or until the server ends, so that its caller hears why.
+/// How long a call takes: until a little before its deadline, so that its caller hears why there is no more; and how long it waits
+/// for something, which it does no more once the server ends.
 #[derive(Debug)]
 pub(super) struct Patience {
     stop: Option<StopToken>,
@@ -122,10 +123,12 @@ impl Patience {
         Self { stop: call.get().cloned(), deadline, kept: (left / ANSWER_SHARE).min(ANSWER_TIME) }
     }
 
+    /// What is left of it to wait in.
+    pub(super) fn to_wait(&self) -> Duration {
+        if self.stop.as_ref().is_some_and(StopToken::is_stopped) { Duration::ZERO } else { self.left() }
+    }
+
     pub(super) fn left(&self) -> Duration {
-        if self.stop.as_ref().is_some_and(StopToken::is_stopped) {
-            return Duration::ZERO;
-        }
         self.deadline.map_or(Duration::ZERO, |deadline| deadline.remaining().saturating_sub(self.kept))
     }
 }

@@ -132,8 +132,8 @@ impl PrivacyAnswers for Answers {
         let customer_id = self.customer_id(&customer_id)?;
         let mut standing = self.ask(&request_id, &customer_id, &shop, &call).await?;
         let mut pause = FIRST_PAUSE;
-        while standing.forgotten_at.is_none() && !patience.left().is_zero() {
-            tokio::time::sleep(pause.min(patience.left())).await;
+        while standing.forgotten_at.is_none() && !patience.to_wait().is_zero() {
+            tokio::time::sleep(pause.min(patience.to_wait())).await;
             pause = (pause * 2).min(LONGEST_PAUSE);
             // What is known now is an answer, also where the log does not answer just then.
             match self.find(&request_id, &customer_id, &call).await {

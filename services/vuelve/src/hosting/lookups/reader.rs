@@ -152,7 +152,7 @@ impl FreshReader {
                 Ok(read) => return Ok(read),
                 Err(behind) => behind,
             };
-            let left = patience.left();
+            let left = patience.to_wait();
             if left.is_zero() {
                 return Err(behind.refusal());
             }
