@@ -74,7 +74,7 @@ steps: [ { wait: 1h }, { message: { as: first, template: t } } ]
     let mut world = World::new(journey);
     let about = |event: &str, mail: &str, seconds| StorefrontEvent {
         properties_json: Some(format!(r#"{{"mail":"{mail}"}}"#)),
-        ..track(event, seconds)
+        ..track(ANA, event, seconds)
     };
     world.event(&about("Quote Asked", "ana@example.com", 0));
     world.event(&about("Quote Asked", "work@example.com", 60));
