@@ -3,6 +3,8 @@
 //!
 //! Wanted properties:
 //! - what is written compiles, keeps every rule of `tidy` and passes tests of its own: it counts each customer's events;
+//! - it runs as every service does: by its name, with all others, and in a replay, which waits for it; and an erasure looks for what
+//!   it keeps;
 //! - nothing is written unless all of it can be;
 //! - what needs a decision is not guessed but said ([`left_to_do`]).
 //!
@@ -50,16 +52,14 @@ pub(crate) fn write(root: &Path, name: &str) -> anyhow::Result<Vec<String>> {
 /// What nobody but its author can decide.
 pub(crate) fn left_to_do(name: &str) -> String {
     format!(
-        "services/{name} counts each customer's events: cargo test -p vuelve-{name}\n\
+        "services/{name} counts each customer's events: cargo test -p vuelve-{name}; cargo run -p vuelve -- run {name}\n\
          Left to do by hand:\n\
          - Decide something: one file for each input in src/, dispatched by src/step.rs; then README.md says what it owns,\n  \
          what can go wrong.\n\
          - What else it reads and writes: src/topology.rs; for an output also schemas/README.md, \"Adding a contract\", and a\n  \
          row of schemas/topics.yaml.\n\
-         - Run it: src/services.rs, src/hosting/worker.rs and src/definition_topic.rs of services/vuelve; what an\n  \
-         installation sets: src/hosting/sections.rs and default.toml there.\n\
-         - Erase what it keeps, and give it out: src/erasure/states.rs (a test misses it there) and src/headers.rs of\n  \
-         services/vuelve.\n\
+         - What an installation sets: src/hosting/sections.rs, default.toml and src/hosting/worker.rs of services/vuelve; where it\n  \
+         follows definitions, src/definition_topic.rs there.\n\
          - Tell it: the map in ARCHITECTURE.md, CHANGELOG.md, and README.md with README.es.md."
     )
 }
@@ -107,7 +107,7 @@ const MANIFEST: &str = "Cargo.toml";
 const TOPICS: &str = "schemas/topics.yaml";
 
 /// Where services are listed: file, the text before which the service goes, and what goes there.
-const LISTS: [(&str, &str, &str); 3] = [
+const LISTS: [(&str, &str, &str); 19] = [
     (
         "schemas/src/changelog.rs",
         "\n/// Schema text of [`ChangelogHeader`]",
@@ -116,6 +116,52 @@ const LISTS: [(&str, &str, &str); 3] = [
     ),
     ("schemas/src/contract.rs", "];\n\n/// Every schema that is compiled in", "&crate::SKELETON_CHANGELOG,\n"),
     ("schemas/src/lib.rs", "StateContract, UpstreamWatermark,\n};", "SKELETON_CHANGELOG, "),
+    ("services/vuelve/Cargo.toml", "store.workspace = true\n", "skeleton.workspace = true\n"),
+    (SERVICES, "    /// Renders and sends.\n", "    /// Counts what each customer did.\n    Skeleton,\n"),
+    (SERVICES, "Self::Messaging];", "Self::Skeleton, "),
+    (SERVICES, "            Self::Messaging => \"messaging\",\n", "            Self::Skeleton => \"skeleton\",\n"),
+    (SERVICES, " => &[],\n    };\n", " | ServiceName::Skeleton"),
+    (
+        SERVICES,
+        "    if wants(&[ServiceName::Messaging]) {\n",
+        "    if wants(&[ServiceName::Skeleton]) {\n        hosting::add_skeleton(host, config, installation).await?;\n    }\n",
+    ),
+    ("services/vuelve/src/hosting/mod.rs", "add_messaging, add_resolver", "add_skeleton, "),
+    (WORKER, "use store::{", "use skeleton::Skeleton;\n"),
+    (
+        WORKER,
+        "        (Messaging::topology()",
+        "        (Skeleton::topology().service, <Skeleton as Service>::State::INDEX),\n",
+    ),
+    (
+        WORKER,
+        "/// A service's workers.\n",
+        "/// Adds skeleton's worker.\npub async fn add_skeleton(\nhost: &mut Host,\nconfig: &Config,\ninstallation: &Installation,\n) -> \
+         anyhow::Result<()> {\n    let with = || Ok((skeleton::Policy::default(), NoShell));\n    \
+         add_workers::<Skeleton, _>(host, config, installation, with).await.map(drop)\n}\n\n",
+    ),
+    (
+        "services/vuelve/src/headers.rs",
+        "        other => bail!(\"{other} keeps no changelog\"),\n",
+        "        \"skeleton\" => installation.read::<ChangelogRecord<skeleton::SkeletonState>>(value).map(|read| read.header),\n",
+    ),
+    ("services/vuelve/src/erasure/states.rs", "\"messaging\"];\n", "\"skeleton\", "),
+    (QUIET, "\"segmentation\"];\n", "\"skeleton\", "),
+    (QUIET, "Segmentation::topology()]", "Skeleton::topology(), "),
+    (QUIET, "use stream::", "use skeleton::Skeleton;\n"),
+    ("services/vuelve/src/replay/moving.rs", "\"segmentation\"];\n", "\"skeleton\", "),
+];
+const SERVICES: &str = "services/vuelve/src/services.rs";
+const WORKER: &str = "services/vuelve/src/hosting/worker.rs";
+const QUIET: &str = "services/vuelve/src/replay/quiet.rs";
+
+/// Of which lists the length stands before them, so that it is one more with the service: what stands before the number.
+const LENGTHS: [(&str, &str); 5] = [
+    (SERVICES, "pub const ALL: [Self; "),
+    ("services/vuelve/src/erasure/states.rs", "const KEEPERS: [&str; "),
+    (QUIET, "const SERVICES: [&str; "),
+    (QUIET, "-> [&'static Topology; "),
+    ("services/vuelve/src/replay/moving.rs", "const BY_STOREFRONT_EVENTS: [&str; "),
 ];
 
 const TOPIC: &str = r#"
@@ -136,9 +182,18 @@ const TOPIC: &str = r#"
 /// The lists, with the service on them.
 fn list(root: &Path, name: &str, files: &mut Files) -> anyhow::Result<()> {
     for (path, before, entry) in LISTS {
-        let text = read(root, path)?;
+        let text = as_it_will_be(root, path, files)?;
         let Some(at) = text.find(before) else { bail!("{path}: there is no {before:?} to put the service before") };
         files.insert(path.to_owned(), format!("{}{}{}", &text[..at], named(entry, name), &text[at..]));
+    }
+    for (path, before) in LENGTHS {
+        let text = as_it_will_be(root, path, files)?;
+        let number = text.find(before).map(|at| at + before.len()).and_then(|at| Some(at..at + text[at..].find(']')?));
+        let length = number.clone().and_then(|number| text[number].parse::<usize>().ok());
+        let (Some(number), Some(length)) = (number, length) else {
+            bail!("{path}: no length of a list stands behind {before:?}")
+        };
+        files.insert(path.to_owned(), format!("{}{}{}", &text[..number.start], length + 1, &text[number.end..]));
     }
     files.insert(TOPICS.to_owned(), read(root, TOPICS)? + &named(TOPIC, name));
     let manifest = read(root, MANIFEST)?;
@@ -147,6 +202,11 @@ fn list(root: &Path, name: &str, files: &mut Files) -> anyhow::Result<()> {
     let entry = format!("{name} = {{ package = \"vuelve-{name}\", path = \"services/{name}\" }}");
     files.insert(MANIFEST.to_owned(), manifest.replacen(last, &format!("{last}\n{entry}"), 1));
     Ok(())
+}
+
+/// What a file holds with what is put into it so far.
+fn as_it_will_be(root: &Path, path: &str, files: &Files) -> anyhow::Result<String> {
+    files.get(path).map_or_else(|| read(root, path), |text| Ok(text.clone()))
 }
 
 fn read(root: &Path, path: &str) -> anyhow::Result<String> {

@@ -5,10 +5,10 @@ use super::*;
 /// A copy of what the tool reads and changes.
 fn copy_of_the_project() -> tempfile::TempDir {
     let (root, copy) = (crate::root().unwrap(), tempfile::tempdir().unwrap());
-    for path in [MANIFEST, "rustfmt.toml", TOPICS] {
+    for path in [MANIFEST, "rustfmt.toml", TOPICS, "services/vuelve/Cargo.toml"] {
         copy_file(&root, copy.path(), Path::new(path));
     }
-    for folder in ["schemas/src", "services/journeys"] {
+    for folder in ["schemas/src", "services/journeys", "services/vuelve/src"] {
         copy_folder(&root, copy.path(), Path::new(folder));
     }
     copy
@@ -75,6 +75,8 @@ fn a_new_service_has_the_files_that_every_service_has_and_stands_on_every_list()
         ("schemas/src/changelog.rs", "pub static LOYALTY_CHANGELOG: AvroSchema =\n"),
         ("schemas/src/contract.rs", "    &crate::LOYALTY_CHANGELOG,\n];"),
         ("schemas/src/lib.rs", "LOYALTY_CHANGELOG, MESSAGING_CHANGELOG"),
+        (SERVICES, "pub const ALL: [Self; 5]"),
+        ("services/vuelve/src/erasure/states.rs", "\"loyalty\", \"messaging\"];"),
     ] {
         let text = read(root, path).unwrap();
         assert_eq!(text.matches(says).count(), 1, "{path}: {text}");
@@ -83,7 +85,7 @@ fn a_new_service_has_the_files_that_every_service_has_and_stands_on_every_list()
 
 #[test]
 #[ignore = "builds a copy of the project; run by `make new-service`"]
-fn a_new_service_compiles_keeps_the_rules_and_passes_its_own_tests() {
+fn a_new_service_compiles_runs_keeps_the_rules_and_passes_its_own_tests() {
     let (root, project) = (crate::root().unwrap(), tempfile::tempdir().unwrap());
     let files = Command::new("git").args(["ls-files", "-z"]).current_dir(&root).output().unwrap();
     for path in String::from_utf8(files.stdout).unwrap().split_terminator('\0') {
@@ -93,8 +95,28 @@ fn a_new_service_compiles_keeps_the_rules_and_passes_its_own_tests() {
     for arguments in [&["init", "-q"][..], &["add", "-A"]] {
         assert!(Command::new("git").args(arguments).current_dir(project.path()).status().unwrap().success());
     }
+    let invoices = "InvoiceNo,StockCode,Description,Quantity,InvoiceDate,UnitPrice,CustomerID,Country\n\
+                    1,P1,PLATE,1,2024-01-01 10:00:00,3,ana,Spain\n";
+    fs::write(project.path().join("invoices.csv"), invoices).unwrap();
     for arguments in [
         &["test", "-p", "vuelve-loyalty"][..],
+        // With all services, which it waits for.
+        &[
+            "run",
+            "-q",
+            "-p",
+            "vuelve",
+            "--",
+            "replay",
+            "--file",
+            "invoices.csv",
+            "--format",
+            "online-retail",
+            "--definitions",
+            "presets/basic",
+            "--out",
+            "target/result",
+        ],
         &["clippy", "-p", "vuelve-loyalty", "--all-targets", "--", "-D", "warnings"],
         &["run", "-q", "-p", "xtask", "--", "tidy"],
     ] {

@@ -12,10 +12,15 @@ pub(crate) fn count(
     event: &StorefrontEvent,
     context: &Context<'_>,
 ) -> Disposition {
-    // Where it keeps something of visitors, it takes over what concerns it of `identified`, and ends it on `moved`.
-    let of_her_ids = matches!(event.kind, EventKind::Alias | EventKind::Identified | EventKind::Moved | EventKind::Erased);
-    if of_her_ids || event.kind == EventKind::Group {
-        return Disposition::Ignored("nothing_done");
+    match event.kind {
+        // She asked to be forgotten, or the visitor is known as somebody by now.
+        EventKind::Erased | EventKind::Moved => {
+            *state = SkeletonState::default();
+            return Disposition::Emitted;
+        }
+        // Of what the visitor did before (`identified`) a service takes over what concerns it.
+        EventKind::Alias | EventKind::Identified | EventKind::Group => return Disposition::Ignored("nothing_done"),
+        _ => {}
     }
     state.events = state.events.saturating_add(1);
     state.forget_at = Some(context.now + policy.settings.forget_after);

@@ -82,6 +82,16 @@ fn a_record_without_a_value_forgets_the_customer_and_one_that_can_not_be_read_is
 }
 
 #[test]
+fn who_is_erased_or_known_as_somebody_else_by_now_has_no_state() {
+    for kind in [EventKind::Erased, EventKind::Moved] {
+        let mut driver = TestDriver::new(policy());
+        put(&mut driver, 0);
+        put_of(kind, &mut driver, 10);
+        assert_eq!(counted(&driver), None);
+    }
+}
+
+#[test]
 fn the_state_fits_its_schema() {
     check_state::<SkeletonState>().unwrap();
 }
