@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use devbroker::core::records::Record;
 use messaging::MessagingState;
 use schemas::{
     ChangelogRecord, CommandKind, Contract, CustomerProfile, CustomerReachability, MessagingCommand, Suppression,
@@ -10,7 +11,7 @@ use schemas::{
 use segmentation::SegmentationState;
 
 use super::stores::{Fold, fold};
-use super::{Breach, at, committed, decoded, outcomes, requests};
+use super::{Breach, at, committed, outcomes, requests};
 use crate::SCHEMAS;
 use crate::wishes::{BOUNCING, address_hash};
 use crate::workload::{PARTITIONS, Workload};
@@ -78,7 +79,7 @@ fn is_held(world: &World, published: &BTreeMap<String, Vec<UnreachableAddress>>,
     let mut expected: BTreeMap<String, Option<SuppressionReason>> = BTreeMap::new();
     let mut last: BTreeMap<String, [i64; 2]> = BTreeMap::new();
     let mut late: BTreeSet<String> = BTreeSet::new();
-    for (_, command) in decoded(world, "messaging.commands", |value| SCHEMAS.decode::<MessagingCommand>(value).ok()) {
+    for command in wishes(world) {
         let held = expected.entry(command.customer_id.clone()).or_default();
         let [wanted, unwanted] = last.entry(command.customer_id.clone()).or_insert([i64::MIN; 2]);
         match command.kind {
@@ -119,6 +120,16 @@ fn is_held(world: &World, published: &BTreeMap<String, Vec<UnreachableAddress>>,
             breaches.push(Breach::new(HELD, detail));
         }
     }
+}
+
+/// Made at the latest when the broker got them.
+fn wishes(world: &World) -> Vec<MessagingCommand> {
+    let records = (0..PARTITIONS).flat_map(|partition| committed(world, &at("messaging.commands", partition)));
+    let wish = |record: Record| {
+        let command: MessagingCommand = SCHEMAS.decode(record.value.as_deref()?).ok()?;
+        Some(MessagingCommand { at: command.at.min(record.timestamp_ms), ..command })
+    };
+    records.filter_map(wish).collect()
 }
 
 fn published(world: &World) -> BTreeMap<String, Vec<UnreachableAddress>> {

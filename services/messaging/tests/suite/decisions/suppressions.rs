@@ -129,6 +129,16 @@ fn an_unsubscription_that_waited_for_hours_holds_from_when_it_is_heard_of_until_
 }
 
 #[test]
+fn a_wish_to_be_written_to_by_a_clock_that_goes_ahead_holds_no_unsubscription_off() {
+    let mut bench = Bench::new();
+    let ahead = encode("messaging.commands", &subscribe(EMAIL, 24 * HOUR));
+    bench.driver.input("messaging.commands", CUSTOMER, &ahead, at(100));
+    drop(bench.outputs());
+    bench.command(&unsubscribe(EMAIL, 160));
+    assert!(matches!(&*bench.outputs(), [Output::Suppression(_)]));
+}
+
+#[test]
 fn of_several_unsubscriptions_the_last_one_counts_in_whichever_order_they_come() {
     for (wishes, expected) in [([2, 8], [2, 8]), ([8, 2], [8, 8])] {
         let mut bench = Bench::new();
