@@ -24,7 +24,7 @@ use sha2::{Digest, Sha256};
 
 use crate::ids::{MAX_ID_BYTES, names_somebody};
 use crate::policy::ResolverPolicy;
-use crate::state::ResolverState;
+use crate::state::{ResolverState, hash_of};
 
 /// A device that was linked to more customers than this is shared by strangers.
 const MOST_CUSTOMERS: usize = 3;
@@ -143,10 +143,6 @@ impl ResolverState {
         let moved = was_anonymous.then(|| recognition.told(EventKind::Moved, key, Vec::new()));
         moved.into_iter().chain([recognition.told(EventKind::Identified, customer, history)]).collect()
     }
-}
-
-fn hash_of(customer: &str) -> u64 {
-    xxhash_rust::xxh3::xxh3_64(customer.as_bytes())
 }
 
 /// A device, who turned out to use it, the event that said so, and as of when she is recognised.

@@ -11,8 +11,9 @@ pub const MAX_MESSAGE_ID_BYTES: usize = 100;
 /// Sources that are no sender's: of what names one of these it is known by that alone where it comes from.
 pub const RESERVED_SOURCES: [&str; 5] = ["segmentation", "eraser", "operator", "grpc", LINKS];
 
-/// What a broken integration sends in place of an id; whoever believes it makes one customer of thousands.
-const NOBODY: [&str; 21] = [
+/// What a broken integration sends in place of an id; whoever believes it makes one customer of thousands. Not `0`: shops that count
+/// from there have a customer of that id.
+const NOBODY: [&str; 20] = [
     "undefined",
     "null",
     "none",
@@ -27,7 +28,6 @@ const NOBODY: [&str; 21] = [
     "[]",
     "\"\"",
     "''",
-    "0",
     "-1",
     "true",
     "false",
@@ -75,10 +75,4 @@ pub fn received_key(event: &StorefrontEvent) -> Option<&str> {
         .into_iter()
         .flatten()
         .find(|id| names_somebody(id))
-}
-
-/// Whom an event belongs to by itself: the user id, else the anonymous id. Of a device that is linked, or an order with an
-/// address, the resolver knows more.
-pub fn customer_of(event: &StorefrontEvent) -> Option<&str> {
-    [event.user_id.as_deref(), event.anonymous_id.as_deref()].into_iter().flatten().find(|id| names_somebody(id))
 }

@@ -136,9 +136,6 @@ pub(crate) fn resolve(
         effects.emit(Resolved::Forward { key: context.key.to_string(), event });
         return Disposition::Emitted;
     }
-    if ids::customer_of(&event).is_none() {
-        return Disposition::Rejected("no_id");
-    }
     let stored_at = context.stored_at.unwrap_or(context.now);
     event.event_time = clamp_event_time(Timestamp::from_millis(event.event_time), stored_at).as_millis();
     let is_an_alias = event.kind == EventKind::Alias;

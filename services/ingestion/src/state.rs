@@ -72,11 +72,11 @@ pub enum Seen {
 impl ResolverState {
     /// Asks whether a message was seen before, and remembers it. `stored_at` is the broker's time of the record.
     pub fn see(&mut self, message_id: &str, stored_at: Timestamp, window: HumanDuration, cap: usize) -> Seen {
+        let hash = hash_of(message_id);
         // A repeat changes nothing, not even what has had its time.
-        if self.has_seen(message_id, stored_at) {
+        if self.holds(hash, stored_at) {
             return Seen::Again;
         }
-        let hash = hash_of(message_id);
         self.seen.retain(|hour| hour.until > stored_at);
         let until = end_of_hour(stored_at) + window;
         match self.seen.binary_search_by_key(&until, |hour| hour.until) {
@@ -89,7 +89,10 @@ impl ResolverState {
 
     /// Whether a message was seen before.
     pub fn has_seen(&self, message_id: &str, stored_at: Timestamp) -> bool {
-        let hash = hash_of(message_id);
+        self.holds(hash_of(message_id), stored_at)
+    }
+
+    fn holds(&self, hash: u64, stored_at: Timestamp) -> bool {
         self.seen.iter().any(|hour| hour.until > stored_at && hour.hashes.0.contains(&hash))
     }
 
@@ -151,8 +154,9 @@ impl ResolverState {
     }
 }
 
-fn hash_of(message_id: &str) -> u64 {
-    xxhash_rust::xxh3::xxh3_64(message_id.as_bytes())
+/// What stands for an id in the state: of messages and customers there may be many.
+pub(crate) fn hash_of(id: &str) -> u64 {
+    xxhash_rust::xxh3::xxh3_64(id.as_bytes())
 }
 
 fn end_of_hour(time: Timestamp) -> Timestamp {

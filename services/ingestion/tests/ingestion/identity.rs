@@ -206,7 +206,7 @@ fn what_integrations_send_for_nobody_links_nobody() {
     // One id for both said nothing, so that she is recognised all the same.
     shop.tell(Some("d1"), Some("ana"), viewed());
     assert_eq!(shop.told(), ["d1: moved to ana", "ana: identified [m2 m3]", "ana: m4"]);
-    let senseless = ["0", "-1", "true", "False", "[]", "\"\"", " 0 ", "00000000-0000-0000-0000-000000000000"];
+    let senseless = ["-1", "true", "False", "[]", "\"\"", " -1 ", "00000000-0000-0000-0000-000000000000"];
     for id in senseless {
         shop.tell(Some("d2"), Some(id), viewed());
         assert_eq!(shop.events()[0].customer_id.as_deref(), Some("d2"), "{id}");
