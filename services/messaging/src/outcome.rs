@@ -141,6 +141,12 @@ pub(crate) struct Cause<'a> {
     pub(crate) hops: i32,
 }
 
+/// By when the table has surely reached every worker with what is held against an address, or wished of it, since then. A customer of
+/// whom nothing is known has no time of her own yet; and what waited in the log for hours is heard of now.
+pub(crate) fn table_knows_by(since: Timestamp, context: &Context<'_>) -> Timestamp {
+    since.max(context.now).max(context.watermark) + TABLE_CATCHES_UP
+}
+
 /// Bars an address: for this customer at once, for everybody by the table; her messages to it end, and others are told.
 pub(crate) fn bar(
     policy: &Policy,
@@ -157,8 +163,7 @@ pub(crate) fn bar(
     state.barred.push(BarredAddress {
         address_hash: address_hash.to_owned(),
         reason: cause.reason,
-        // A customer of whom nothing is known has no time of her own yet; and what waited in the log for hours is heard of now.
-        forget_at: cause.since.max(context.now).max(context.watermark) + TABLE_CATCHES_UP,
+        forget_at: table_knows_by(cause.since, context),
         since: Some(cause.since),
     });
     effects.emit(Output::Suppression(Suppression {

@@ -13,6 +13,7 @@ use stream::Context;
 
 use crate::Effects;
 use crate::channel::Channel;
+use crate::outcome::table_knows_by;
 use crate::output::Output;
 use crate::policy::Policy;
 use crate::state::{LiftedAddress, MessagingState};
@@ -74,19 +75,13 @@ pub(crate) fn learn(
 
 /// She wants to be written to at an address. What she took back by it the table tells of for a while yet, and what she wished
 /// before may come after it.
-pub(crate) fn subscribed(
-    state: &mut MessagingState,
-    address_hash: &str,
-    at: Timestamp,
-    table_knows_within: HumanDuration,
-    context: &Context<'_>,
-) {
+pub(crate) fn subscribed(state: &mut MessagingState, address_hash: &str, at: Timestamp, context: &Context<'_>) {
     let at = state.subscribed_since(address_hash).map_or(at, |known| known.max(at));
     state.lifted.retain(|lifted| lifted.address_hash != address_hash);
     if state.lifted.len() >= MAX_LIFTED {
         state.lifted.remove(0);
     }
-    let forget_at = at.max(context.now).max(context.watermark) + table_knows_within;
+    let forget_at = table_knows_by(at, context);
     state.lifted.push(LiftedAddress { address_hash: address_hash.to_owned(), at, forget_at });
 }
 

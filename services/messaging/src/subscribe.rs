@@ -5,7 +5,6 @@ use stream::{Context, Disposition};
 
 use crate::Effects;
 use crate::input::Wish;
-use crate::outcome::TABLE_CATCHES_UP;
 use crate::output::Output;
 use crate::policy::Policy;
 use crate::reachability::{self, News};
@@ -47,7 +46,7 @@ fn lift(
             return Disposition::Ignored("not_suppressed");
         }
         // An unsubscription from before it may come yet.
-        reachability::subscribed(state, address_hash, wish.at, TABLE_CATCHES_UP, context);
+        reachability::subscribed(state, address_hash, wish.at, context);
         return Disposition::Emitted;
     }
     if held.iter().any(|reason| !reason.is_wish()) {
@@ -58,7 +57,7 @@ fn lift(
         return Disposition::Ignored("older_than_the_unsubscription");
     }
     state.barred.retain(|barred| barred.address_hash != address_hash);
-    reachability::subscribed(state, address_hash, wish.at, TABLE_CATCHES_UP, context);
+    reachability::subscribed(state, address_hash, wish.at, context);
     effects.emit(Output::Lifted { address_hash: address_hash.to_owned() });
     Disposition::Emitted
 }

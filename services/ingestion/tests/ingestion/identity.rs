@@ -1,41 +1,36 @@
 //! Whose an event is, and who is recognised on which device.
 
-use std::collections::BTreeMap;
-
-use domain::{HumanDuration, Timestamp};
-use ingestion::{MOST_HISTORY_BYTES, PRIVACY, RECEIVED, Resolved, Resolver, ResolverPolicy, ResolverState};
-use proptest::prelude::*;
-use schemas::{
-    EventKind, LINKS, MAX_VALUE_BYTES, Order, PrivacyKind, PrivacyRequest, Product, Schemas, StorefrontEvent,
-};
+use domain::Timestamp;
+use ingestion::{RECEIVED, Resolved, Resolver, ResolverPolicy, ResolverState};
+use schemas::{EventKind, LINKS, Order, Product, StorefrontEvent};
 use stream::TestDriver;
 use stream::test_driver::encode;
 
-const T0: i64 = 1_772_366_400;
-const DAY: i64 = 24 * 3_600;
+pub(crate) const T0: i64 = 1_772_366_400;
+pub(crate) const DAY: i64 = 24 * 3_600;
 
-fn at(seconds: i64) -> Timestamp {
+pub(crate) fn at(seconds: i64) -> Timestamp {
     Timestamp::from_seconds(T0 + seconds)
 }
 
 /// A shop's devices, as the resolver hears of them.
-struct Shop {
-    driver: TestDriver<Resolver>,
-    now: i64,
-    sent: usize,
+pub(crate) struct Shop {
+    pub(crate) driver: TestDriver<Resolver>,
+    pub(crate) now: i64,
+    pub(crate) sent: usize,
 }
 
 impl Shop {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self::with(ResolverPolicy::default())
     }
 
-    fn with(policy: ResolverPolicy) -> Self {
+    pub(crate) fn with(policy: ResolverPolicy) -> Self {
         Self { driver: TestDriver::new(policy), now: 0, sent: 0 }
     }
 
     /// Tells an event, a second after the one before; who and when is filled in.
-    fn tell(&mut self, device: Option<&str>, user: Option<&str>, event: StorefrontEvent) {
+    pub(crate) fn tell(&mut self, device: Option<&str>, user: Option<&str>, event: StorefrontEvent) {
         self.now += 1;
         self.sent += 1;
         let event = StorefrontEvent {
@@ -51,7 +46,7 @@ impl Shop {
         self.driver.input(RECEIVED, &key, &encode(RECEIVED, &event), at(self.now));
     }
 
-    fn events(&mut self) -> Vec<StorefrontEvent> {
+    pub(crate) fn events(&mut self) -> Vec<StorefrontEvent> {
         let event = |output| match output {
             Resolved::Event(event) => *event,
             Resolved::Forward { .. } => panic!("nothing is forwarded here"),
@@ -60,7 +55,7 @@ impl Shop {
     }
 
     /// What came out since the last call, a line each: whose, what, and the message ids of the history.
-    fn told(&mut self) -> Vec<String> {
+    pub(crate) fn told(&mut self) -> Vec<String> {
         let line = |event: &StorefrontEvent| {
             let whose = event.customer_id.as_deref().unwrap();
             let user = event.user_id.as_deref().unwrap_or("nobody");
@@ -74,16 +69,16 @@ impl Shop {
         self.events().iter().map(line).collect()
     }
 
-    fn state(&self, device: &str) -> ResolverState {
+    pub(crate) fn state(&self, device: &str) -> ResolverState {
         self.driver.state(device).unwrap_or_default()
     }
 }
 
-fn track(name: &str) -> StorefrontEvent {
+pub(crate) fn track(name: &str) -> StorefrontEvent {
     StorefrontEvent { kind: EventKind::Track, name: name.to_owned(), ..StorefrontEvent::default() }
 }
 
-fn viewed() -> StorefrontEvent {
+pub(crate) fn viewed() -> StorefrontEvent {
     track("Product Viewed")
 }
 
@@ -232,93 +227,6 @@ fn a_device_that_came_by_a_link_of_a_message_is_hers_to_whom_it_went_and_all_of_
     // Who opens it on the device that it already names says nothing.
     shop.tell(Some("d2"), Some("d2"), by_a_link());
     assert_eq!((shop.told(), shop.state("d2").linked_to), (vec!["d2: m4".to_owned()], None));
-}
-
-fn alias(previous: &str) -> StorefrontEvent {
-    StorefrontEvent { previous_id: Some(previous.to_owned()), kind: EventKind::Alias, ..track("") }
-}
-
-#[test]
-fn an_alias_of_a_device_that_is_known_as_one_says_whose_it_is() {
-    let mut shop = Shop::new();
-    shop.tell(Some("d1"), None, viewed());
-    shop.tell(None, Some("ana"), alias("d1"));
-    shop.tell(Some("d1"), None, viewed());
-    assert_eq!(shop.told(), ["d1: m1", "d1: moved to ana", "ana: identified [m1]", "ana: m2", "ana: m3"]);
-    // Of one that is linked it says that a second person uses it, or nothing new.
-    shop.tell(None, Some("ana"), alias("d1"));
-    shop.tell(None, Some("bea"), alias("d1"));
-    assert_eq!(shop.told(), ["ana: m4", "bea: identified []", "bea: m5"]);
-    // And that an id is itself says nothing.
-    shop.tell(None, Some("d9"), alias("d9"));
-    assert_eq!(shop.told(), ["d9: m6"]);
-    assert!(shop.driver.dead_letters().is_empty());
-}
-
-#[test]
-fn an_alias_of_a_customer_of_a_shared_device_or_of_whom_nothing_is_known_is_set_aside_and_moves_nothing() {
-    let mut shop = Shop::new();
-    shop.tell(None, Some("ana"), viewed());
-    for user in ["u1", "u2", "u3", "u4"] {
-        shop.tell(Some("kiosk"), Some(user), viewed());
-    }
-    shop.events();
-    // Once known, she is forgotten as a customer, and is no device by it.
-    shop.tell(None, Some("old"), viewed());
-    shop.driver.advance_to(at(3 * DAY));
-    (shop.now, _) = (3 * DAY, shop.events());
-    shop.tell(None, Some("ana"), viewed());
-    shop.events();
-    for previous in ["ana", "kiosk", "old", "nobody-heard-of"] {
-        let before = shop.state(previous);
-        shop.tell(None, Some("bea"), alias(previous));
-        assert_eq!((shop.told(), shop.state(previous)), (Vec::new(), before), "{previous}");
-    }
-    let letters = shop.driver.dead_letters();
-    let of = |field: fn(&stream::DeadLetter) -> String| letters.iter().map(field).collect::<Vec<_>>();
-    assert_eq!(of(|letter| letter.poison.reason.to_owned()), ["merge_of_customers"; 4]);
-    assert_eq!(
-        of(|letter| String::from_utf8(letter.key.clone().unwrap().to_vec()).unwrap()),
-        ["ana", "kiosk", "old", "nobody-heard-of"]
-    );
-    let counted = shop.driver.counts().iter().filter(|(what, _)| format!("{what:?}").contains("deadlettered"));
-    assert_eq!(counted.map(|(_, count)| *count).sum::<u64>(), 4);
-}
-
-#[test]
-fn an_alias_that_was_set_aside_is_taken_when_it_is_redriven_once_the_device_is_known() {
-    let mut shop = Shop::new();
-    shop.tell(None, Some("ana"), alias("d1"));
-    let value = shop.driver.dead_letters()[0].value.clone().unwrap();
-    shop.tell(Some("d1"), None, viewed());
-    shop.events();
-    shop.driver.input(RECEIVED, "d1", &value, at(shop.now + 1));
-    assert_eq!(shop.told(), ["d1: moved to ana", "ana: identified [m2]", "ana: m1"]);
-    // A repeat of it is one, whatever became of the device.
-    for user in ["u2", "u3", "u4"] {
-        shop.tell(Some("d1"), Some(user), viewed());
-    }
-    shop.events();
-    shop.driver.input(RECEIVED, "d1", &value, at(shop.now + 2));
-    assert_eq!((shop.told(), shop.driver.dead_letters().len()), (Vec::new(), 1));
-}
-
-#[test]
-fn what_was_asked_to_be_erased_of_a_device_no_alias_of_before_brings_back() {
-    let mut shop = Shop::new();
-    shop.tell(Some("d1"), None, viewed());
-    let request = PrivacyRequest {
-        request_id: "r1".to_owned(),
-        kind: PrivacyKind::Erase,
-        customer_id: Some("d1".to_owned()),
-        at: at(10).as_millis(),
-        of_device: true,
-        ..PrivacyRequest::default()
-    };
-    shop.driver.input(PRIVACY, "d1", &encode(PRIVACY, &request), at(10));
-    shop.events();
-    shop.tell(None, Some("ana"), alias("d1"));
-    assert_eq!((shop.told(), shop.driver.dead_letters().len()), (Vec::new(), 0), "it happened before");
 }
 
 #[test]
@@ -536,189 +444,4 @@ fn a_silent_visitor_is_forgotten_with_her_history_and_a_silent_device_with_its_l
     shop.now = 566 * DAY;
     shop.tell(Some("d2"), None, viewed());
     assert_eq!(shop.told(), ["d2: m4"]);
-}
-
-fn any_text() -> impl Strategy<Value = Option<String>> {
-    prop_oneof![
-        1 => Just(None),
-        2 => (0_usize..300).prop_map(|length| Some("x".repeat(length))),
-        1 => Just(Some("ñ".repeat(400))),
-    ]
-}
-
-fn any_product() -> impl Strategy<Value = Product> {
-    (any_text(), any_text(), any_text(), any_text(), any::<Option<i64>>()).prop_map(|(id, name, url, brand, number)| {
-        Product {
-            product_id: id.clone(),
-            sku: id,
-            category: name.clone(),
-            name,
-            brand,
-            url: url.clone(),
-            image_url: url,
-            price_minor: number,
-            quantity: number,
-            ..Product::default()
-        }
-    })
-}
-
-fn any_event() -> impl Strategy<Value = StorefrontEvent> {
-    (any_text(), prop::collection::vec(any_product(), 0..70), any_text(), any::<Option<i64>>()).prop_map(
-        |(name, products, cart_id, total_minor)| {
-            let order = total_minor.map(|total| Order {
-                order_id: cart_id.clone(),
-                total_minor: Some(total),
-                ..Order::default()
-            });
-            StorefrontEvent { products, cart_id, order, ..track(&name.unwrap_or_default()) }
-        },
-    )
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig::with_cases(12))]
-
-    /// Whatever visitors do and whatever the settings say, the state and the record that hands it over stay far below the size
-    /// of a record.
-    #[test]
-    fn a_history_is_bounded_by_bytes(
-        events in prop::collection::vec(any_event(), 1..30),
-        history_bytes in prop_oneof![Just(0), Just(32_768_usize), Just(usize::MAX)],
-    ) {
-        let history_events = 1_000_000;
-        let mut shop = Shop::with(ResolverPolicy { history_bytes, history_events, ..ResolverPolicy::default() });
-        for event in events {
-            shop.tell(Some("d1"), None, event);
-        }
-        let most = history_bytes.min(MOST_HISTORY_BYTES);
-        let size = |history: Vec<schemas::PastEvent>| {
-            let event = StorefrontEvent { history, ..StorefrontEvent::default() };
-            encode("storefront.events", &event).len() - encode("storefront.events", &StorefrontEvent::default()).len()
-        };
-        prop_assert!(size(shop.state("d1").history) <= most + 8, "a block of an array takes its count");
-        shop.tell(Some("d1"), Some("ana"), viewed());
-        let identified = shop.events().into_iter().find(|event| event.kind == EventKind::Identified).unwrap();
-        let mut value = Vec::new();
-        Schemas::offline().encode("storefront.events", &identified, &mut value).unwrap();
-        prop_assert!(value.len() < most + 2_000 && value.len() < MAX_VALUE_BYTES / 2);
-    }
-}
-
-#[test]
-fn an_event_as_large_as_a_record_makes_no_record_larger() {
-    let mut shop = Shop::with(ResolverPolicy { history_bytes: usize::MAX, ..ResolverPolicy::default() });
-    for _ in 0..100 {
-        let products = vec![Product { name: Some("x".repeat(100)), ..Product::default() }; 50];
-        shop.tell(Some("d1"), None, StorefrontEvent { products, ..viewed() });
-    }
-    shop.events();
-    let large = || "x".repeat(450_000);
-    let event = StorefrontEvent {
-        source: large(),
-        traceparent: Some(large()),
-        address_id: Some("a".repeat(255)),
-        ..track("Order Completed")
-    };
-    shop.tell(Some("d1"), None, event);
-    let events = shop.events();
-    assert_eq!(events.len(), 3);
-    for event in events {
-        let mut value = Vec::new();
-        Schemas::offline().encode("storefront.events", &event, &mut value).unwrap();
-        assert!(event.kind == EventKind::Track || value.len() < MAX_VALUE_BYTES / 2, "{}", value.len());
-    }
-}
-
-#[derive(Clone, Debug)]
-enum Happening {
-    /// Somebody does something on a device; with a user id if she is logged in.
-    Does {
-        device: u8,
-        user: Option<u8>,
-    },
-    Restart,
-    Abort,
-}
-
-fn happening() -> impl Strategy<Value = Happening> {
-    prop_oneof![
-        12 => (0_u8..3, prop::option::weighted(0.3, 0_u8..6)).prop_map(|(device, user)| Happening::Does { device, user }),
-        1 => Just(Happening::Restart),
-        1 => Just(Happening::Abort),
-    ]
-}
-
-/// The rules of the module, without bounds, as a plain computation.
-#[derive(Clone, Debug, Default)]
-struct Device {
-    linked_to: Option<String>,
-    customers: Vec<String>,
-    history: Vec<String>,
-    was_anonymous: bool,
-}
-
-impl Device {
-    fn expected(&mut self, device: &str, user: Option<&str>, message: &str) -> Vec<String> {
-        let mut told = Vec::new();
-        let Some(user) = user else {
-            let whose = self.linked_to.clone().unwrap_or_else(|| device.to_owned());
-            if self.linked_to.is_none() && self.customers.len() <= 3 {
-                self.history.push(message.to_owned());
-                self.was_anonymous = true;
-            }
-            return vec![format!("{whose}: {message}")];
-        };
-        if !self.customers.iter().any(|known| known == user) {
-            self.customers.push(user.to_owned());
-            if self.customers.len() <= 3 {
-                if self.was_anonymous {
-                    told.push(format!("{device}: moved to {user}"));
-                }
-                told.push(format!("{user}: identified [{}]", self.history.join(" ")));
-            }
-            self.history.clear();
-            self.was_anonymous = false;
-        }
-        self.linked_to = (self.customers.len() <= 3).then(|| user.to_owned());
-        told.push(format!("{user}: {message}"));
-        told
-    }
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
-
-    #[test]
-    fn events_go_to_whom_the_rules_say_whoever_restarts(happenings in prop::collection::vec(happening(), 1..60)) {
-        let mut shop = Shop::new();
-        let mut devices: BTreeMap<u8, Device> = BTreeMap::new();
-        let mut expected = Vec::new();
-        for happening in happenings {
-            match happening {
-                Happening::Does { device, user } => {
-                    let (id, user) = (format!("d{device}"), user.map(|user| format!("u{user}")));
-                    shop.tell(Some(&id), user.as_deref(), viewed());
-                    let message = format!("m{}", shop.sent);
-                    expected.extend(devices.entry(device).or_default().expected(&id, user.as_deref(), &message));
-                }
-                Happening::Restart => shop.driver.restart(ResolverPolicy::default()),
-                Happening::Abort => shop.driver.abort_next_commit(),
-            }
-        }
-        prop_assert_eq!(shop.told(), expected);
-    }
-
-    #[test]
-    fn no_state_outlives_its_silence(happenings in prop::collection::vec(happening(), 1..40)) {
-        let mut shop = Shop::new();
-        for happening in happenings {
-            if let Happening::Does { device, user } = happening {
-                let user = user.map(|user| format!("u{user}"));
-                shop.tell(Some(&format!("d{device}")), user.as_deref(), viewed());
-            }
-        }
-        shop.driver.advance_to(at(shop.now) + HumanDuration::from_hours(365 * 24));
-        prop_assert_eq!(shop.driver.states(), 0);
-    }
 }

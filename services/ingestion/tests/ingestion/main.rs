@@ -2,10 +2,12 @@
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
+mod aliases;
 mod description;
 mod door;
 mod errors;
 mod identity;
+mod identity_properties;
 mod mapping;
 mod mapping_properties;
 mod message_links;

@@ -108,9 +108,14 @@ impl Control {
         if journeys.contains(self.journey.as_str()) {
             return Ok(());
         }
-        let help = suggestion(&self.journey, journeys).map_or_else(String::new, |help| format!("; {help}"));
-        anyhow::bail!("there is no journey `{}`{help}", self.journey)
+        Err(there_is_no("journey", &self.journey, journeys))
     }
+}
+
+/// The error about a name that is not in force, with the known one that it is most like.
+pub(super) fn there_is_no<'n>(what: &str, name: &str, known: impl IntoIterator<Item = &'n str>) -> anyhow::Error {
+    let help = suggestion(name, known).map_or_else(String::new, |help| format!("; {help}"));
+    anyhow::anyhow!("there is no {what} `{name}`{help}")
 }
 
 /// An installation that answers, and what is in force there.

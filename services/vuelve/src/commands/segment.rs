@@ -1,9 +1,7 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::bail;
 use clap::{Args, Subcommand, ValueEnum};
-use definitions::suggestion;
 use runtime::config::KafkaOptions;
 use schemas::Definition;
 use vuelve::folders;
@@ -11,7 +9,7 @@ use vuelve::preview::{Size, sizes};
 use vuelve::terminal::{print, tell};
 
 use super::Global;
-use super::apply::{Place, Wait, now_ms};
+use super::apply::{Place, Wait, now_ms, there_is_no};
 use super::run::installation;
 
 /// Segments of customers.
@@ -114,12 +112,7 @@ impl Remove {
         let records: Vec<Definition> = place.in_force.without_segment(&self.segment, now_ms());
         if records.is_empty() {
             let names: Vec<_> = place.in_force.segments().map(|segment| segment.name).collect();
-            let help = suggestion(&self.segment, names.iter().map(|name| &**name));
-            bail!(
-                "there is no segment `{}`{}",
-                self.segment,
-                help.map_or_else(String::new, |help| format!("; {help}"))
-            );
+            return Err(there_is_no("segment", &self.segment, names.iter().map(|name| &**name)));
         }
         place.write(&records, &records, &self.wait)?;
         for journey in place.in_force.current_journeys() {
