@@ -18,7 +18,7 @@ pub mod limits;
 use domain::Timestamp;
 use stream::{Partition, StoreError};
 
-pub use crate::lookups::{Acknowledged, Looked, LookupError, Lookups, Members, MembersQuery, Stored};
+pub use crate::lookups::{Acknowledged, Glance, Looked, LookupError, Lookups, Members, MembersQuery, Stored};
 pub use crate::memory::{Memory, MemoryLookups};
 pub use crate::redis::{CheckReport, OptionsError, Redis, RedisLookups, RedisOptions};
 

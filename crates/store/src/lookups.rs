@@ -10,6 +10,7 @@
 
 use std::collections::HashMap;
 use std::fmt::Debug;
+use std::pin::Pin;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -65,6 +66,22 @@ pub trait Lookups: Debug + Send + Sync {
 
     /// Who is under labels, in the order of the questions. At once, where the store can; each answer is of one moment.
     fn members(&self, asked: &[(Partition, MembersQuery)]) -> Result<Vec<Members>, LookupError>;
+
+    /// Reads of states from an async thread; none where the store has no such.
+    fn glance(&self) -> Option<Box<dyn Glance>> {
+        None
+    }
+}
+
+/// Reads of states that block nobody and that try nothing twice, over a connection of their own: for an async thread with many
+/// lookups at once. To be used in the runtime in which it is used first.
+pub trait Glance: Send {
+    /// Like [`Lookups::get_all`]; but none for a state that can't be told at a glance: it is for [`Lookups::get_all`] to say what
+    /// is with it.
+    fn get_all<'a>(
+        &'a mut self,
+        wanted: &'a [(Partition, &'a str)],
+    ) -> Pin<Box<dyn Future<Output = Vec<Option<Looked>>> + Send + 'a>>;
 }
 
 /// Why a lookup has no answer.
@@ -96,6 +113,12 @@ impl Acknowledged {
     /// What was acknowledged last; none for a partition that this process does not own.
     pub fn of(&self, partition: Partition) -> Option<StorePosition> {
         self.0.read().get(&partition).cloned()
+    }
+
+    /// The same of several, in their order.
+    pub(crate) fn all_of(&self, partitions: impl Iterator<Item = Partition>) -> Vec<Option<StorePosition>> {
+        let known = self.0.read();
+        partitions.map(|partition| known.get(&partition).cloned()).collect()
     }
 }
 

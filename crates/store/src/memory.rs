@@ -7,6 +7,7 @@
 mod view;
 
 use std::collections::HashMap;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -14,7 +15,7 @@ use parking_lot::RwLock;
 use stream::{Applied, Lane, LoadRequest, Loaded, Partition, StateChange, StateStore, StoreError, StorePosition};
 
 use crate::limits;
-use crate::lookups::{Looked, LookupError, Lookups, Members, MembersQuery};
+use crate::lookups::{Glance, Looked, LookupError, Lookups, Members, MembersQuery};
 use crate::rebuild_lost;
 use view::View;
 
@@ -246,5 +247,21 @@ impl Lookups for MemoryLookups {
             Ok(Members { position: position.clone(), count, keys })
         };
         asked.iter().map(members).collect()
+    }
+
+    fn glance(&self) -> Option<Box<dyn Glance>> {
+        Some(Box::new(self.clone()))
+    }
+}
+
+/// It waits for nothing.
+impl Glance for MemoryLookups {
+    fn get_all<'a>(
+        &'a mut self,
+        wanted: &'a [(Partition, &'a str)],
+    ) -> Pin<Box<dyn Future<Output = Vec<Option<Looked>>> + Send + 'a>> {
+        let one = |wanted| Lookups::get_all(self, &[wanted]).ok().and_then(|mut looked| looked.pop());
+        let looked = wanted.iter().copied().map(one).collect();
+        Box::pin(std::future::ready(looked))
     }
 }

@@ -8,6 +8,7 @@
 
 mod check;
 mod faults;
+mod glance;
 mod keys;
 mod link;
 mod lookups;

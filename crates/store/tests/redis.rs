@@ -6,11 +6,12 @@ mod suite;
 
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use domain::Timestamp;
 use store::{LookupError, Lookups, OptionsError, Redis, RedisOptions};
-use stream::{Applied, Labels, Lane, StateChange, StateStore, StoreError};
+use stream::{Applied, Labels, Lane, Partition, StateChange, StateStore, StoreError};
+use suite::lookups::glanced;
 use suite::{
     Backend, LOG, PARTITION, applied, begun, end, keys, lane, moved, position, set, some, states, timer, under,
 };
@@ -18,6 +19,8 @@ use testkit::TcpProxy;
 
 /// One Redis for the tests that leave it as it is; each writes under a prefix of its own.
 static SHARED: LazyLock<testkit::Redis> = LazyLock::new(|| testkit::Redis::start().unwrap());
+
+const OTHER: Partition = PARTITION + 1;
 
 struct OnRedis(Redis);
 
@@ -87,6 +90,53 @@ fn a_redis_that_was_emptied_is_noticed_by_whoever_asks() {
     store.fill(PARTITION, "h", &[set("anna", "1")]).unwrap();
     store.switch(PARTITION, "h", LOG, 1).unwrap();
     assert_eq!(states(&mut store, &["anna"]), [some("1")]);
+}
+
+#[test]
+fn at_a_glance_nothing_is_told_of_an_older_copy_or_while_redis_is_away_and_all_is_again_once_it_is_back() {
+    let server = own_server(&[]);
+    let mut options = impatient(server.url());
+    options.longest_pause = Duration::from_millis(20);
+    let mut store = Redis::new(options).unwrap();
+    let lookups = store.lookups();
+    let mut glance = lookups.glance().unwrap();
+    let mut tell = |partition| glanced(&mut *glance, &[(partition, "anna")]).remove(0);
+    let start = begun(&mut store, "g", 0);
+    let one = applied(&mut store, &start, 1, &[set("anna", "1")]);
+    assert_eq!(tell(PARTITION), None, "nobody has asked for the generation yet");
+    // Of another partition, which nothing happens to: as long as it is not told, Redis is away.
+    let fill_other = |store: &mut Redis, generation: &str| {
+        store.begin_rebuild(OTHER, generation, LOG).unwrap();
+        store.switch(OTHER, generation, LOG, 1).unwrap();
+        lookups.get_all(&[(PARTITION, "anna"), (OTHER, "anna")]).unwrap();
+    };
+    fill_other(&mut store, "other");
+    assert_eq!(tell(PARTITION), Some((one.clone(), some("1"))));
+    let old = server.snapshot().unwrap();
+    let two = applied(&mut store, &one, 2, &[set("anna", "2")]);
+    assert_eq!(tell(PARTITION), Some((two.clone(), some("2"))));
+    server.restore(&old).unwrap();
+    await_that(|| tell(OTHER).is_some());
+    assert_eq!(tell(PARTITION), None, "1 is older than was acknowledged");
+    applied(&mut store, &one, 2, &[set("anna", "2")]);
+    assert_eq!(tell(PARTITION), Some((two, some("2"))));
+
+    server.kill9().unwrap();
+    assert_eq!(tell(PARTITION), None);
+    server.restart().unwrap();
+    // What it has kept is for its owner to heal.
+    let start = begun(&mut store, "anew", 5);
+    let six = applied(&mut store, &start, 6, &[set("anna", "3")]);
+    fill_other(&mut store, "other-anew");
+    await_that(|| tell(OTHER).is_some());
+    assert_eq!(tell(PARTITION), Some((six, some("3"))));
+}
+
+fn await_that(mut is_so: impl FnMut() -> bool) {
+    let began = Instant::now();
+    while !is_so() {
+        assert!(began.elapsed() < Duration::from_secs(10), "it did not come to be so");
+    }
 }
 
 #[test]

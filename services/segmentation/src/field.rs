@@ -254,6 +254,18 @@ impl<'s> Profile<'s> {
         self.state.currencies.iter().map(|spending| spending.orders).sum()
     }
 
+    /// The same of all counters, in the order of [`Counter::ALL`].
+    pub(crate) fn all_counted(&self, days: Option<u16>) -> [i64; Counter::ALL.len()] {
+        let Some(window) = days else { return Counter::ALL.map(|(_, counter)| self.counted(None, counter)) };
+        let mut all = [0; Counter::ALL.len()];
+        for bucket in windows::within(&self.state.buckets, window, self.now) {
+            for (sum, (_, counter)) in all.iter_mut().zip(Counter::ALL) {
+                *sum = i64::saturating_add(*sum, counter.of_bucket(bucket, self.currency));
+            }
+        }
+        all
+    }
+
     /// How often, or for how much in her currency, in the last days; ever, where there are none.
     pub(crate) fn counted(&self, days: Option<u16>, counter: Counter) -> i64 {
         let Some(days) = days else {

@@ -11,7 +11,7 @@
 use domain::Timestamp;
 use schemas::{ChangelogRecord, DecodeError, Schemas, UnreachableAddress};
 
-use crate::field::{Counter, Field, Profile, Value};
+use crate::field::{Field, Profile, Value};
 use crate::quintiles::Boundaries;
 use crate::reachability::EMAIL;
 use crate::score;
@@ -234,17 +234,27 @@ fn view(as_of: Timestamp, state: &SegmentationState, now: Timestamp, boundaries:
 
 impl Counters {
     fn of(profile: &Profile<'_>, days: Option<u16>) -> Self {
-        let count = |counter| profile.counted(days, counter);
+        let [
+            page_views,
+            product_views,
+            cart_additions,
+            checkouts,
+            orders,
+            spent_minor,
+            refunded_minor,
+            email_opens,
+            email_clicks,
+        ] = profile.all_counted(days);
         Self {
-            page_views: count(Counter::PageViews),
-            product_views: count(Counter::ProductViews),
-            cart_additions: count(Counter::CartAdditions),
-            checkouts: count(Counter::Checkouts),
-            orders: count(Counter::Orders),
-            spent_minor: count(Counter::SpentMinor),
-            refunded_minor: count(Counter::RefundedMinor),
-            email_opens: count(Counter::EmailOpens),
-            email_clicks: count(Counter::EmailClicks),
+            page_views,
+            product_views,
+            cart_additions,
+            checkouts,
+            orders,
+            spent_minor,
+            refunded_minor,
+            email_opens,
+            email_clicks,
         }
     }
 }

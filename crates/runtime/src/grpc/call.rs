@@ -153,7 +153,11 @@ pub(super) async fn observe(State(guard): State<Arc<Guard>>, mut request: Reques
         vuelve.request_id = id,
     );
     continue_from_headers(&span, request.headers());
-    let header = HeaderValue::from_str(&id).ok();
+    let header = HeaderValue::from_str(&id).ok().map(|mut header| {
+        // None comes twice: in HPACK's table, where each would take the place of another, they are of no use.
+        header.set_sensitive(true);
+        header
+    });
     // For those who are shown the metadata alone.
     if let Some(header) = header.clone() {
         request.headers_mut().insert(REQUEST_ID, header);

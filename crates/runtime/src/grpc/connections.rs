@@ -9,10 +9,11 @@ use hyper_util::server::conn::auto::Builder;
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 
 use super::preface::begun;
+use super::threads::{Accepted, Threads};
 use crate::host::StopToken;
 
 /// A connection that does not begin as HTTP/2 does so long after it was opened is closed; over TLS both sides have as long for that.
@@ -36,9 +37,10 @@ pub(super) async fn serve(
     tls: Option<Arc<Tls>>,
     max_connections: u32,
     stop: StopToken,
-) {
+) -> anyhow::Result<()> {
     let places = Arc::new(Semaphore::new(usize::try_from(max_connections).unwrap_or(usize::MAX)));
     let graceful = GracefulShutdown::new();
+    let threads = Threads::start(&router, tls.as_ref(), &stop)?;
     loop {
         let accepted = async {
             let place = Arc::clone(&places).acquire_owned().await;
@@ -56,32 +58,38 @@ pub(super) async fn serve(
                 continue;
             }
         };
-        let watcher = graceful.watcher();
-        let router = router.clone();
-        let (stop, acceptor) = (stop.clone(), tls.as_deref().map(Tls::acceptor));
-        tokio::spawn(async move {
-            let _place = place;
-            if stream.set_nodelay(true).is_err() {
-                return;
-            }
-            match acceptor {
-                None => answer(stream, router, watcher, &stop).await,
-                Some(acceptor) => {
-                    let shaken = in_time("to agree on TLS", acceptor.accept(stream), &stop).await;
-                    if let Some(stream) = shaken {
-                        answer(stream, router, watcher, &stop).await;
-                    }
-                }
-            }
-        });
+        // One that can't be prepared has gone already.
+        if let (Ok(()), Ok(stream)) = (stream.set_nodelay(true), stream.into_std()) {
+            threads.take(Accepted { stream, watcher: graceful.watcher(), _place: place? })?;
+        }
     }
     drop(listener);
+    // They end with their connections.
+    drop(threads);
     if tokio::time::timeout(DRAIN, graceful.shutdown()).await.is_err() {
         tracing::warn!("some gRPC calls did not end in time");
     }
+    Ok(())
 }
 
-/// Serves a connection to its end, once it has begun.
+/// Serves a connection to its end, over TLS where it is given, once it has begun.
+pub(super) async fn serve_one(
+    stream: TcpStream,
+    router: Router,
+    tls: Option<&Tls>,
+    watcher: Watcher,
+    stop: &StopToken,
+) {
+    match tls.map(Tls::acceptor) {
+        None => answer(stream, router, watcher, stop).await,
+        Some(acceptor) => {
+            if let Some(stream) = in_time("to agree on TLS", acceptor.accept(stream), stop).await {
+                answer(stream, router, watcher, stop).await;
+            }
+        }
+    }
+}
+
 async fn answer(
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
     router: Router,

@@ -17,6 +17,7 @@ mod call;
 mod connections;
 mod health;
 mod preface;
+mod threads;
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -118,7 +119,7 @@ impl GrpcServer {
         tokio::select! {
             () = health => anyhow::bail!("the health service has ended"),
             () = reload => anyhow::bail!("the certificates are not looked at any more"),
-            () = connections::serve(listener, router, tls, self.options.max_connections, stop) => Ok(()),
+            served = connections::serve(listener, router, tls, self.options.max_connections, stop) => served,
         }
     }
 

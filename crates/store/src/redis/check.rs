@@ -46,7 +46,7 @@ pub(super) fn ask_all(connection: &mut Connection) -> RedisResult<Facts> {
     Ok(facts)
 }
 
-fn read(info: &str) -> Facts {
+pub(super) fn read(info: &str) -> Facts {
     let mut facts = Facts::default();
     for (name, value) in info.lines().filter_map(|line| line.split_once(':')) {
         let value = value.trim();

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use ::redis::{Client, Connection, ErrorKind, RedisError, RedisResult};
 use stream::StoreError;
 
-use super::check;
+use super::check::{self, Facts};
 use super::faults::{Fault, judge};
 use super::options::{RedisOptions, without_secrets};
 use super::scripts;
@@ -23,7 +23,8 @@ pub(super) struct Link {
     connection: Option<Connection>,
 }
 
-enum Failure {
+/// Why an attempt has no answer.
+pub(super) enum Failure {
     Redis(RedisError),
     Store(StoreError),
 }
@@ -104,18 +105,24 @@ fn connect(options: &RedisOptions, client: &Client, left: Duration) -> Result<Co
     connection.set_read_timeout(Some(timeout))?;
     connection.set_write_timeout(Some(timeout))?;
     let facts = check::ask(&mut connection)?;
+    fit(&facts)?;
+    scripts::teach(&mut connection)?;
+    Ok(connection)
+}
+
+/// Whether this Redis may be used now.
+pub(super) fn fit(facts: &Facts) -> Result<(), Failure> {
     facts.judge().map_err(Failure::Store)?;
     if facts.is_replica() {
         let replica =
             (ErrorKind::Io, "it is a replica, which takes no writes: if it stays one, give the primary's address");
         return Err(Failure::Redis(replica.into()));
     }
-    scripts::teach(&mut connection)?;
-    Ok(connection)
+    Ok(())
 }
 
 /// The client with the password that its file holds now.
-fn with_password(options: &RedisOptions, client: &Client) -> Result<Client, StoreError> {
+pub(super) fn with_password(options: &RedisOptions, client: &Client) -> Result<Client, StoreError> {
     let Some(file) = &options.password_file else { return Ok(client.clone()) };
     let place = file.display();
     let password = std::fs::read_to_string(file)

@@ -4,23 +4,25 @@ use std::fmt;
 use std::sync::Arc;
 
 use ::redis::Client;
-use stream::{Key, Partition, StorePosition};
+use stream::{Key, Partition};
 
+use super::glance::RedisGlance;
 use super::options::RedisOptions;
 use super::pool::Pool;
 use crate::limits;
-use crate::lookups::{Acknowledged, Looked, LookupError, Lookups, Members, MembersQuery, is_behind};
+use crate::lookups::{Acknowledged, Glance, Looked, LookupError, Lookups, Members, MembersQuery, is_behind};
 
 /// Lookups in [`super::Redis`]. Clones share the connections.
 #[derive(Clone)]
 pub struct RedisLookups {
     pool: Arc<Pool>,
+    client: Client,
     acknowledged: Acknowledged,
 }
 
 impl RedisLookups {
     pub(super) fn new(options: Arc<RedisOptions>, client: &Client, acknowledged: Acknowledged) -> Self {
-        Self { pool: Arc::new(Pool::new(options, client)), acknowledged }
+        Self { pool: Arc::new(Pool::new(options, client)), client: client.clone(), acknowledged }
     }
 }
 
@@ -28,8 +30,7 @@ impl Lookups for RedisLookups {
     fn get_all(&self, wanted: &[(Partition, &str)]) -> Result<Vec<Looked>, LookupError> {
         limits::check_lookup(wanted)?;
         // Asked before the view is: what is acknowledged while it answers must not make its answer look old.
-        let acknowledged: Vec<Option<StorePosition>> =
-            wanted.iter().map(|(partition, _)| self.acknowledged.of(*partition)).collect();
+        let acknowledged = self.acknowledged.all_of(wanted.iter().map(|(partition, _)| *partition));
         let keys = wanted.iter().map(|(partition, key)| (*partition, Key::from(*key))).collect();
         let found = self.pool.states(keys)?;
         let mut answers = Vec::with_capacity(wanted.len());
@@ -46,8 +47,7 @@ impl Lookups for RedisLookups {
 
     fn members(&self, asked: &[(Partition, MembersQuery)]) -> Result<Vec<Members>, LookupError> {
         limits::check_members(asked)?;
-        let acknowledged: Vec<Option<StorePosition>> =
-            asked.iter().map(|(partition, _)| self.acknowledged.of(*partition)).collect();
+        let acknowledged = self.acknowledged.all_of(asked.iter().map(|(partition, _)| *partition));
         let found = self.pool.members(asked.to_vec())?;
         let mut answers = Vec::with_capacity(asked.len());
         for ((found, known), (partition, _)) in found.into_iter().zip(&acknowledged).zip(asked) {
@@ -55,6 +55,10 @@ impl Lookups for RedisLookups {
             answers.push(members.ok_or(LookupError::Restoring(*partition))?);
         }
         Ok(answers)
+    }
+
+    fn glance(&self) -> Option<Box<dyn Glance>> {
+        Some(Box::new(RedisGlance::new(Arc::clone(&self.pool), self.client.clone(), self.acknowledged.clone())))
     }
 }
 

@@ -8,11 +8,12 @@
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
+use std::vec::IntoIter;
 
 use ::redis::{Client, Connection, RedisResult};
 use bytes::Bytes;
 use parking_lot::{Condvar, Mutex};
-use stream::{Key, LoadRequest, Partition, StoreError, StorePosition};
+use stream::{Key, LoadRequest, Loaded, Partition, StoreError, StorePosition};
 
 use super::keys::Keys;
 use super::link::{Deadline, Link};
@@ -133,40 +134,38 @@ impl Pool {
 
     /// All states in one round trip, and all lists in one.
     fn read(&self, link: &mut Link, questions: &[Arc<Question>]) -> Result<Vec<Told>, StoreError> {
-        let mut keys: BTreeMap<Partition, Vec<Key>> = BTreeMap::new();
+        let mut keys: Vec<(Partition, Key)> = Vec::new();
         let mut lists: Vec<(Partition, &MembersQuery)> = Vec::new();
         for question in questions {
             match &question.wanted {
-                Wanted::States(wanted) => {
-                    for (partition, key) in wanted {
-                        keys.entry(*partition).or_default().push(key.clone());
-                    }
-                }
+                Wanted::States(wanted) => keys.extend(wanted.iter().cloned()),
                 Wanted::Members(asked) => lists.extend(asked.iter().map(|(partition, query)| (*partition, query))),
             }
         }
-        let requests: Vec<(Partition, LoadRequest)> =
-            keys.into_iter().map(|(partition, keys)| (partition, LoadRequest { keys, due: None })).collect();
+        let requests = by_partition(keys);
         let loads: Vec<(Partition, &LoadRequest)> =
             requests.iter().map(|(partition, request)| (*partition, request)).collect();
         let loaded = self.ask_all(link, &loads, read::look_all)?;
         let mut members = self.ask_all(link, &lists, read::ask_all::<List>)?.into_iter();
-        // Each partition's states come in the order in which its keys were asked for.
-        let mut found: BTreeMap<Partition, _> = loads
-            .iter()
-            .zip(loaded)
-            .filter_map(|((partition, _), loaded)| Some((*partition, loaded?)))
-            .map(|(partition, loaded)| (partition, (loaded.position, loaded.states.into_iter())))
-            .collect();
-        let mut find = |partition: &Partition| {
-            let (position, states) = found.get_mut(partition)?;
-            Some((position.clone(), states.next().flatten()))
-        };
+        let mut found = InOrder::new(&requests, loaded);
         let told = |question: &Arc<Question>| match &question.wanted {
-            Wanted::States(wanted) => Told::States(wanted.iter().map(|(partition, _)| find(partition)).collect()),
+            Wanted::States(wanted) => {
+                Told::States(wanted.iter().map(|(partition, _)| found.next(*partition)).collect())
+            }
             Wanted::Members(asked) => Told::Members(members.by_ref().take(asked.len()).collect()),
         };
         Ok(questions.iter().map(told).collect())
+    }
+
+    /// What is to be read, with the generations as they were seen last.
+    pub(super) fn readings<'r, A>(&self, asked: &[(Partition, &'r A)]) -> Vec<Reading<'r, A>> {
+        let generations = self.generations.lock();
+        let reading = |&(partition, asked): &(Partition, &'r A)| Reading {
+            keys: Keys::new(&self.options, partition),
+            generation: generations.get(&partition).cloned(),
+            asked,
+        };
+        asked.iter().map(reading).collect()
     }
 
     fn ask_all<A, R>(
@@ -178,20 +177,40 @@ impl Pool {
         if asked.is_empty() {
             return Ok(Vec::new());
         }
-        let mut readings: Vec<Reading<'_, A>> = Vec::with_capacity(asked.len());
-        {
-            let generations = self.generations.lock();
-            for (partition, asked) in asked {
-                let keys = Keys::new(&self.options, *partition);
-                readings.push(Reading { keys, generation: generations.get(partition).cloned(), asked });
-            }
-        }
+        let mut readings = self.readings(asked);
         let answers = link.run(|connection| read(&mut readings, connection))?;
         let mut generations = self.generations.lock();
         for ((partition, _), reading) in asked.iter().zip(readings) {
             generations.extend(reading.generation.map(|generation| (*partition, generation)));
         }
         Ok(answers)
+    }
+}
+
+/// What is asked of each partition.
+pub(super) fn by_partition(wanted: impl IntoIterator<Item = (Partition, Key)>) -> Vec<(Partition, LoadRequest)> {
+    let mut keys: BTreeMap<Partition, Vec<Key>> = BTreeMap::new();
+    for (partition, key) in wanted {
+        keys.entry(partition).or_default().push(key);
+    }
+    keys.into_iter().map(|(partition, keys)| (partition, LoadRequest { keys, due: None })).collect()
+}
+
+/// States that were asked for [`by_partition`], to be taken in the order in which they were wanted.
+pub(super) struct InOrder(BTreeMap<Partition, (StorePosition, IntoIter<Option<Bytes>>)>);
+
+impl InOrder {
+    pub(super) fn new(requests: &[(Partition, LoadRequest)], loaded: Vec<Option<Loaded>>) -> Self {
+        let found = requests.iter().zip(loaded).filter_map(|((partition, _), loaded)| {
+            let Loaded { position, states, .. } = loaded?;
+            Some((*partition, (position, states.into_iter())))
+        });
+        Self(found.collect())
+    }
+
+    pub(super) fn next(&mut self, partition: Partition) -> Found {
+        let (position, states) = self.0.get_mut(&partition)?;
+        Some((position.clone(), states.next().flatten()))
     }
 }
 

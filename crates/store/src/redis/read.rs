@@ -183,44 +183,15 @@ pub(super) fn ask_all<C: Call>(
     Ok(answered)
 }
 
-/// Reads states of several partitions without a script, which costs Redis a multiple: in one round trip what their views say of
-/// themselves, then the states, then the views again. A view that says the same before and after was the same in between, as it
-/// never comes back to where it stood: so the states are of one moment. Where it does not, or its generation is not known or
-/// right, the script is asked. None where there is no view that may be read.
+/// Reads states of several partitions at a glance; where that does not tell, the script is asked. None where there is no view
+/// that may be read.
 pub(super) fn look_all(
     readings: &mut [Reading<'_, LoadRequest>],
     connection: &mut Connection,
 ) -> RedisResult<Vec<Option<Loaded>>> {
-    let mut answered: Vec<Option<Loaded>> = readings.iter().map(|_| None).collect();
-    let known: Vec<Look> =
-        readings.iter().enumerate().filter_map(|(place, reading)| Look::new(place, reading)).collect();
-    let mut pipeline = Pipeline::with_capacity(4 * known.len());
-    for look in &known {
-        pipeline.add_command(look.view.clone());
-    }
-    for group in known.iter().flat_map(|look| &look.groups) {
-        pipeline.add_command(group.clone());
-    }
-    for look in &known {
-        pipeline.add_command(look.view.clone());
-    }
-
-    let mut answers = scripts::pipelined(&pipeline, connection)?;
-    let after = answers.split_off(answers.len().saturating_sub(known.len()));
-    let states = answers.split_off(known.len().min(answers.len()));
-    let mut states = states.into_iter();
-    for ((look, before), after) in known.into_iter().zip(answers).zip(after) {
-        let groups: Vec<Value> = states.by_ref().take(look.groups.len()).collect();
-        let reading = &readings[look.place];
-        let is_still = before == after;
-        if let Some(view) = reply::view(before, reading.keys.layout())?
-            && is_still
-            && !view.half_written
-            && reading.generation.as_deref() == Some(view.position.generation.as_str())
-        {
-            answered[look.place] = Some(look.loaded(view.position, groups)?);
-        }
-    }
+    let glance = AtAGlance::new(readings);
+    let answers = scripts::pipelined(glance.commands(), connection)?;
+    let mut answered = glance.tell(readings, answers)?;
     for (reading, answered) in readings.iter_mut().zip(&mut answered) {
         if answered.is_none() {
             *answered = ask::<Load>(&reading.keys, &mut reading.generation, reading.asked, connection)?;
@@ -229,13 +200,71 @@ pub(super) fn look_all(
     Ok(answered)
 }
 
-/// The commands that read a partition's states.
+/// States of several partitions in one round trip and without a script, which costs Redis a multiple: what their views say of
+/// themselves, then the states, then the views again. A view that says the same before and after was the same in between, as it
+/// never comes back to where it stood: so the states are of one moment.
+pub(super) struct AtAGlance {
+    looks: Vec<Look>,
+    commands: Pipeline,
+}
+
+impl AtAGlance {
+    /// At the partitions whose generation is known.
+    pub(super) fn new(readings: &[Reading<'_, LoadRequest>]) -> Self {
+        let looks: Vec<Look> =
+            readings.iter().enumerate().filter_map(|(place, reading)| Look::new(place, reading)).collect();
+        let groups = looks.iter().map(|look| look.places.len()).sum::<usize>();
+        let mut commands = Pipeline::with_capacity(2 * looks.len() + groups);
+        for look in &looks {
+            commands.add_command(view_of(&readings[look.place].keys));
+        }
+        for look in &looks {
+            look.add_groups(&readings[look.place], &mut commands);
+        }
+        for look in &looks {
+            commands.add_command(view_of(&readings[look.place].keys));
+        }
+        Self { looks, commands }
+    }
+
+    /// What is sent: maybe nothing.
+    pub(super) const fn commands(&self) -> &Pipeline {
+        &self.commands
+    }
+
+    /// What the answers say of each reading: none where the view changed meanwhile, or its generation is not known or right.
+    pub(super) fn tell(
+        self,
+        readings: &[Reading<'_, LoadRequest>],
+        mut answers: Vec<Value>,
+    ) -> RedisResult<Vec<Option<Loaded>>> {
+        let looks = self.looks;
+        let mut told: Vec<Option<Loaded>> = readings.iter().map(|_| None).collect();
+        let after = answers.split_off(answers.len().saturating_sub(looks.len()));
+        let states = answers.split_off(looks.len().min(answers.len()));
+        let mut states = states.into_iter();
+        for ((look, before), after) in looks.into_iter().zip(answers).zip(after) {
+            let groups: Vec<Value> = states.by_ref().take(look.groups.len()).collect();
+            let reading = &readings[look.place];
+            let is_still = before == after;
+            if let Some(view) = reply::view(before, reading.keys.layout())?
+                && is_still
+                && !view.half_written
+                && reading.generation.as_deref() == Some(view.position.generation.as_str())
+            {
+                told[look.place] = Some(look.loaded(view.position, groups)?);
+            }
+        }
+        Ok(told)
+    }
+}
+
+/// How a partition's states are read.
 struct Look {
     /// Of the reading.
     place: usize,
-    view: Cmd,
-    /// One for each bucket that has any of the keys.
-    groups: Vec<Cmd>,
+    /// Of each bucket that has any of the keys, how many.
+    groups: Vec<(u8, usize)>,
     /// For each state in the order of the answers: its place in the request.
     places: Vec<usize>,
 }
@@ -243,23 +272,25 @@ struct Look {
 impl Look {
     /// None where the generation is not known.
     fn new(place: usize, reading: &Reading<'_, LoadRequest>) -> Option<Self> {
-        let Reading { keys, generation, asked } = reading;
-        let generation = generation.as_deref()?;
-        let mut order: Vec<(u8, usize)> =
-            asked.keys.iter().enumerate().map(|(place, key)| (bucket(key), place)).collect();
+        reading.generation.as_ref()?;
+        let keys = &reading.asked.keys;
+        let mut order: Vec<(u8, usize)> = keys.iter().enumerate().map(|(place, key)| (bucket(key), place)).collect();
         order.sort_unstable();
-        let of_bucket = |group: &[(u8, usize)]| {
-            let mut command = ::redis::cmd("HMGET");
-            command.arg(keys.bucket(generation, group[0].0));
-            for (bucket, place) in group {
-                command.arg(Member(*bucket, &asked.keys[*place]));
+        let groups = order.chunk_by(|(left, _), (right, _)| left == right).map(|group| (group[0].0, group.len()));
+        let groups = groups.collect();
+        Some(Self { place, groups, places: order.into_iter().map(|(_, place)| place).collect() })
+    }
+
+    /// One command for each bucket.
+    fn add_groups(&self, reading: &Reading<'_, LoadRequest>, commands: &mut Pipeline) {
+        let generation = reading.generation.as_deref().unwrap_or_default();
+        let mut places = self.places.iter();
+        for (bucket, members) in &self.groups {
+            let command = commands.cmd("HMGET").arg(reading.keys.bucket(generation, *bucket));
+            for place in places.by_ref().take(*members) {
+                command.arg(Member(*bucket, &reading.asked.keys[*place]));
             }
-            command
-        };
-        let groups = order.chunk_by(|(left, _), (right, _)| left == right).map(of_bucket).collect();
-        let mut view = ::redis::cmd("HMGET");
-        view.arg(keys.view()).arg(&reply::VIEW_FIELDS);
-        Some(Self { place, view, groups, places: order.into_iter().map(|(_, place)| place).collect() })
+        }
     }
 
     fn loaded(&self, position: StorePosition, groups: Vec<Value>) -> RedisResult<Loaded> {
@@ -278,10 +309,15 @@ impl Look {
     }
 }
 
+fn view_of(keys: &Keys) -> Cmd {
+    let mut command = ::redis::cmd("HMGET");
+    command.arg(keys.view()).arg(&reply::VIEW_FIELDS);
+    command
+}
+
 /// Asks what the view says of itself.
 pub(super) fn view(keys: &Keys, connection: &mut Connection) -> RedisResult<Option<ViewFields>> {
-    let fields = ::redis::cmd("HMGET").arg(keys.view()).arg(&reply::VIEW_FIELDS).query(connection)?;
-    reply::view(fields, keys.layout())
+    reply::view(view_of(keys).query(connection)?, keys.layout())
 }
 
 /// Asks whatever generation is in use; `known` is the guess, and then the one found.

@@ -1,9 +1,10 @@
 //! Lookups. Wanted property: an answer is whole, says what it stands for, and is never behind what was acknowledged before it
 //! was asked for.
 
+use std::sync::LazyLock;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
-use store::LookupError;
+use store::{Glance, Looked, LookupError};
 use stream::StateStore;
 
 use super::*;
@@ -97,6 +98,78 @@ pub fn lookups_go_on_beside_a_writer_and_never_see_an_older_state_than_was_ackno
                 }
             });
         }
+        for header in 2..300 {
+            now = applied(&mut store, &now, header, &[set("anna", &header.to_string())]);
+            written.store(header, Ordering::SeqCst);
+        }
+        done.store(true, Ordering::SeqCst);
+    });
+}
+
+/// What is told at a glance; the view of each that is.
+pub fn glanced(glance: &mut dyn Glance, wanted: &[(Partition, &str)]) -> Vec<Option<(StorePosition, Option<String>)>> {
+    let told = runtime().block_on(glance.get_all(wanted));
+    told.into_iter().map(|told| told.map(|Looked { position, value }| (position, value.map(text)))).collect()
+}
+
+/// A glance stays in the runtime in which it was used first: one for all of this process's tests.
+pub fn runtime() -> &'static tokio::runtime::Runtime {
+    static RUNTIME: LazyLock<tokio::runtime::Runtime> =
+        LazyLock::new(|| tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap());
+    &RUNTIME
+}
+
+pub fn a_glance_tells_what_a_lookup_tells_or_nothing(backend: &impl Backend) {
+    let mut store = backend.open();
+    filled(&mut store, 1, "one", &[set("anna", "1"), set("berta", "2")]);
+    let lookups = backend.lookups(&store);
+    let mut glance = lookups.glance().unwrap();
+    let wanted = [(2, "carla"), (1, "nobody"), (1, "berta"), (1, "anna")];
+    let tell = |glance: &mut dyn Glance| {
+        let told = glanced(glance, &wanted);
+        let expected: Vec<_> = wanted.iter().map(|wanted| lookups.get_all(&[*wanted]).ok()).collect();
+        let expected = expected.into_iter().map(|looked| {
+            let Looked { position, value } = looked?.remove(0);
+            Some((position, value.map(text)))
+        });
+        for (told, expected) in told.iter().zip(expected) {
+            assert!(told.is_none() || *told == expected, "{told:?} where a lookup tells {expected:?}");
+        }
+        told.iter().map(Option::is_some).collect::<Vec<_>>()
+    };
+    // Whoever is asked first may have to learn the generation.
+    tell(&mut *glance);
+    assert_eq!(tell(&mut *glance), [false, true, true, true], "2 has no view");
+    filled(&mut store, 2, "two", &[set("carla", "4")]);
+    tell(&mut *glance);
+    assert_eq!(tell(&mut *glance), [true; 4]);
+    filled(&mut store, 1, "anew", &[set("anna", "5")]);
+    tell(&mut *glance);
+    assert_eq!(tell(&mut *glance), [true; 4], "once it is known that it was built anew");
+    assert_eq!(glanced(&mut *glance, &[]), []);
+}
+
+pub fn glances_beside_a_writer_never_see_an_older_state_than_was_acknowledged(backend: &impl Backend) {
+    let mut store = backend.open();
+    let start = begun(&mut store, "g", 0);
+    let mut now = applied(&mut store, &start, 1, &[set("anna", "1")]);
+    let lookups = backend.lookups(&store);
+    lookups.get(PARTITION, "anna").unwrap();
+    let (written, done) = (AtomicI64::new(1), AtomicBool::new(false));
+    let told = AtomicI64::new(0);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut glance = lookups.glance().unwrap();
+            while !done.load(Ordering::SeqCst) || told.load(Ordering::SeqCst) == 0 {
+                let before = written.load(Ordering::SeqCst);
+                let looked = glanced(&mut *glance, &[(PARTITION, "anna")]).remove(0);
+                // Where a batch was applied in between, it tells nothing.
+                let Some((position, value)) = looked else { continue };
+                assert_eq!(value, Some(position.header_offset.to_string()));
+                assert!(position.header_offset >= before);
+                told.fetch_add(1, Ordering::SeqCst);
+            }
+        });
         for header in 2..300 {
             now = applied(&mut store, &now, header, &[set("anna", &header.to_string())]);
             written.store(header, Ordering::SeqCst);

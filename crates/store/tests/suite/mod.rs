@@ -194,6 +194,8 @@ macro_rules! suite {
             where_one_partition_is_being_restored_nothing_of_several_is_answered,
             a_lookup_of_too_many_keys_is_refused,
             lookups_go_on_beside_a_writer_and_never_see_an_older_state_than_was_acknowledged,
+            a_glance_tells_what_a_lookup_tells_or_nothing,
+            glances_beside_a_writer_never_see_an_older_state_than_was_acknowledged,
         ]);
         #[test]
         fn it_agrees_with_a_simple_model_whatever_is_done() {

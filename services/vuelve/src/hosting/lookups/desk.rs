@@ -1,43 +1,35 @@
-//! A few threads that read states for all lookups: as many as there are connections to the store, as a lookup waits for one of
-//! them anyway.
+//! Where lookups wait to be read, those of each thread for themselves: a thread that serves calls reads for its own, and hands
+//! nothing to another.
 //!
 //! Wanted properties:
-//! - a lookup that finds a thread free is read at once; those that have to wait are read together, in one round trip, by whichever
-//!   thread is free next: the more there are, the less each costs (one thread for all, with larger round trips, takes no less CPU
-//!   and answers later: measured);
+//! - a lookup that finds nothing under way is read at once; those that come meanwhile are read together after it, in one round
+//!   trip: the more there are, the less each costs;
 //! - first come, first served; nothing of one lookup is another's failure, but for a panic, which those who were read with it hear of;
+//! - what can't be told at a glance is read off the async threads, and keeps nobody else waiting;
 //! - no more wait than have a place, which each keeps until it is read, also where its caller has gone away.
 
-use std::collections::VecDeque;
 use std::fmt;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use parking_lot::{Condvar, Mutex};
-use store::{Looked, LookupError, Lookups};
+use parking_lot::Mutex;
+use store::{Glance, Looked, LookupError, Lookups};
 use stream::Partition;
-use tokio::sync::{OwnedSemaphorePermit, oneshot};
+use thread_local::ThreadLocal;
+use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 
+/// So many lookups are taken at once.
+const TOGETHER: usize = 250;
 /// So many keys are read together, unless one lookup alone has more.
 const KEYS_TOGETHER: usize = 500;
 
 /// Keys of customers, each in its partition.
 pub(super) type Wanted = Vec<(Partition, String)>;
 
-/// Where lookups wait to be read. The threads end with it.
-pub(super) struct Desk(Arc<Waiting>);
-
-#[derive(Default)]
-struct Waiting {
-    state: Mutex<State>,
-    /// There is a lookup, or no more will come.
-    called: Condvar,
-}
-
-#[derive(Default)]
-struct State {
-    lookups: VecDeque<Lookup>,
-    is_closed: bool,
+/// Where lookups wait to be read.
+pub(super) struct Desk {
+    store: Arc<dyn Lookups>,
+    /// To whoever reads for this thread.
+    readers: ThreadLocal<Mutex<mpsc::UnboundedSender<Lookup>>>,
 }
 
 struct Lookup {
@@ -53,79 +45,97 @@ impl fmt::Debug for Desk {
 }
 
 impl Desk {
-    /// With so many threads, at least one.
-    pub(super) fn open(store: &Arc<dyn Lookups>, threads: usize) -> std::io::Result<Self> {
-        let desk = Self(Arc::default());
-        for number in 0..threads.max(1) {
-            let (waiting, store) = (Arc::clone(&desk.0), Arc::clone(store));
-            std::thread::Builder::new().name(format!("lookups {number}")).spawn(move || {
-                while let Some(together) = waiting.next() {
-                    // Of a panic the log tells, and those who waited for it, as nobody answers them.
-                    let _ = catch_unwind(AssertUnwindSafe(|| read(&*store, together)));
-                }
-            })?;
-        }
-        Ok(desk)
+    pub(super) fn new(store: Arc<dyn Lookups>) -> Self {
+        Self { store, readers: ThreadLocal::new() }
     }
 
-    /// What is under these keys, in their order; none where the thread that read it has panicked.
+    /// What is under these keys, in their order; none where whoever read it has panicked.
     pub(super) async fn read(
         &self,
         wanted: Wanted,
         place: OwnedSemaphorePermit,
     ) -> Option<Result<Vec<Looked>, LookupError>> {
         let (answer, answered) = oneshot::channel();
-        self.0.state.lock().lookups.push_back(Lookup { wanted, answer, _place: place });
-        self.0.called.notify_one();
+        self.hand_over(Lookup { wanted, answer, _place: place });
         answered.await.ok()
     }
-}
 
-impl Drop for Desk {
-    fn drop(&mut self) {
-        self.0.state.lock().is_closed = true;
-        self.0.called.notify_all();
+    fn hand_over(&self, lookup: Lookup) {
+        let mut reader = self.readers.get_or(|| Mutex::new(self.start_reader())).lock();
+        if let Err(mpsc::error::SendError(lookup)) = reader.send(lookup) {
+            // The one before has panicked.
+            *reader = self.start_reader();
+            let _ = reader.send(lookup);
+        }
+    }
+
+    /// A reader in this thread's runtime; it ends with the desk.
+    fn start_reader(&self) -> mpsc::UnboundedSender<Lookup> {
+        let (sender, lookups) = mpsc::unbounded_channel();
+        tokio::spawn(read_on(Arc::clone(&self.store), lookups));
+        sender
     }
 }
 
-impl Waiting {
-    /// The lookups that are read next: the eldest, and as many of those after it as go with it. None once no more will come.
-    fn next(&self) -> Option<Vec<Lookup>> {
-        let mut state = self.state.lock();
-        while state.lookups.is_empty() {
-            if state.is_closed {
-                return None;
-            }
-            self.called.wait(&mut state);
-        }
-        let (mut together, mut keys) = (Vec::new(), 0);
-        while let Some(lookup) = state.lookups.front() {
-            keys += lookup.wanted.len();
-            if keys > KEYS_TOGETHER && !together.is_empty() {
+async fn read_on(store: Arc<dyn Lookups>, mut lookups: mpsc::UnboundedReceiver<Lookup>) {
+    let mut glance = store.glance();
+    let mut together = Vec::with_capacity(TOGETHER);
+    while lookups.recv_many(&mut together, TOGETHER).await > 0 {
+        // What else this thread has to do now comes first, as it may bring more: where there is nothing, no time passes.
+        loop {
+            let before = together.len();
+            tokio::task::yield_now().await;
+            together.extend(std::iter::from_fn(|| lookups.try_recv().ok()).take(TOGETHER - before));
+            if together.len() == before {
                 break;
             }
-            together.extend(state.lookups.pop_front());
         }
-        Some(together)
+        while !together.is_empty() {
+            let portion = together.drain(..portion(&together)).collect();
+            let left = match &mut glance {
+                Some(glance) => read_at_a_glance(&mut **glance, portion).await,
+                None => portion,
+            };
+            for lookup in left {
+                let store = Arc::clone(&store);
+                tokio::task::spawn_blocking(move || read_thoroughly(&*store, lookup));
+            }
+        }
     }
 }
 
-fn read(store: &dyn Lookups, together: Vec<Lookup>) {
-    let wanted: Vec<(Partition, &str)> = together.iter().flat_map(|lookup| keys(&lookup.wanted)).collect();
-    if let Ok(looked) = store.get_all(&wanted) {
-        let mut looked = looked.into_iter();
-        for lookup in together {
-            let own = looked.by_ref().take(lookup.wanted.len()).collect();
-            // Its caller may have gone away.
-            let _ = lookup.answer.send(Ok(own));
+/// How many of the lookups, at least one, are read together.
+fn portion(lookups: &[Lookup]) -> usize {
+    let mut keys = 0;
+    let fits = |lookup: &&Lookup| {
+        keys += lookup.wanted.len();
+        keys <= KEYS_TOGETHER
+    };
+    lookups.iter().take_while(fits).count().max(1)
+}
+
+/// Answers all that can be told; returns the others.
+async fn read_at_a_glance(glance: &mut dyn Glance, lookups: Vec<Lookup>) -> Vec<Lookup> {
+    let wanted: Vec<(Partition, &str)> = lookups.iter().flat_map(|lookup| keys(&lookup.wanted)).collect();
+    let mut looked = glance.get_all(&wanted).await.into_iter();
+    let mut left = Vec::new();
+    for lookup in lookups {
+        let own: Vec<Option<Looked>> = looked.by_ref().take(lookup.wanted.len()).collect();
+        match own.into_iter().collect::<Option<Vec<Looked>>>() {
+            Some(own) => {
+                // Its caller may have gone away.
+                let _ = lookup.answer.send(Ok(own));
+            }
+            None => left.push(lookup),
         }
-        return;
     }
-    // A view that can't be read is the failure of those who ask for it, and of nobody else.
-    for lookup in together {
-        let own = store.get_all(&keys(&lookup.wanted).collect::<Vec<_>>());
-        let _ = lookup.answer.send(own);
-    }
+    left
+}
+
+/// By itself: a view that can't be read is the failure of those who ask for it, and of nobody else.
+fn read_thoroughly(store: &dyn Lookups, lookup: Lookup) {
+    let own = store.get_all(&keys(&lookup.wanted).collect::<Vec<_>>());
+    let _ = lookup.answer.send(own);
 }
 
 fn keys(wanted: &Wanted) -> impl Iterator<Item = (Partition, &str)> {
@@ -135,54 +145,80 @@ fn keys(wanted: &Wanted) -> impl Iterator<Item = (Partition, &str)> {
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "a test may fail by it")]
 mod tests {
+    use std::pin::Pin;
+
     use store::{Members, MembersQuery};
     use stream::StorePosition;
-    use tokio::sync::Semaphore;
+    use tokio::sync::{Notify, Semaphore};
     use tokio::task::JoinHandle;
 
     use super::*;
 
-    /// Each key holds its own name; partition 9 is being restored. It reads nothing before it is let go.
+    /// Each key holds its own name; partition 7 is told by asking thoroughly only, a glance at 8 panics, 9 is being restored. At a
+    /// glance it tells nothing before it is let go.
+    #[derive(Clone, Debug, Default)]
+    struct Held(Arc<State>);
+
     #[derive(Debug, Default)]
-    struct Held {
-        asked: Mutex<Vec<usize>>,
-        released: (Mutex<bool>, Condvar),
+    struct State {
+        glances: Mutex<Vec<usize>>,
+        thorough: Mutex<Vec<usize>>,
+        is_released: Mutex<bool>,
+        released: Notify,
+    }
+
+    fn look((partition, key): &(Partition, &str)) -> Result<Looked, LookupError> {
+        let position = StorePosition { generation: "g".into(), log: "log".into(), header_offset: 1 };
+        match partition {
+            9 => Err(LookupError::Restoring(9)),
+            _ => Ok(Looked { position, value: Some(key.as_bytes().to_vec().into()) }),
+        }
     }
 
     impl Lookups for Held {
         fn get_all(&self, wanted: &[(Partition, &str)]) -> Result<Vec<Looked>, LookupError> {
-            self.asked.lock().push(wanted.len());
-            let mut released = self.released.0.lock();
-            while !*released {
-                self.released.1.wait(&mut released);
-            }
-            let position = StorePosition { generation: "g".into(), log: "log".into(), header_offset: 1 };
-            let look = |(partition, key): &(Partition, &str)| match partition {
-                8 => panic!("a defect of the store"),
-                9 => Err(LookupError::Restoring(9)),
-                _ => Ok(Looked { position: position.clone(), value: Some(key.as_bytes().to_vec().into()) }),
-            };
+            self.0.thorough.lock().push(wanted.len());
             wanted.iter().map(look).collect()
         }
 
         fn members(&self, _: &[(Partition, MembersQuery)]) -> Result<Vec<Members>, LookupError> {
             Ok(Vec::new())
         }
+
+        fn glance(&self) -> Option<Box<dyn Glance>> {
+            Some(Box::new(self.clone()))
+        }
+    }
+
+    impl Glance for Held {
+        fn get_all<'a>(
+            &'a mut self,
+            wanted: &'a [(Partition, &'a str)],
+        ) -> Pin<Box<dyn Future<Output = Vec<Option<Looked>>> + Send + 'a>> {
+            Box::pin(async {
+                self.0.glances.lock().push(wanted.len());
+                let released = self.0.released.notified();
+                if !*self.0.is_released.lock() {
+                    released.await;
+                }
+                assert!(wanted.iter().all(|(partition, _)| *partition != 8), "a defect of the store");
+                wanted.iter().map(|wanted| look(wanted).ok().filter(|_| wanted.0 != 7)).collect()
+            })
+        }
     }
 
     impl Held {
         fn release(&self) {
-            *self.released.0.lock() = true;
-            self.released.1.notify_all();
+            *self.0.is_released.lock() = true;
+            self.0.released.notify_one();
         }
     }
 
     const PLACES: usize = 100;
 
-    fn open() -> (Arc<Held>, Arc<Desk>, Arc<Semaphore>) {
-        let held = Arc::new(Held::default());
-        let store: Arc<dyn Lookups> = held.clone();
-        (held, Arc::new(Desk::open(&store, 1).unwrap()), Arc::new(Semaphore::new(PLACES)))
+    fn open() -> (Held, Arc<Desk>, Arc<Semaphore>) {
+        let held = Held::default();
+        (held.clone(), Arc::new(Desk::new(Arc::new(held))), Arc::new(Semaphore::new(PLACES)))
     }
 
     type Answered = JoinHandle<Option<Result<Vec<Looked>, LookupError>>>;
@@ -198,31 +234,62 @@ mod tests {
         }
     }
 
+    fn text(looked: &Looked) -> String {
+        String::from_utf8(looked.value.clone().unwrap().to_vec()).unwrap()
+    }
+
     #[tokio::test]
     async fn lookups_that_wait_are_read_together_and_each_has_its_own_answer_or_failure() {
         let (held, desk, places) = open();
         let ask = |wanted| ask(&desk, &places, wanted);
         let first = ask(vec![(0, "first".to_owned())]);
-        until(|| !held.asked.lock().is_empty()).await;
+        until(|| !held.0.glances.lock().is_empty()).await;
         let others: Vec<_> = (0..20).map(|n| ask(vec![(n % 3, format!("a{n}")), (1, format!("b{n}"))])).collect();
         let restoring = ask(vec![(0, "fine".to_owned()), (9, "not".to_owned())]);
-        until(|| desk.0.state.lock().lookups.len() == 21).await;
+        let thorough = ask(vec![(7, "later".to_owned())]);
+        until(|| places.available_permits() == PLACES - 23).await;
         held.release();
-        let text = |looked: &Looked| String::from_utf8(looked.value.clone().unwrap().to_vec()).unwrap();
         assert_eq!(text(&first.await.unwrap().unwrap().unwrap()[0]), "first");
         for (n, other) in others.into_iter().enumerate() {
             let looked = other.await.unwrap().unwrap().unwrap();
             assert_eq!(looked.iter().map(text).collect::<Vec<_>>(), [format!("a{n}"), format!("b{n}")]);
         }
         assert!(matches!(restoring.await.unwrap().unwrap(), Err(LookupError::Restoring(9))));
-        // All at once; and then, as one of them has failed, each by itself.
-        assert_eq!(held.asked.lock()[..2], [1, 42]);
+        assert_eq!(text(&thorough.await.unwrap().unwrap().unwrap()[0]), "later");
+        // At a glance all at once; and then each by itself of whom that did not tell.
+        assert_eq!(*held.0.glances.lock(), [1, 43]);
+        let mut asked = held.0.thorough.lock().clone();
+        asked.sort_unstable();
+        assert_eq!(asked, [1, 2]);
         // Every place is free again.
         until(|| places.available_permits() == PLACES).await;
     }
 
     #[tokio::test]
-    async fn after_a_panic_the_same_thread_reads_on() {
+    async fn those_that_come_in_the_same_turn_are_read_together() {
+        let (held, desk, places) = open();
+        held.release();
+        let asked: Vec<_> = (0..30).map(|n| ask(&desk, &places, vec![(0, format!("a{n}"))])).collect();
+        for (n, one) in asked.into_iter().enumerate() {
+            assert_eq!(text(&one.await.unwrap().unwrap().unwrap()[0]), format!("a{n}"));
+        }
+        assert_eq!(*held.0.glances.lock(), [30]);
+    }
+
+    #[tokio::test]
+    async fn large_lookups_are_not_read_all_together() {
+        let (held, desk, places) = open();
+        held.release();
+        let large = |n: usize| (0..n).map(|key| (0, key.to_string())).collect::<Wanted>();
+        let asked: Vec<_> = [200, 300, 1, 600, 2].map(|n| (n, ask(&desk, &places, large(n)))).into();
+        for (n, one) in asked {
+            assert_eq!(one.await.unwrap().unwrap().unwrap().len(), n);
+        }
+        assert_eq!(*held.0.glances.lock(), [500, 1, 600, 2]);
+    }
+
+    #[tokio::test]
+    async fn after_a_panic_the_next_are_read() {
         let (held, desk, places) = open();
         held.release();
         for _ in 0..3 {
@@ -230,5 +297,31 @@ mod tests {
         }
         assert!(ask(&desk, &places, vec![(0, "ana".to_owned())]).await.unwrap().unwrap().is_ok());
         until(|| places.available_permits() == PLACES).await;
+    }
+
+    #[test]
+    fn each_thread_reads_for_its_own() {
+        let (held, desk, places) = open();
+        held.release();
+        let runtime = || tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let serve = |name: &str| {
+            let wanted = vec![(0, name.to_owned())];
+            let answer = runtime().block_on(ask_within(&desk, &places, wanted));
+            assert_eq!(text(&answer.unwrap().unwrap()[0]), name);
+        };
+        std::thread::scope(|scope| {
+            for name in ["ana", "berta", "carla"] {
+                scope.spawn(move || serve(name));
+            }
+        });
+        assert_eq!(*held.0.glances.lock(), [1, 1, 1]);
+    }
+
+    async fn ask_within(
+        desk: &Arc<Desk>,
+        places: &Arc<Semaphore>,
+        wanted: Wanted,
+    ) -> Option<Result<Vec<Looked>, LookupError>> {
+        ask(desk, places, wanted).await.unwrap()
     }
 }

@@ -23,7 +23,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use proto::Refusal;
-use runtime::config::{Config, GrpcOptions, KafkaOptions, StoreOptions};
+use runtime::config::{Config, GrpcOptions, KafkaOptions};
 use runtime::grpc::GrpcServer;
 use runtime::host::Host;
 use store::Lookups;
@@ -70,8 +70,8 @@ pub async fn add_lookups(
     if let Some(lookups) = segmentation {
         let boundaries = InForce::follow(host, installation, timeout).await?;
         let progress = Arc::new(Progress::new(installation, timeout));
-        let desk = Desk::open(&lookups, usize::from(config.get::<StoreOptions>().connections))?;
-        let reader = FreshReader { reader: reader(lookups), desk: Arc::new(desk), progress };
+        let desk = Arc::new(Desk::new(Arc::clone(&lookups)));
+        let reader = FreshReader { reader: reader(lookups), desk, progress };
         let answers = segmentation::Answers::new(reader, boundaries, installation.replay);
         server = server.service(|limit| proto::segmentation_server(answers, limit));
         // A replay's customers are nobody's.
