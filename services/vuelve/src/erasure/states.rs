@@ -74,7 +74,7 @@ pub(super) fn said(installation: &Installation, dataset: &str, value: &[u8]) -> 
     match dataset {
         "ingestion.changelog" => state(installation, value, |state| of(knows_nobody(state), &[])),
         "segmentation.changelog" => {
-            state(installation, value, |state: &SegmentationState| of(state.is_nobody(), &state.unreachable))
+            state(installation, value, |state: &SegmentationState| of(!is_told_of(state), &state.unreachable))
         }
         "messaging.changelog" => {
             state(installation, value, |state: &MessagingState| of(state.messages.is_empty(), &state.unreachable))
@@ -87,6 +87,11 @@ pub(super) fn said(installation: &Installation, dataset: &str, value: &[u8]) -> 
 /// Whether a device is nobody's, as far as the resolver knows, and nothing that was done on it is kept.
 pub(super) fn knows_nobody(state: &ResolverState) -> bool {
     state.linked_to.is_none() && state.history.is_empty() && state.customers.0.is_empty()
+}
+
+/// Whether segmentation knows somebody, or what others scored of her.
+pub(super) fn is_told_of(state: &SegmentationState) -> bool {
+    !state.is_nobody() || !state.scores.is_empty()
 }
 
 /// The last committed state of each key that `wanted` takes, of these partitions of a service's changelog, or of all.
