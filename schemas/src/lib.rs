@@ -32,8 +32,8 @@ pub use codec::{MAX_HOPS, MAX_SCHEMA_BYTES, MAX_SCHEMAS, MAX_VALUE_BYTES, ROOM_B
 pub use contract::{AvroSchema, Contract, schemas};
 pub use customer::{
     ADMISSION, Admission, CUSTOMER_EVENT, CUSTOMER_PROFILE, CUSTOMER_REACHABILITY, CUSTOMER_SCORE, Change, ChangeCause,
-    CurrencyQuintiles, CustomerEvent, CustomerProfile, CustomerReachability, CustomerScore, CustomerView, Occasion, OccasionKind,
-    QUINTILES, Quintiles, SEGMENT_CHANGE, Score, SegmentChange, Transition, UnreachableAddress,
+    CurrencyQuintiles, CustomerEvent, CustomerProfile, CustomerReachability, CustomerScore, CustomerView, Occasion,
+    OccasionKind, QUINTILES, Quintiles, SEGMENT_CHANGE, Score, SegmentChange, Transition, UnreachableAddress,
 };
 pub use error::{DecodeError, EncodeError, LearnError};
 pub use history::{PastEvent, PastOrder, PastProduct};

@@ -92,7 +92,9 @@ fn score(installation: &Installation) {
     let value = json!({ "customer_id": "c-1", "name": "churn", "value": 80, "scored_at": 1_772_409_600_000_i64 });
     let (kafka, registry) = (installation.kafka.bootstrap_servers(), installation.registry.url());
     let writer = AvroWriter { settings: &[("partitioner", "murmur2_random")], ..AvroWriter::default() };
-    writer.write(&kafka, &registry, &topic("customer.scores"), &[json!({ "key": "c-1", "value": value })], LIMIT).unwrap();
+    writer
+        .write(&kafka, &registry, &topic("customer.scores"), &[json!({ "key": "c-1", "value": value })], LIMIT)
+        .unwrap();
 }
 
 /// From five customers, as many as it takes.

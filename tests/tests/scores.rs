@@ -40,7 +40,8 @@ fn publish(installation: &Installation, records: &[Value]) {
 
 /// A record of hers: what the shop's own program knows, and what it leaves to the defaults.
 fn scored(score: &Value) -> Value {
-    let mut value = json!({ "customer_id": "ana", "scored_at": Timestamp::now().as_millisecond(), "version": "churn-7" });
+    let mut value =
+        json!({ "customer_id": "ana", "scored_at": Timestamp::now().as_millisecond(), "version": "churn-7" });
     value.as_object_mut().unwrap().extend(score.as_object().unwrap().clone());
     json!({ "key": "ana", "value": value })
 }
@@ -63,12 +64,15 @@ fn what_a_shops_own_systems_score_of_her_brings_her_into_a_segment_and_is_told_t
     assert_eq!((ana.scores.len(), ana.tier.as_str(), ana.lifecycle.as_str()), (0, "", "visitor"));
 
     let bad = scored(&json!({ "name": "churn", "value": 80, "label": "high" }));
-    publish(&installation, &[
-        scored(&json!({ "name": "churn", "value": 80 })),
-        bad,
-        json!({ "key": "ana", "bytes": STANDARD.encode("no Avro at all") }),
-        scored(&json!({ "name": "tier", "label": "gold" })),
-    ]);
+    publish(
+        &installation,
+        &[
+            scored(&json!({ "name": "churn", "value": 80 })),
+            bad,
+            json!({ "key": "ana", "bytes": STANDARD.encode("no Avro at all") }),
+            scored(&json!({ "name": "tier", "label": "gold" })),
+        ],
+    );
     let ana = known("her scores", &|ana| ana.scores.len() == 2);
     let scores: Vec<_> = ana.scores.iter().map(|of| (of.name.as_str(), of.value, of.label.as_deref())).collect();
     assert_eq!(scores, [("churn", Some(80), None), ("tier", None, Some("gold"))]);

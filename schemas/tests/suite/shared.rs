@@ -6,8 +6,8 @@ use apache_avro::types::Value;
 use schemas::conformance::{self, Mismatch};
 use schemas::{
     Admission, AvroSchema, ChangelogRecord, Contract, CustomerEvent, CustomerProfile, CustomerReachability,
-    CustomerScore, DecodeError, Definition, JourneyDecision, Mark, MessageOutcome, MessageRequest, MessagingCommand, PrivacyReceipt,
-    PrivacyRequest, Quintiles, Schemas, SegmentChange, StateContract, StorefrontEvent, Suppression,
+    CustomerScore, DecodeError, Definition, JourneyDecision, Mark, MessageOutcome, MessageRequest, MessagingCommand,
+    PrivacyReceipt, PrivacyRequest, Quintiles, Schemas, SegmentChange, StateContract, StorefrontEvent, Suppression,
 };
 use serde::{Deserialize, Serialize};
 

@@ -53,9 +53,9 @@ pub use quintiles::{Boundaries, MAX_LEARNT_CURRENCIES, MIN_CUSTOMERS, Standing, 
 pub use rows::{CustomerRow, WINDOW_COLUMNS, customer_rows, known_until};
 pub use scores::Scored;
 pub use state::{
-    ANONYMOUS_IDLE, Bucket, CART_IDLE, Came, CartLine, Coming, Did, Favourite, KeptScore, MAX_CART_LINES, MAX_CURRENCIES,
-    MAX_FAVOURITES, MAX_IDS, MAX_NAME_BYTES, MAX_ORDERS, MAX_SCORES, MAX_TRAITS_BYTES, MAX_UNREACHABLE, Membership, Money,
-    OpenCart, PastOrder, Seen, SegmentationState, Spending, Tally,
+    ANONYMOUS_IDLE, Bucket, CART_IDLE, Came, CartLine, Coming, Did, Favourite, KeptScore, MAX_CART_LINES,
+    MAX_CURRENCIES, MAX_FAVOURITES, MAX_IDS, MAX_NAME_BYTES, MAX_ORDERS, MAX_SCORES, MAX_TRAITS_BYTES, MAX_UNREACHABLE,
+    Membership, Money, OpenCart, PastOrder, Seen, SegmentationState, Spending, Tally,
 };
 pub use windows::WINDOW_DAYS;
 

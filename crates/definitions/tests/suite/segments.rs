@@ -218,7 +218,10 @@ fn scores_are_read_by_their_names_and_as_numbers() {
         ("customer.scores._x > 1", "no score is called `_x`"),
         (&format!("customer.scores.{long} > 1"), "no score is called `xxx"),
         ("customer.scores.churn == 'high'", "a number can't be compared with a text"),
-        ("customer.scores['churn'] > 1", "`customer.scores` is no value by itself; name one of its fields, such as `customer.scores.churn`"),
+        (
+            "customer.scores['churn'] > 1",
+            "`customer.scores` is no value by itself; name one of its fields, such as `customer.scores.churn`",
+        ),
         ("has(customer.scores)", "`customer.scores` is no value by itself"),
         ("customer.scores.churn", "a condition is true or false; this is neither"),
     ] {

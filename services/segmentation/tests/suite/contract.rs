@@ -7,9 +7,9 @@ use schemas::{
     SuppressionReason, UnreachableAddress,
 };
 use segmentation::{
-    Bucket, Came, CartLine, Favourite, KeptScore, MAX_CART_LINES, MAX_CURRENCIES, MAX_FAVOURITES, MAX_IDS, MAX_NAME_BYTES,
-    MAX_ORDERS, MAX_SCORES, MAX_TRAITS_BYTES, MAX_UNREACHABLE, Membership, Money, OpenCart, PastOrder, SegmentationState, Spending,
-    Tally,
+    Bucket, Came, CartLine, Favourite, KeptScore, MAX_CART_LINES, MAX_CURRENCIES, MAX_FAVOURITES, MAX_IDS,
+    MAX_NAME_BYTES, MAX_ORDERS, MAX_SCORES, MAX_TRAITS_BYTES, MAX_UNREACHABLE, Membership, Money, OpenCart, PastOrder,
+    SegmentationState, Spending, Tally,
 };
 
 use crate::support::{ANA, DAY, EVENTS, HOUR, Shop, at, policy, track};

@@ -288,7 +288,11 @@ fn a_record_that_breaks_the_contract_is_a_dead_letter_that_says_where() {
         (bad(&|bad| bad.name = String::new()), "bad_name", "name"),
         (bad(&|bad| bad.name = "x".repeat(33)), "bad_name", "31"),
         (bad(&|bad| bad.label = Some("high".to_owned())), "value_and_label", "value and label"),
-        (bad(&|bad| (bad.value, bad.label) = (None, Some(long.clone()))), "bad_label", "label is empty or longer than 64"),
+        (
+            bad(&|bad| (bad.value, bad.label) = (None, Some(long.clone()))),
+            "bad_label",
+            "label is empty or longer than 64",
+        ),
         (bad(&|bad| (bad.value, bad.label) = (None, Some(String::new()))), "bad_label", "label"),
         (bad(&|bad| bad.version = Some(long.clone())), "bad_version", "version is empty or longer than 64"),
         (bad(&|bad| bad.hops = 17), "too_many_hops", "16"),
