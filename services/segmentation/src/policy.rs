@@ -77,6 +77,7 @@ impl Policy {
     }
 
     /// Of an installation whose customer topics have so many partitions.
+    #[must_use]
     pub fn of(self, partitions: i32) -> Self {
         Self { partitions, ..self }
     }
