@@ -1,7 +1,7 @@
 //! The customer: what happens to her, in one order (`customer.events`), who she is (`customer.profiles`), the segments that she
 //! enters and leaves (`customer.segments`: flat), which of her addresses are not written to (`customer.reachability`), what
-//! others score of her (`customer.scores`), the boundaries of quintiles (`customer.quintiles`), and when those who were there come into journeys (`customer.admissions`); all
-//! but the first without personal data, so that they can be kept.
+//! others score of her (`customer.scores`), the boundaries of quintiles (`customer.quintiles`), and when those who were there
+//! come into journeys (`customer.admissions`); all but the first without personal data, so that they can be kept.
 
 use serde::{Deserialize, Serialize};
 

@@ -162,3 +162,23 @@ pub(super) fn shown(installation: &Installation, service: &str, value: &[u8]) ->
         other => bail!("{other} keeps no changelog"),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use domain::Timestamp;
+    use segmentation::KeptScore;
+
+    use super::*;
+
+    #[test]
+    fn who_was_scored_since_she_was_erased_is_told_of_again_though_she_is_nobody() {
+        let erased_at = Some(Timestamp::from_millis(1));
+        let nobody = SegmentationState { erased_at, ..SegmentationState::default() };
+        let scored_at = Timestamp::from_millis(2);
+        let score = KeptScore { name: "churn".into(), value: Some(80), label: None, scored_at, version: None };
+        let scored = SegmentationState { scores: vec![score], ..nobody.clone() };
+        let known = SegmentationState { known: true, ..nobody.clone() };
+        assert_eq!([&nobody, &scored, &known].map(is_told_of), [false, true, true]);
+        assert!(scored.is_nobody());
+    }
+}
