@@ -1,6 +1,6 @@
 //! Masks: what they name is given, and nothing else.
 
-use proto::segmentation::v1::{Cart, Customer, LeadScore, LeadScoreFactor, Membership};
+use proto::segmentation::v1::{Cart, Customer, LeadScore, LeadScoreFactor, Membership, Score};
 use proto::{ReadMask, Refusal, timestamp};
 
 const CUSTOMER: &str = "vuelve.segmentation.v1.Customer";
@@ -16,6 +16,14 @@ fn customer() -> Customer {
         favourite_brands: vec!["Acme".into(), String::new()],
         lead_score: Some(LeadScore { value: 12, factors: vec![LeadScoreFactor { name: "intent".into(), points: 12 }] }),
         segments: vec![Membership { segment: "vip".into(), version: 3, since: Some(timestamp(1)) }],
+        scores: vec![Score {
+            name: "churn".into(),
+            value: Some(80),
+            scored_at: Some(timestamp(1)),
+            ..Score::default()
+        }],
+        tier: "gold".into(),
+        lifecycle: "vip".into(),
         ..Customer::default()
     }
 }
@@ -39,6 +47,9 @@ fn a_mask_gives_what_it_names_at_whatever_depth_and_what_is_always_given() {
     let full = customer();
     let segments = Customer { segments: full.segments.clone(), ..id() };
     assert_eq!(mask(&["segments"]).unwrap().keep(customer()), segments);
+    let scored =
+        Customer { scores: full.scores.clone(), tier: full.tier.clone(), lifecycle: full.lifecycle.clone(), ..id() };
+    assert_eq!(mask(&["scores", "tier", "lifecycle"]).unwrap().keep(customer()), scored);
     let value = Cart { value_minor: -1, ..Cart::default() };
     assert_eq!(mask(&["cart.value_minor"]).unwrap().keep(customer()), Customer { cart: Some(value), ..id() });
     // The whole and a part of it are the whole, in either order.

@@ -156,6 +156,7 @@ static ALL: &[&AvroSchema] = &[
     &crate::CUSTOMER_EVENT,
     &crate::CUSTOMER_PROFILE,
     &crate::CUSTOMER_REACHABILITY,
+    &crate::CUSTOMER_SCORE,
     &crate::MESSAGE_REQUEST,
     &crate::MESSAGE_OUTCOME,
     &crate::MESSAGING_COMMAND,

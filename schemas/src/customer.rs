@@ -1,7 +1,7 @@
 //! The customer: what happens to her, in one order (`customer.events`), who she is (`customer.profiles`), the segments that she
-//! enters and leaves (`customer.segments`: flat), which of her addresses are not written to (`customer.reachability`), the
-//! boundaries of quintiles (`customer.quintiles`), and when those who were there come into journeys (`customer.admissions`); all
-//! but the first without personal data, so that they can be kept.
+//! enters and leaves (`customer.segments`: flat), which of her addresses are not written to (`customer.reachability`), what
+//! others score of her (`customer.scores`), the boundaries of quintiles (`customer.quintiles`), and when those who were there
+//! come into journeys (`customer.admissions`); all but the first without personal data, so that they can be kept.
 
 use serde::{Deserialize, Serialize};
 
@@ -125,6 +125,39 @@ pub struct CustomerView {
     pub favourite_brands: Vec<String>,
     pub reachable_email: Option<bool>,
     pub lifecycle: Option<String>,
+    #[serde(default)]
+    pub scores: Vec<Score>,
+    pub tier: Option<String>,
+}
+
+/// A score of hers, as a part of other records.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[allow(missing_docs, reason = "documented in the schema")]
+pub struct Score {
+    pub name: String,
+    pub value: Option<i64>,
+    pub label: Option<String>,
+}
+
+/// Schema of [`CustomerScore`].
+pub static CUSTOMER_SCORE: AvroSchema =
+    AvroSchema::record("CustomerScore", include_str!("../customer/customer_score.avsc"));
+
+record_contract!(CustomerScore, CUSTOMER_SCORE);
+
+/// Somebody scored a customer. The fields are documented in `customer_score.avsc`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[allow(missing_docs, reason = "documented in the schema, which a test holds to having every field documented")]
+pub struct CustomerScore {
+    pub customer_id: String,
+    pub name: String,
+    pub value: Option<i64>,
+    pub label: Option<String>,
+    /// Milliseconds since 1970.
+    pub scored_at: i64,
+    pub version: Option<String>,
+    #[serde(default)]
+    pub hops: i32,
 }
 
 /// Schema of [`CustomerReachability`].
@@ -242,6 +275,8 @@ pub enum ChangeCause {
     Boundaries,
     /// An address of hers is written to no more, or again.
     Reachability,
+    /// Somebody scored her.
+    Score,
     /// A cause newer than this reader.
     #[default]
     #[serde(other)]

@@ -31,9 +31,9 @@ pub use changelog::{
 pub use codec::{MAX_HOPS, MAX_SCHEMA_BYTES, MAX_SCHEMAS, MAX_VALUE_BYTES, ROOM_BYTES, Schemas};
 pub use contract::{AvroSchema, Contract, schemas};
 pub use customer::{
-    ADMISSION, Admission, CUSTOMER_EVENT, CUSTOMER_PROFILE, CUSTOMER_REACHABILITY, Change, ChangeCause,
-    CurrencyQuintiles, CustomerEvent, CustomerProfile, CustomerReachability, CustomerView, Occasion, OccasionKind,
-    QUINTILES, Quintiles, SEGMENT_CHANGE, SegmentChange, Transition, UnreachableAddress,
+    ADMISSION, Admission, CUSTOMER_EVENT, CUSTOMER_PROFILE, CUSTOMER_REACHABILITY, CUSTOMER_SCORE, Change, ChangeCause,
+    CurrencyQuintiles, CustomerEvent, CustomerProfile, CustomerReachability, CustomerScore, CustomerView, Occasion,
+    OccasionKind, QUINTILES, Quintiles, SEGMENT_CHANGE, Score, SegmentChange, Transition, UnreachableAddress,
 };
 pub use error::{DecodeError, EncodeError, LearnError};
 pub use history::{PastEvent, PastOrder, PastProduct};

@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use testkit::clients::{Sdk, kcat, read_topic, read_topic_raw};
+use testkit::clients::{AvroWriter, Sdk, kcat, read_topic, read_topic_raw};
 use testkit::{Message, Process, SmtpSink, wait_until};
 use tests::installation::{Installation, WRITE_KEY, topic};
 use tests::{root, vuelve};
@@ -60,6 +60,7 @@ fn official_sdks_bring_a_left_cart_back_and_confluent_kafka_reads_every_topic() 
     put_a_dead_letter(&installation);
     unsubscribe(&installation, &received[0]);
     learn_quintiles(&installation);
+    score(&installation);
     let let_in = || installation.records("customer.admissions").ok().filter(|records| !records.is_empty());
     wait_until(LIMIT, "who is there to be counted", let_in).unwrap();
     let held = || installation.records("customer.reachability").ok().filter(|records| !records.is_empty());
@@ -84,6 +85,16 @@ fn unsubscribe(installation: &Installation, message: &Message) {
 fn put_a_dead_letter(installation: &Installation) {
     let nobody = r#"{"batch":[{"type":"track","event":"Product Added"}]}"#;
     installation.post("/v1/batch", &[], nobody).unwrap();
+}
+
+/// As a shop's own model does, of somebody.
+fn score(installation: &Installation) {
+    let value = json!({ "customer_id": "c-1", "name": "churn", "value": 80, "scored_at": 1_772_409_600_000_i64 });
+    let (kafka, registry) = (installation.kafka.bootstrap_servers(), installation.registry.url());
+    let writer = AvroWriter { settings: &[("partitioner", "murmur2_random")], ..AvroWriter::default() };
+    writer
+        .write(&kafka, &registry, &topic("customer.scores"), &[json!({ "key": "c-1", "value": value })], LIMIT)
+        .unwrap();
 }
 
 /// From five customers, as many as it takes.

@@ -107,6 +107,8 @@ pub static CUSTOMER_FIELDS: &[CustomerField] = fields_and_counters![
         field("rfm.frequency", Integer, Steady, "Her quintile by orders, 1 to 5: 5 is the fifth who order most often; missing like `rfm.recency`."),
         field("rfm.monetary", Integer, Steady, "Her quintile by orders less refunds, among those of her currency, 1 to 5: 5 is the fifth who buy for most; missing like `rfm.recency`, and in a currency in which fewer than five buy."),
         field("lead_score", Integer, Score, "How promising she is just now, 0 to 100: the sum of five factors."),
+        field("tier", Text, Steady, "Her tier: the label of the score of that name; missing without one."),
+        field("scores.<name>", Integer, Steady, "What others scored of her last under that name: a whole number, of a probability in percent; missing without one."),
         field("favourite_categories", Texts, Steady, "The categories that she likes, at most five, the dearest first."),
         field("favourite_brands", Texts, Steady, "The brands that she likes, at most five, the dearest first."),
         field("consent_marketing", Boolean, Steady, "Whether she agreed to hear from the shop; missing while she has not said."),
@@ -129,13 +131,26 @@ pub static CUSTOMER_FIELDS: &[CustomerField] = fields_and_counters![
 
 /// The group of the fields whose names the shop gives.
 pub(crate) const TRAITS: &str = "traits";
+/// The group of the fields whose names those give who score customers.
+pub(crate) const SCORES: &str = "scores";
+/// At most so many bytes of a score's name.
+const MAX_SCORE_NAME_BYTES: usize = 32;
 
-/// The field at a path that an expression reads ([`crate::Reads::customer`]): `cart.open`, `traits.plan`, or `traits` for all
-/// of them.
+/// Whether a score may be called so: a lower-case letter, then lower-case letters, digits and underscores, 32 in all.
+pub fn is_score_name(name: &str) -> bool {
+    let is_of_names = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
+    name.starts_with(|first: char| first.is_ascii_lowercase())
+        && name.len() <= MAX_SCORE_NAME_BYTES
+        && name.bytes().all(is_of_names)
+}
+
+/// The field at a path that an expression reads ([`crate::Reads::customer`]): `cart.open`, `scores.churn`, `traits.plan`, or
+/// `traits` for all of them.
 pub fn customer_field(path: &str) -> Option<&'static CustomerField> {
-    let group = |field: &CustomerField| field.path.split_once('.').map(|(group, _)| group);
-    let is_trait = path == TRAITS || path.strip_prefix(TRAITS).is_some_and(|rest| rest.starts_with('.'));
-    let is_it = |field: &&CustomerField| if is_trait { group(field) == Some(TRAITS) } else { field.path == path };
+    let named = |group: &&str| path.strip_prefix(group).is_some_and(|rest| rest.starts_with('.'));
+    let group = if path == TRAITS { Some(TRAITS) } else { [TRAITS, SCORES].into_iter().find(named) };
+    let group_of = |field: &CustomerField| field.path.split_once('.').map(|(group, _)| group);
+    let is_it = |field: &&CustomerField| group.map_or(field.path == path, |group| group_of(field) == Some(group));
     CUSTOMER_FIELDS.iter().find(is_it)
 }
 

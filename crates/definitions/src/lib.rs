@@ -33,7 +33,7 @@ mod values;
 mod yaml;
 
 pub use apply::{Change, changes};
-pub use customer_fields::{Ageing, CUSTOMER_FIELDS, CustomerField, FieldType, customer_field};
+pub use customer_fields::{Ageing, CUSTOMER_FIELDS, CustomerField, FieldType, customer_field, is_score_name};
 pub use dates::{CustomerDate, CustomerDay, ShopTimeZones};
 pub use diagnostic::{Diagnostic, Origin, Position, Severity};
 pub use document::{Definition, Document, Kind, digest, parse_document, parse_record_key, record_key};

@@ -5,7 +5,7 @@ mod customer;
 
 use cel::common::ast::{CallExpr, ComprehensionExpr, EntryExpr, Expr, IdedExpr, LiteralValue, SelectExpr};
 
-use crate::customer_fields::names_in;
+use crate::customer_fields::{is_score_name, names_in};
 use crate::expression::{Reads, Vocabulary};
 use crate::fields::LATER;
 use crate::suggest;
@@ -21,6 +21,8 @@ enum Shape {
     Free,
     List(&'static Shape),
     Map(&'static [(&'static str, Shape)]),
+    /// By the names of scores.
+    Scores(&'static Shape),
 }
 
 static PRODUCT: Shape = Shape::Map(&[
@@ -73,6 +75,8 @@ static CUSTOMER: Shape = Shape::Map(&[
     ("rfm", Shape::Map(&[("recency", Shape::Number), ("frequency", Shape::Number), ("monetary", Shape::Number)])),
     ("reachable", Shape::Map(&[("email", Shape::Boolean)])),
     ("lead_score", Shape::Number),
+    ("tier", Shape::Text),
+    ("scores", Shape::Scores(&Shape::Number)),
     ("favourite_categories", Shape::List(&Shape::Text)),
     ("favourite_brands", Shape::List(&Shape::Text)),
 ]);
@@ -114,7 +118,7 @@ static ROW_VARIABLES: [(&str, Known<'static>); 1] = [("row", Known::Shape(&Shape
 static SEGMENT_VARIABLES: [(&str, Known<'static>); 1] = [("customer", Known::Customer(None))];
 
 /// Fields that the design names and a later version has.
-const LATER_FIELDS: &[(&str, &[&str])] = &[("customer", &["churn", "tier", "points", "email", "phone"])];
+const LATER_FIELDS: &[(&str, &[&str])] = &[("customer", &["points", "email", "phone"])];
 const LATER_STEP_FIELDS: &[&str] = &["variant", "code"];
 
 const OPERATORS: &[&str] = &[
@@ -182,6 +186,11 @@ pub(crate) fn check(expression: &IdedExpr, vocabulary: Vocabulary<'_>) -> (Reads
         walk.complain(expression.id, "a condition is true or false; this is neither".to_owned(), None);
     }
     (walk.reads, walk.complaints)
+}
+
+/// Where to look for what is a score wherever there is one.
+fn is_a_score(field: &str) -> Option<String> {
+    (field == "churn").then(|| "did you mean `customer.scores.churn`?".to_owned())
 }
 
 /// `event.product` as it is written.
@@ -342,6 +351,10 @@ impl<'e> Walk<'e> {
         let fields = match shape {
             Shape::Map(fields) => *fields,
             Shape::Free => return Known::Nothing,
+            Shape::Scores(score) => {
+                self.check_score_name(id, field);
+                return Known::Shape(score);
+            }
             Shape::Text | Shape::Number | Shape::Boolean | Shape::List(_) => {
                 self.complain(id, format!("there is no field `{field}` here: this is a single value or a list"), None);
                 return Known::Nothing;
@@ -369,9 +382,17 @@ impl<'e> Walk<'e> {
             self.complain(id, format!("`{variable}.{field}` {LATER}"), None);
             return Known::Nothing;
         }
-        let help = suggest::help(field, fields.iter().map(|(name, _)| *name));
+        let help = is_a_score(field).or_else(|| suggest::help(field, fields.iter().map(|(name, _)| *name)));
         self.complain(id, format!("`{variable}` has no field `{field}`"), help);
         Known::Nothing
+    }
+
+    /// Nobody scores under another name, so it would be missing for ever.
+    fn check_score_name(&mut self, id: u64, name: &str) {
+        if !is_score_name(name) {
+            let help = "a lower-case letter, then lower-case letters, digits and underscores: at most 32".to_owned();
+            self.complain(id, format!("no score is called `{name}`"), Some(help));
+        }
     }
 
     fn call(&mut self, id: u64, call: &'e CallExpr) -> Known<'e> {
@@ -442,7 +463,7 @@ impl<'e> Walk<'e> {
                 Known::Nothing
             }
             (Some(Known::Shape(Shape::List(element))), _) => Known::Shape(element),
-            (Some(Known::Shape(Shape::Map(_)) | Known::Run | Known::Step(_)), _) => {
+            (Some(Known::Shape(Shape::Map(_) | Shape::Scores(_)) | Known::Run | Known::Step(_)), _) => {
                 self.complain(
                     id,
                     "name the field with a dot (`event.name`), so that it can be checked".to_owned(),

@@ -1,5 +1,6 @@
 //! The engine, sans-io, in Kafka Streams' words.
 
+mod partitioner;
 pub mod service;
 mod settings;
 pub mod store;
@@ -7,6 +8,7 @@ pub mod test_driver;
 pub mod topology;
 pub mod worker;
 
+pub use partitioner::partition_of;
 pub use service::*;
 pub use settings::{TimeMode, WorkerSettings};
 pub use store::*;

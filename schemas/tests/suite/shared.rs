@@ -6,8 +6,8 @@ use apache_avro::types::Value;
 use schemas::conformance::{self, Mismatch};
 use schemas::{
     Admission, AvroSchema, ChangelogRecord, Contract, CustomerEvent, CustomerProfile, CustomerReachability,
-    DecodeError, Definition, JourneyDecision, Mark, MessageOutcome, MessageRequest, MessagingCommand, PrivacyReceipt,
-    PrivacyRequest, Quintiles, Schemas, SegmentChange, StateContract, StorefrontEvent, Suppression,
+    CustomerScore, DecodeError, Definition, JourneyDecision, Mark, MessageOutcome, MessageRequest, MessagingCommand,
+    PrivacyReceipt, PrivacyRequest, Quintiles, Schemas, SegmentChange, StateContract, StorefrontEvent, Suppression,
 };
 use serde::{Deserialize, Serialize};
 
@@ -81,6 +81,7 @@ pub(crate) fn cases() -> Vec<Case> {
         case::<CustomerEvent>(),
         case::<CustomerProfile>(),
         case::<CustomerReachability>(),
+        case::<CustomerScore>(),
         case::<MessageRequest>(),
         case::<MessageOutcome>(),
         case::<MessagingCommand>(),

@@ -27,6 +27,7 @@ fn every_dataset_of_the_contract_is_listed_once() {
         "storefront.events",
         "customer.segments",
         "customer.reachability",
+        "customer.scores",
         "customer.quintiles",
         "customer.admissions",
         "journeys.decisions",

@@ -12,7 +12,6 @@ pub mod ids;
 mod input;
 pub mod mapping;
 mod output;
-mod partitioner;
 mod policy;
 mod privacy;
 mod received;
@@ -28,10 +27,10 @@ use stream::{Cause, Clock, Context, Dataset, Decoded, Disposition, Effects, Pois
 pub use history::MOST_HISTORY_BYTES;
 pub use input::Input;
 pub use output::Resolved;
-pub use partitioner::partition_of;
 pub use policy::ResolverPolicy;
 pub use received::{EARLIEST, LONGEST_WAY, Received, clamp_event_time};
 pub use state::ResolverState;
+pub use stream::partition_of;
 
 /// What the door and direct producers write.
 pub const RECEIVED: Dataset = "storefront.received";

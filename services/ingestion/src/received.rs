@@ -14,13 +14,12 @@ use std::sync::Arc;
 
 use domain::{HumanDuration, Timestamp};
 use schemas::{EncodeError, EventKind, MAX_HOPS, MAX_VALUE_BYTES, ROOM_BYTES, Schemas, StorefrontEvent};
-use stream::{Context, DeadLetter, Decoded, Disposition, Effects, Partition, Poison, RecordRef};
+use stream::{Context, DeadLetter, Decoded, Disposition, Effects, Partition, Poison, RecordRef, partition_of};
 
 use crate::identity;
 use crate::ids::{self, MAX_ID_BYTES, MAX_MESSAGE_ID_BYTES};
 use crate::mapping::MAX_EVENT_BYTES;
 use crate::output::Resolved;
-use crate::partitioner::partition_of;
 use crate::policy::ResolverPolicy;
 use crate::state::{ResolverState, Seen};
 use crate::{EVENTS, RECEIVED};

@@ -2,7 +2,7 @@
 
 use definitions::{EvaluationError, Expression, Scope};
 use domain::Timestamp;
-use schemas::CustomerView;
+use schemas::{CustomerView, Score};
 use serde::ser::{Serialize, SerializeMap, Serializer};
 use serde_json::Value;
 
@@ -64,6 +64,9 @@ struct ProfileFacts<'a> {
     rfm: QuintileFacts,
     reachable: ReachableFacts,
     lead_score: i32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tier: Option<&'a str>,
+    scores: ScoreFacts<'a>,
     favourite_categories: &'a [String],
     favourite_brands: &'a [String],
 }
@@ -81,6 +84,15 @@ struct QuintileFacts {
 #[derive(serde::Serialize)]
 struct ReachableFacts {
     email: bool,
+}
+
+/// Those that are numbers, by name.
+struct ScoreFacts<'a>(&'a [Score]);
+
+impl Serialize for ScoreFacts<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter().filter_map(|score| Some((&score.name, score.value?))))
+    }
 }
 
 impl<'a> ProfileFacts<'a> {
@@ -106,6 +118,8 @@ impl<'a> ProfileFacts<'a> {
             // Segmentation did not always know more than whether there is an address.
             reachable: ReachableFacts { email: profile.reachable_email.unwrap_or(profile.has_email) },
             lead_score: profile.lead_score,
+            tier: profile.tier.as_deref(),
+            scores: ScoreFacts(&profile.scores),
             favourite_categories: &profile.favourite_categories,
             favourite_brands: &profile.favourite_brands,
         }

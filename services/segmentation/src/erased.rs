@@ -34,6 +34,7 @@ pub(crate) fn erase(
     state.erased_at = state.erased_at.max(Some(at));
     forget(policy, state, context, effects);
     state.unreachable.clear();
+    state.scores.clear();
     effects.emit(Output::Forgotten(context.key.clone()));
     for id in ids {
         effects.emit(ask(context.key, id, &shop, at));

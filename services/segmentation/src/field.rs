@@ -36,6 +36,9 @@ pub(crate) enum Field {
     FrequencyQuintile,
     MonetaryQuintile,
     LeadScore,
+    Tier,
+    /// What others scored of her under that name.
+    Score(Arc<str>),
     FavouriteCategories,
     FavouriteBrands,
     ConsentMarketing,
@@ -96,6 +99,7 @@ impl Field {
             "rfm.frequency" => Self::FrequencyQuintile,
             "rfm.monetary" => Self::MonetaryQuintile,
             "lead_score" => Self::LeadScore,
+            "tier" => Self::Tier,
             "favourite_categories" => Self::FavouriteCategories,
             "favourite_brands" => Self::FavouriteBrands,
             "consent_marketing" => Self::ConsentMarketing,
@@ -111,6 +115,7 @@ impl Field {
                 let (first, rest) = path.split_once('.')?;
                 match first {
                     "traits" => Self::Trait(rest.into()),
+                    "scores" => Self::Score(rest.into()),
                     "total" => Self::Counted(None, Counter::parse(rest)?),
                     _ => {
                         let days = first.strip_prefix("last_")?.strip_suffix('d')?.parse().ok()?;
@@ -220,6 +225,8 @@ impl<'s> Profile<'s> {
                 int(own.and_then(|(by, spending)| by.monetary(&spending.currency, spending.monetary_minor())))
             }
             Field::LeadScore => Value::Int(score::of(self)),
+            Field::Tier => state.tier().map_or(Value::Missing, Value::Text),
+            Field::Score(name) => int(state.score(name)),
             Field::FavouriteCategories => favourites(&state.categories),
             Field::FavouriteBrands => favourites(&state.brands),
             Field::ConsentMarketing => state.consent_marketing.map_or(Value::Missing, Value::Bool),

@@ -1,9 +1,10 @@
-//! What comes in: storefront events, recognitions, erasures, and what messaging holds against addresses.
+//! What comes in: storefront events, recognitions, erasures, what messaging holds against addresses, and what others score.
 
 use domain::Timestamp;
 use schemas::{CustomerReachability, DecodeError, EventKind, Schemas, StorefrontEvent, UnreachableAddress};
 use stream::{Decoded, Key, Poison, RecordRef};
 
+use crate::scores::{self, Scored};
 use crate::topology;
 
 /// A record that concerns a customer.
@@ -19,6 +20,8 @@ pub enum Input {
     DeviceErased(Timestamp),
     /// These of her addresses are not written to.
     Reachability(Reachability),
+    /// Somebody scored her.
+    Scored(Box<Scored>),
 }
 
 /// What messaging holds against a customer's addresses.
@@ -34,8 +37,10 @@ pub struct Reachability {
 
 pub(crate) fn decode(schemas: &Schemas, record: &RecordRef<'_>) -> Result<Decoded<Input>, Poison> {
     let key = record.customer()?;
-    if record.input == topology::REACHABILITY {
-        return reachability(schemas, record, key);
+    match record.input {
+        topology::REACHABILITY => return reachability(schemas, record, key),
+        topology::SCORED => return scores::decode(schemas, record, key),
+        _ => {}
     }
     let Some(value) = record.value else {
         // One that says nothing else says it of when it was written.
@@ -59,8 +64,7 @@ fn reachability(schemas: &Schemas, record: &RecordRef<'_>, key: Key) -> Result<D
         Some(value) => {
             let told: CustomerReachability = schemas.decode(value).map_err(|error| malformed(&error))?;
             if told.customer_id != *key {
-                let detail = "the record's key is not the customer id that its value names".to_owned();
-                return Err(Poison { reason: "key_mismatch", detail });
+                return Err(key_mismatch());
             }
             Reachability { at: Timestamp::from_millis(told.at), unreachable: told.unreachable, hops: told.hops }
         }
@@ -68,6 +72,11 @@ fn reachability(schemas: &Schemas, record: &RecordRef<'_>, key: Key) -> Result<D
     Ok(Decoded { key, at: told.at, input: Input::Reachability(told) })
 }
 
-fn malformed(error: &DecodeError) -> Poison {
+pub(crate) fn key_mismatch() -> Poison {
+    let detail = "the record's key is not the customer id that its value names".to_owned();
+    Poison { reason: "key_mismatch", detail }
+}
+
+pub(crate) fn malformed(error: &DecodeError) -> Poison {
     Poison { reason: "malformed", detail: error.to_string() }
 }

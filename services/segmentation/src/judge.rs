@@ -16,6 +16,7 @@ use schemas::{Change, ChangeCause, EventKind, MAX_HOPS, SegmentChange, Storefron
 use stream::Context;
 
 use crate::field::Profile;
+use crate::heard::Heard;
 use crate::output::Output;
 use crate::policy::Policy;
 use crate::state::{Membership, SegmentationState};
@@ -28,8 +29,8 @@ pub(crate) enum Occasion<'e> {
     Event(&'e StorefrontEvent),
     /// Time alone.
     Time,
-    /// An address of hers is not written to any more, or is again: as of when, and of how many hops.
-    Reachability { at: Timestamp, hops: i32 },
+    /// Others told of her: that an address of hers is not written to any more, or is again, or what they scored.
+    Heard(Heard<'e>),
     /// Definitions have changed, or the boundaries of quintiles.
     Definition,
 }
@@ -117,7 +118,8 @@ impl<'a> Pen<'a> {
             if own.is_none() {
                 self.enter(segment);
             }
-            after.push(Membership { segment: Arc::clone(&segment.name), version: segment.version, since });
+            let (name, group) = (Arc::clone(&segment.name), segment.group.clone());
+            after.push(Membership { segment: name, version: segment.version, since, group });
         }
         after
     }
@@ -156,17 +158,17 @@ impl<'a> Pen<'a> {
     fn write(&mut self, change: SegmentChange) {
         let event = match self.occasion {
             Occasion::Event(event) => Some(event),
-            Occasion::Time | Occasion::Definition | Occasion::Reachability { .. } => None,
+            Occasion::Time | Occasion::Definition | Occasion::Heard(_) => None,
         };
         let at = self.profile.now.as_millis();
-        let (of, hops) = match self.occasion {
-            Occasion::Event(event) => (at, event.hops),
-            // What messaging tells is of a time of its own: hers may stand still meanwhile.
-            Occasion::Reachability { at, hops } => (at.as_millis(), hops),
-            Occasion::Time | Occasion::Definition => (at, 0),
+        let (of, what, hops) = match self.occasion {
+            Occasion::Event(event) => (at, event.message_id.as_str(), event.hops),
+            // What others tell is of a time of its own: hers may stand still meanwhile.
+            Occasion::Heard(heard) => (heard.at.as_millis(), heard.what, heard.hops),
+            Occasion::Time | Occasion::Definition => (at, "", 0),
         };
         let change = SegmentChange {
-            change_id: change_id(self.context.key, &change, of, event.map_or("", |event| &event.message_id)),
+            change_id: change_id(self.context.key, &change, of, what),
             customer_id: self.context.key.to_string(),
             shop: self.profile.state.shop.clone(),
             at,
@@ -197,7 +199,7 @@ impl<'a> Pen<'a> {
         match self.occasion {
             Occasion::Event(_) => ChangeCause::Event,
             Occasion::Time => ChangeCause::Time,
-            Occasion::Reachability { .. } => ChangeCause::Reachability,
+            Occasion::Heard(heard) => heard.cause,
             Occasion::Definition if by_boundaries() && self.policy.hangs_on_quintiles(segment) => {
                 ChangeCause::Boundaries
             }
@@ -219,7 +221,7 @@ fn holds(segment: &Segment, is_member: bool, scope: &Scope) -> bool {
 }
 
 /// The same in a replay and after a restart: of whom, what, when and by what. What a device tells late happens to her at one time.
-fn change_id(customer: &str, change: &SegmentChange, at: i64, message_id: &str) -> String {
+fn change_id(customer: &str, change: &SegmentChange, at: i64, what: &str) -> String {
     let kind = format!("{:?} by {:?} of {}", change.change, change.cause, change.segment_version);
-    ids::hash(&[customer, &change.segment, &kind, &at.to_string(), message_id])
+    ids::hash(&[customer, &change.segment, &kind, &at.to_string(), what])
 }

@@ -13,6 +13,7 @@ mod cart;
 mod erased;
 mod event;
 mod field;
+mod heard;
 mod identified;
 mod ids;
 mod input;
@@ -27,6 +28,7 @@ mod quintiles;
 mod reachability;
 mod rows;
 mod score;
+mod scores;
 mod state;
 mod step;
 mod taste;
@@ -49,10 +51,11 @@ pub use policy::Policy;
 pub use preview::preview;
 pub use quintiles::{Boundaries, MAX_LEARNT_CURRENCIES, MIN_CUSTOMERS, Standing, learn};
 pub use rows::{CustomerRow, WINDOW_COLUMNS, customer_rows, known_until};
+pub use scores::Scored;
 pub use state::{
-    ANONYMOUS_IDLE, Bucket, CART_IDLE, Came, CartLine, Coming, Did, Favourite, MAX_CART_LINES, MAX_CURRENCIES,
-    MAX_FAVOURITES, MAX_IDS, MAX_NAME_BYTES, MAX_ORDERS, MAX_TRAITS_BYTES, MAX_UNREACHABLE, Membership, Money,
-    OpenCart, PastOrder, Seen, SegmentationState, Spending, Tally,
+    ANONYMOUS_IDLE, Bucket, CART_IDLE, Came, CartLine, Coming, Did, Favourite, KeptScore, MAX_CART_LINES,
+    MAX_CURRENCIES, MAX_FAVOURITES, MAX_IDS, MAX_NAME_BYTES, MAX_ORDERS, MAX_SCORES, MAX_TRAITS_BYTES, MAX_UNREACHABLE,
+    Membership, Money, OpenCart, PastOrder, Seen, SegmentationState, Spending, Tally,
 };
 pub use windows::WINDOW_DAYS;
 

@@ -12,10 +12,11 @@ use domain::Timestamp;
 use schemas::{ChangelogRecord, DecodeError, Schemas, UnreachableAddress};
 
 use crate::field::{Field, Profile, Value};
+use crate::policy::LIFECYCLE;
 use crate::quintiles::Boundaries;
 use crate::reachability::EMAIL;
 use crate::score;
-use crate::state::{Did, Membership, Seen, SegmentationState, Spending};
+use crate::state::{Did, KeptScore, Membership, Seen, SegmentationState, Spending};
 use crate::windows::WINDOW_DAYS;
 
 /// A customer as the store has her.
@@ -81,6 +82,12 @@ pub struct CustomerView {
     pub lead_score_factors: [(&'static str, i64); score::FACTORS],
     /// The segments that she is in, by name.
     pub segments: Vec<Membership>,
+    /// Which of those of the group `lifecycle` she is in; none also where she was not judged since groups are kept.
+    pub lifecycle: Option<String>,
+    /// What others scored of her last, by name, but for what was withdrawn.
+    pub scores: Vec<KeptScore>,
+    /// Her tier: the label of the score of that name.
+    pub tier: Option<String>,
     /// The anonymous ids of devices on which she was recognised, the latest last.
     pub anonymous_ids: Vec<String>,
     /// Whether she can be reached, channel by channel.
@@ -180,6 +187,7 @@ fn view(as_of: Timestamp, state: &SegmentationState, now: Timestamp, boundaries:
         Value::Texts(texts) => texts.into_iter().map(str::to_owned).collect(),
         _ => Vec::new(),
     };
+    let lifecycle = state.memberships.iter().find(|membership| membership.group.as_deref() == Some(LIFECYCLE));
     CustomerView {
         as_of,
         at: now,
@@ -215,6 +223,9 @@ fn view(as_of: Timestamp, state: &SegmentationState, now: Timestamp, boundaries:
         lead_score: number(Field::LeadScore),
         lead_score_factors: score::factors(&profile),
         segments: state.memberships.clone(),
+        lifecycle: lifecycle.map(|membership| membership.segment.to_string()),
+        scores: state.scores.iter().filter(|kept| !kept.is_withdrawn()).cloned().collect(),
+        tier: state.tier().map(str::to_owned),
         anonymous_ids: state.ids.clone(),
         reachability: vec![ReachabilityView {
             channel: EMAIL,

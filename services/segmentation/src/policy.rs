@@ -16,7 +16,7 @@ use definitions::{
 use domain::{HumanDuration, Timestamp};
 use links::Secret;
 use schemas::{Admission, DefinitionStatus, OccasionKind, Schemas};
-use stream::{Poison, RecordRef};
+use stream::{Partition, Poison, RecordRef, partition_of};
 
 use crate::field::Field;
 use crate::quintiles::Boundaries;
@@ -27,7 +27,7 @@ use crate::{score, topology};
 const MAX_SEGMENTS: usize = 200;
 
 /// The group whose segment a customer is told by: where she stands in her life as one.
-const LIFECYCLE: &str = "lifecycle";
+pub(crate) const LIFECYCLE: &str = "lifecycle";
 
 /// What is in force.
 #[derive(Debug, Default)]
@@ -58,6 +58,8 @@ pub struct Policy {
     time_zones: ShopTimeZones,
     /// Where it is missing addresses are not told apart.
     address_secret: Option<Secret>,
+    /// How many partitions every customer topic has; 0 where it is not said.
+    partitions: i32,
 }
 
 /// A field that conditions read.
@@ -72,6 +74,17 @@ impl Policy {
     /// Nothing is in force yet, in shops of these time zones; with messaging's secret of address hashes.
     pub fn new(time_zones: ShopTimeZones, address_secret: Secret) -> Self {
         Self { time_zones, address_secret: Some(address_secret), ..Self::default() }
+    }
+
+    /// Of an installation whose customer topics have so many partitions.
+    #[must_use]
+    pub fn of(self, partitions: i32) -> Self {
+        Self { partitions, ..self }
+    }
+
+    /// Whether a customer's records lie on this partition; of each, where nobody said how many there are.
+    pub(crate) fn is_partition_of(&self, customer: &str, partition: Partition) -> bool {
+        self.partitions == 0 || partition_of(customer.as_bytes(), self.partitions) == partition
     }
 
     /// Applies a record of a table. Returns whether something has changed of which customers are to hear though they do nothing:

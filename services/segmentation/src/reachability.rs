@@ -10,21 +10,19 @@
 //! - what was told before she was erased is not known any more;
 //! - the same once more changes nothing.
 
-use domain::{HumanDuration, Timestamp};
+use domain::Timestamp;
 use links::AddressHash;
-use schemas::{StorefrontEvent, UnreachableAddress};
-use stream::{Context, Disposition, State as _};
+use schemas::{ChangeCause, StorefrontEvent, UnreachableAddress};
+use stream::{Context, Disposition};
 
+use crate::Effects;
+use crate::heard::{Heard, take_over};
 use crate::input::Reachability;
-use crate::judge::{Occasion, judge};
 use crate::policy::Policy;
 use crate::state::{MAX_UNREACHABLE, SegmentationState};
-use crate::{Effects, step, told};
 
 /// The channel of e-mail, as messaging names it.
 pub(crate) const EMAIL: &str = "email";
-
-const MILLISECOND: HumanDuration = HumanDuration::from_millis(1);
 
 /// Takes over what messaging holds against her addresses: all of it.
 pub(crate) fn receive(
@@ -47,23 +45,13 @@ pub(crate) fn receive(
         state.unreachable = unreachable;
         return Disposition::Emitted;
     }
-    let now = moment(state, at, context);
-    step::hear_of_definitions(policy, state, now, context, effects);
-    let before = state.can_be_mailed();
-    state.unreachable = unreachable;
-    if state.can_be_mailed() != before {
-        let changes = effects.outputs.len();
-        judge(policy, state, Occasion::Reachability { at, hops }, now, context, effects);
-        told::reachability(policy, state, changes, now, hops, context, effects);
-    }
+    let heard = Heard { cause: ChangeCause::Reachability, at, hops, what: "" };
+    take_over(policy, state, heard, context, effects, |state| {
+        let before = state.can_be_mailed();
+        state.unreachable = unreachable;
+        state.can_be_mailed() != before
+    });
     Disposition::Emitted
-}
-
-/// While she is silent her own time stands still: it happened when messaging says, as far as time has come. What time alone does
-/// to her before then comes first, at its own moment.
-fn moment(state: &SegmentationState, at: Timestamp, context: &Context<'_>) -> Timestamp {
-    let before_time = state.due().timer.map(|due| due - MILLISECOND);
-    at.min(context.watermark).min(before_time.unwrap_or(at)).max(context.now)
 }
 
 /// Takes over the address that an event brings; not where she was told to have another since.

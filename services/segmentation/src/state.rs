@@ -31,6 +31,8 @@ pub const MAX_TRAITS_BYTES: usize = 4_096;
 pub const MAX_IDS: usize = 16;
 /// At most so many addresses that she is not written to at.
 pub const MAX_UNREACHABLE: usize = 16;
+/// At most so many names under which others score her.
+pub const MAX_SCORES: usize = 16;
 /// A cart that nobody touches for so long is no longer open.
 pub const CART_IDLE: HumanDuration = HumanDuration::from_hours(30 * 24);
 /// The state of a visitor whom the shop does not know ends after so long.
@@ -92,6 +94,8 @@ pub struct SegmentationState {
     pub traits_at: Option<Timestamp>,
     #[serde(default)]
     pub came: Vec<Came>,
+    #[serde(default)]
+    pub scores: Vec<KeptScore>,
 }
 
 /// First and last time of a kind of event.
@@ -226,6 +230,7 @@ pub struct Membership {
     #[serde(default)]
     pub version: i32,
     pub since: Timestamp,
+    pub group: Option<Arc<str>>,
 }
 
 /// A moment at which a journey is to let her in.
@@ -246,6 +251,17 @@ pub struct Came {
     pub journey: Arc<str>,
     pub of: Arc<str>,
     pub day: i32,
+}
+
+/// What was scored last under a name.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[allow(missing_docs, reason = "documented in the schema")]
+pub struct KeptScore {
+    pub name: Arc<str>,
+    pub value: Option<i64>,
+    pub label: Option<String>,
+    pub scored_at: Timestamp,
+    pub version: Option<String>,
 }
 
 impl Coming {
@@ -308,9 +324,15 @@ impl SegmentationState {
         self.seen.iter().find(|seen| seen.kind == kind)
     }
 
-    /// Whether nothing is known of her, but perhaps that she was erased, or that somebody under this id is not written to.
+    /// Whether nothing is known of her, but perhaps that she was erased, that somebody under this id is not written to, or what
+    /// others scored under it.
     pub fn is_nobody(&self) -> bool {
-        *self == Self { erased_at: self.erased_at, unreachable: self.unreachable.clone(), ..Self::default() }
+        // Most are known: of these nothing is to be copied.
+        if self.known || !self.seen.is_empty() {
+            return false;
+        }
+        let (unreachable, scores) = (self.unreachable.clone(), self.scores.clone());
+        *self == Self { erased_at: self.erased_at, unreachable, scores, ..Self::default() }
     }
 
     /// Whether what happened then is not to be known any more.

@@ -10,7 +10,7 @@ use crate::input::Input;
 use crate::judge::{Occasion, judge, leave_all};
 use crate::policy::Policy;
 use crate::state::SegmentationState;
-use crate::{Effects, erased, event, occasions, reachability, told};
+use crate::{Effects, erased, event, occasions, reachability, scores, told};
 
 const MILLISECOND: HumanDuration = HumanDuration::from_millis(1);
 
@@ -35,6 +35,7 @@ pub(crate) fn step(
             Disposition::Emitted
         }
         Cause::Record(Input::Reachability(told)) => reachability::receive(policy, state, told, context, effects),
+        Cause::Record(Input::Scored(told)) => scores::receive(policy, state, *told, context, effects),
         // Of whom nothing is known nothing is to be judged or forgotten.
         _ if state.is_nobody() => Disposition::Ignored("nothing_known"),
         Cause::Timer if state.ends_at().is_some_and(|end| end <= context.now) => {
@@ -134,7 +135,7 @@ fn judge_by_definitions(
 
 pub(crate) fn forget(policy: &Policy, state: &mut SegmentationState, context: &Context<'_>, effects: &mut Effects) {
     leave_all(policy, state, context, effects);
-    // What messaging has told it does not tell again when she comes back.
-    let unreachable = std::mem::take(&mut state.unreachable);
-    *state = SegmentationState { erased_at: state.erased_at, unreachable, ..SegmentationState::default() };
+    // What others have told they do not tell again when she comes back.
+    let (unreachable, scores) = (std::mem::take(&mut state.unreachable), std::mem::take(&mut state.scores));
+    *state = SegmentationState { erased_at: state.erased_at, unreachable, scores, ..SegmentationState::default() };
 }

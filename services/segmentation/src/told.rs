@@ -59,9 +59,9 @@ pub(crate) fn changes(
     }
 }
 
-/// Tells that she can be reached, or no more; the changes that it brought about lie among the outputs from `changes` on. It is
-/// told without any, too: conditions of journeys read it.
-pub(crate) fn reachability(
+/// Tells what others told of her: that she can be reached, or no more, or how she is scored. The changes that it brought about lie
+/// among the outputs from `changes` on. It is told without any, too: conditions of journeys read it.
+pub(crate) fn heard(
     policy: &Policy,
     state: &SegmentationState,
     changes: usize,
@@ -169,5 +169,7 @@ pub(crate) fn view(policy: &Policy, state: &SegmentationState, now: Timestamp) -
         favourite_brands: texts(Field::FavouriteBrands),
         reachable_email: Some(state.can_be_mailed()),
         lifecycle: lifecycle.map(|membership| membership.segment.to_string()),
+        scores: state.told_scores(),
+        tier: state.tier().map(str::to_owned),
     }
 }

@@ -3,6 +3,7 @@
 
 mod reachability;
 mod recognised;
+mod scores;
 mod stores;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -225,6 +226,7 @@ pub fn check(world: &World, workload: &Workload) -> Vec<Breach> {
     nothing_is_sent_twice(world, &outcomes, &mut breaches);
     stores_are_the_fold(world, &mut breaches);
     reachability::reachability_is_as_decided(world, workload, &mut breaches);
+    scores::scores_are_the_latest(world, &mut breaches);
     let letters_of = |partition| committed(world, &at("platform.deadletters", partition)).len();
     let letters: usize = (0..PARTITIONS).map(letters_of).sum();
     if letters > 0 {

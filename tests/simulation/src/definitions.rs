@@ -12,6 +12,11 @@ const JOURNEY: &str = include_str!("../../../presets/basic/cart-recovery.yaml");
 const SEGMENTS: &str = include_str!("../../../presets/basic/segments.yaml");
 const MESSAGING: &str = include_str!("../../../presets/basic/messaging.yaml");
 
+/// Who is in it may go: by what the shop's own model scores of her.
+pub(crate) const RISKY: &str = "risky";
+/// From this score on.
+pub(crate) const CHURNS: i64 = 50;
+
 /// Key and value of each record.
 static RECORDS: LazyLock<Vec<(String, Vec<u8>)>> = LazyLock::new(|| {
     let template = |number: u32| {
@@ -23,6 +28,8 @@ static RECORDS: LazyLock<Vec<(String, Vec<u8>)>> = LazyLock::new(|| {
     let mut files: Vec<SourceFile> = (1..=3).map(template).collect();
     files.push(SourceFile { path: "cart-recovery.yaml".to_owned(), text: JOURNEY.to_owned() });
     files.push(SourceFile { path: "segments.yaml".to_owned(), text: SEGMENTS.to_owned() });
+    let risky = format!("segment: {RISKY}\nversion: 1\nenter: customer.scores.churn >= {CHURNS}\n");
+    files.push(SourceFile { path: "scores.yaml".to_owned(), text: risky });
     files.push(SourceFile { path: "messaging.yaml".to_owned(), text: MESSAGING.to_owned() });
     let folder = Folder { name: "simulation".to_owned(), files };
     let documents = load(&folder, &|_| None).map(|loaded| loaded.documents).unwrap_or_default();

@@ -21,6 +21,7 @@ pub mod plan;
 pub mod provider;
 pub mod redis;
 pub mod run;
+pub mod scores;
 pub mod wishes;
 pub mod workload;
 pub mod world;

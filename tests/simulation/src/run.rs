@@ -180,7 +180,7 @@ fn start(
                 let other = broken == Some(Broken::HashesOtherwise);
                 let secret = if other { Secret::new(*b"other sixteen bytes").ok() } else { wishes::secret() };
                 let Some(secret) = secret else { return };
-                let policy = segmentation::Policy::new(ShopTimeZones::default(), secret);
+                let policy = segmentation::Policy::new(ShopTimeZones::default(), secret).of(PARTITIONS);
                 let shell = &mut NoShell;
                 run_worker_on::<_, Segmentation>(&clients, &options, &SCHEMAS, policy, store, shell, report, stopped)
             }

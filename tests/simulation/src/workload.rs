@@ -17,6 +17,7 @@ use crate::SCHEMAS;
 use crate::chance::Chance;
 use crate::identity::story::{Happening, told};
 use crate::identity::{Told, received_key};
+use crate::scores::{self, Scored};
 use crate::wishes::{self, Wish};
 use crate::world::{BEGIN_MS, MS, Micros, World};
 
@@ -96,6 +97,8 @@ pub struct Workload {
     pub window: HumanDuration,
     /// What customers want of messages.
     pub wishes: Vec<Wish>,
+    /// What the shop's own models score of them.
+    pub scores: Vec<Scored>,
 }
 
 impl Workload {
@@ -127,10 +130,11 @@ impl Workload {
         // What is forgotten soon is sent again soon, and where it belongs: a forwarded record is younger than what it says.
         let forgets = chance.below(2) == 0;
         let window = if forgets { HumanDuration::from_hours(24) } else { HumanDuration::from_hours(24 * 365) };
-        let mut workload = Self { steps, window, wishes: Vec::new() };
+        let mut workload = Self { steps, window, wishes: Vec::new(), scores: Vec::new() };
         workload.send_again(chance, forgets);
         workload.let_visitors_in(chance, forgets);
         workload.wishes = wishes::draw(chance, workload.steps.len());
+        workload.scores = scores::draw(chance, &workload.steps);
         workload
     }
 
@@ -222,6 +226,11 @@ impl Workload {
             for (place, wish) in self.wishes.iter().enumerate().filter(|(_, wish)| wish.step == number) {
                 let wish = wish.clone();
                 world.after(begins + pace / 20 * (place as Micros + 1), move |world| world.wish(&wish, place));
+            }
+            for (place, scored) in self.scores.iter().enumerate().filter(|(_, scored)| scored.step == number) {
+                let scored = scored.clone();
+                let gap = (pace / 30 * (place as Micros + 1)).min(pace - MS);
+                world.after(begins + gap, move |world| world.score(&scored));
             }
             let until = *until - APART_MS;
             world.after(begins + pace, move |world| world.wall_comes_to(until));

@@ -13,7 +13,7 @@ const INPUTS: [(&str, &[&str]); 4] = [
     ("ingestion", &["storefront.received", "privacy.requests"]),
     ("journeys", &["customer.events", "messaging.outcomes"]),
     ("messaging", &["messaging.requests", "messaging.commands"]),
-    ("segmentation", &["storefront.events", "customer.reachability"]),
+    ("segmentation", &["storefront.events", "customer.reachability", "customer.scores"]),
 ];
 
 /// Where the last headers do not name the ends of the inputs.

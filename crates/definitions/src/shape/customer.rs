@@ -2,14 +2,14 @@
 
 use cel::common::ast::{CallExpr, Expr, LiteralValue};
 
-use super::{Known, Shape, Walk};
-use crate::customer_fields::{CUSTOMER_FIELDS, FieldType, TRAITS, customer_group, elsewhere, names_in};
+use super::{Known, Shape, Walk, is_a_score};
+use crate::customer_fields::{CUSTOMER_FIELDS, FieldType, SCORES, TRAITS, customer_group, elsewhere, names_in};
 use crate::fields::LATER;
 use crate::suggest;
 use crate::thresholds::Usage;
 
 /// Fields that the design names and a later version has.
-const LATER_FIELDS: &[&str] = &["churn", "tier", "points"];
+const LATER_FIELDS: &[&str] = &["points"];
 
 impl FieldType {
     const fn shape(self) -> &'static Shape {
@@ -68,6 +68,7 @@ impl<'e> Walk<'e> {
     pub(super) fn no_value(&mut self, id: u64, group: Option<&'static str>) {
         let (whole, example) = match group {
             None => ("customer".to_owned(), "frequency"),
+            Some(SCORES) => (format!("customer.{SCORES}"), "churn"),
             Some(group) => (format!("customer.{group}"), names_in(Some(group)).first().copied().unwrap_or_default()),
         };
         let help = format!("name one of its fields, such as `{whole}.{example}`");
@@ -81,6 +82,9 @@ impl<'e> Walk<'e> {
         field: &str,
         usage: Usage,
     ) -> Known<'e> {
+        if group == Some(SCORES) {
+            return self.customer_score(id, field, usage);
+        }
         let names = names_in(group);
         if !names.contains(&field) {
             self.no_field(id, group, field, &names);
@@ -107,12 +111,19 @@ impl<'e> Walk<'e> {
                 let variable = group.map_or_else(|| "customer".to_owned(), |group| format!("customer.{group}"));
                 let help = match elsewhere(field) {
                     Some(path) => Some(format!("did you mean `customer.{path}`?")),
-                    None => suggest::help(field, names.iter().copied()),
+                    None => is_a_score(field).or_else(|| suggest::help(field, names.iter().copied())),
                 };
                 (format!("`{variable}` has no field `{field}`"), help)
             }
         };
         self.complain(id, message, help);
+    }
+
+    /// What others scored under that name.
+    fn customer_score(&mut self, id: u64, name: &str, usage: Usage) -> Known<'e> {
+        self.check_score_name(id, name);
+        self.reads.note(format!("{SCORES}.{name}").into(), usage);
+        Known::Shape(&Shape::Number)
     }
 
     /// The trait of that name, whatever the shop sends.

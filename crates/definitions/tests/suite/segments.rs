@@ -204,6 +204,33 @@ fn traits_are_read_by_their_names_and_as_a_whole_where_the_name_is_not_written()
 }
 
 #[test]
+fn scores_are_read_by_their_names_and_as_numbers() {
+    assert_eq!(reads("customer.scores.churn >= 70 && customer.tier == 'gold'"), ["scores.churn@70,71", "tier"]);
+    assert_eq!(reads("has(customer.scores.ltv_12m)"), ["scores.ltv_12m@"]);
+    let nobody = json!({ "scores": {} });
+    assert_eq!(holds(&condition("customer.scores.churn >= 70"), &nobody), Err(EvaluationError::MissingValue));
+    assert_eq!(holds(&condition("has(customer.scores.churn)"), &nobody), Ok(false));
+    let scored = json!({ "scores": { "churn": 80 } });
+    assert_eq!(holds(&condition("customer.scores.churn >= 70"), &scored), Ok(true));
+    let long = "x".repeat(33);
+    for (text, said) in [
+        ("customer.scores.Churn > 1", "no score is called `Churn`"),
+        ("customer.scores._x > 1", "no score is called `_x`"),
+        (&format!("customer.scores.{long} > 1"), "no score is called `xxx"),
+        ("customer.scores.churn == 'high'", "a number can't be compared with a text"),
+        (
+            "customer.scores['churn'] > 1",
+            "`customer.scores` is no value by itself; name one of its fields, such as `customer.scores.churn`",
+        ),
+        ("has(customer.scores)", "`customer.scores` is no value by itself"),
+        ("customer.scores.churn", "a condition is true or false; this is neither"),
+    ] {
+        let found = lines(&load(&one_file(&format!("segment: s\nenter: \"{text}\"\n")), &|_| None).unwrap_err());
+        assert!(found.contains(said), "{text}: {found}");
+    }
+}
+
+#[test]
 fn a_name_of_a_loop_hides_the_customer() {
     assert_eq!(reads("[1].exists(customer, customer > 0)"), [] as [&str; 0]);
 }
@@ -218,7 +245,7 @@ fn what_is_missing_leaves_a_condition_without_an_answer_unless_the_rest_decides(
 
 #[test]
 fn every_path_that_is_read_leads_to_its_field() {
-    for field in CUSTOMER_FIELDS.iter().filter(|field| field.path != "traits.<name>") {
+    for field in CUSTOMER_FIELDS.iter().filter(|field| !field.path.ends_with("<name>")) {
         assert_eq!(customer_field(field.path), Some(field));
         let text = match field.field_type {
             FieldType::Boolean => format!("customer.{}", field.path),
@@ -231,7 +258,8 @@ fn every_path_that_is_read_leads_to_its_field() {
     for path in ["traits", "traits.plan", "traits.a.b"] {
         assert_eq!(customer_field(path).map(|field| field.path), Some("traits.<name>"), "{path}");
     }
-    for path in ["", "cart", "last_7d", "traitsx", "last_8d.orders"] {
+    assert_eq!(customer_field("scores.churn").map(|field| field.path), Some("scores.<name>"));
+    for path in ["", "cart", "last_7d", "traitsx", "scores", "scoresx", "last_8d.orders"] {
         assert_eq!(customer_field(path), None, "{path}");
     }
 }

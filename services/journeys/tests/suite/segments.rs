@@ -1,7 +1,8 @@
 //! Journeys that segments open and end, and that ask who the customer is.
 
 use schemas::{
-    Change, ChangeCause, CustomerEvent, CustomerView, Decision, DefinitionStatus, Occasion, OccasionKind, Transition,
+    Change, ChangeCause, CustomerEvent, CustomerView, Decision, DefinitionStatus, Occasion, OccasionKind, Score,
+    Transition,
 };
 
 use crate::support::{ANA, DAY, EVENTS, HOUR, SHOP, World, encode, story, told_of, track};
@@ -196,6 +197,21 @@ fn a_condition_sees_who_she_is_as_of_her_last_record_also_after_a_restart() {
     assert_eq!(way("customer.reachable.email", &reached(true, Some(true)), None), "yes");
     assert_eq!(way("customer.reachable.email", &reached(true, Some(true)), Some(&reached(true, Some(false)))), "no");
     assert_eq!(way("customer.reachable.email", &reached(true, None), None), "yes", "nobody knew more than that");
+    let score = |name: &str, value, label: Option<&str>| Score {
+        name: name.to_owned(),
+        value,
+        label: label.map(str::to_owned),
+    };
+    let scored = CustomerView {
+        scores: vec![score("churn", Some(80), None), score("tier", None, Some("gold"))],
+        tier: Some("gold".to_owned()),
+        ..who(&[])
+    };
+    assert_eq!(way("customer.scores.churn >= 70 && customer.tier == 'gold'", &scored, None), "yes");
+    assert_eq!(way("customer.scores.churn > 80", &scored, None), "no");
+    assert_eq!(way("has(customer.scores.churn)", &scored, Some(&who(&[]))), "no", "it was withdrawn since");
+    assert_eq!(way("has(customer.scores.tier) || has(customer.scores.points)", &scored, None), "no", "no numbers");
+    assert_eq!(way("has(customer.scores.churn) || has(customer.tier)", &who(&[]), None), "no");
 }
 
 #[test]

@@ -7,9 +7,9 @@ use schemas::{
     SuppressionReason, UnreachableAddress,
 };
 use segmentation::{
-    Bucket, Came, CartLine, Favourite, MAX_CART_LINES, MAX_CURRENCIES, MAX_FAVOURITES, MAX_IDS, MAX_NAME_BYTES,
-    MAX_ORDERS, MAX_TRAITS_BYTES, MAX_UNREACHABLE, Membership, Money, OpenCart, PastOrder, SegmentationState, Spending,
-    Tally,
+    Bucket, Came, CartLine, Favourite, KeptScore, MAX_CART_LINES, MAX_CURRENCIES, MAX_FAVOURITES, MAX_IDS,
+    MAX_NAME_BYTES, MAX_ORDERS, MAX_SCORES, MAX_TRAITS_BYTES, MAX_UNREACHABLE, Membership, Money, OpenCart, PastOrder,
+    SegmentationState, Spending, Tally,
 };
 
 use crate::support::{ANA, DAY, EVENTS, HOUR, Shop, at, policy, track};
@@ -110,7 +110,10 @@ fn the_largest_state_is_far_below_the_size_of_a_record() {
         brands: (0..MAX_FAVOURITES).map(|_| favourite()).collect(),
         // More segments than a folder may have.
         memberships: (0..200)
-            .map(|_| Membership { segment: "x".repeat(64).into(), version: i32::MAX, since: at(0) })
+            .map(|_| {
+                let group = Some("x".repeat(64).into());
+                Membership { segment: "x".repeat(64).into(), version: i32::MAX, since: at(0), group }
+            })
             .collect(),
         coming: with_much_to_come().coming,
         came: vec![Came { journey: "x".repeat(64).into(), of: "x".repeat(64).into(), day: i32::MAX }; MAX_DATES],
@@ -127,6 +130,16 @@ fn the_largest_state_is_far_below_the_size_of_a_record() {
                 since: i64::MAX,
             };
             MAX_UNREACHABLE
+        ],
+        scores: vec![
+            KeptScore {
+                name: "x".repeat(32).into(),
+                value: Some(i64::MAX),
+                label: Some("x".repeat(64)),
+                scored_at: at(0),
+                version: Some("x".repeat(64)),
+            };
+            MAX_SCORES
         ],
         ..SegmentationState::default()
     };

@@ -128,6 +128,21 @@ fn segments_are_told_with_their_version_and_since_when_she_is_in_them() {
 }
 
 #[test]
+fn where_she_stands_in_her_life_as_a_customer_is_told_by_the_segment_of_that_group_as_she_was_judged() {
+    let of = |text: &str, group: &str| format!("{text}group: {group}\npriority: 1\n");
+    let mut shop = Shop::with(&[&of(LOYAL, "lifecycle"), &of(ACTIVE, "other")]);
+    shop.tell(order("o1", 1_000, 0));
+    assert_eq!(seen_at(&shop, at(HOUR)).unwrap().lifecycle, None);
+    shop.tell(order("o2", 1_000, HOUR));
+    assert_eq!(seen_at(&shop, at(HOUR)).unwrap().lifecycle.as_deref(), Some("loyal"));
+    // With a definition that is of no group any more, as soon as she is judged by it.
+    shop.apply(LOYAL, 2 * HOUR);
+    shop.driver.advance_to(at(3 * HOUR));
+    let view = seen_at(&shop, at(3 * HOUR)).unwrap();
+    assert_eq!((view.segments.len(), view.lifecycle), (2, None));
+}
+
+#[test]
 fn a_customer_is_found_under_the_segments_that_she_is_in() {
     let mut shop = regular();
     let found = |shop: &Shop| ["active", "loyal", "vip"].map(|segment| shop.driver.found_under(segment));

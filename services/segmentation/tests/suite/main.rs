@@ -11,5 +11,6 @@ mod profile;
 mod properties;
 mod quintiles;
 mod reachability;
+mod scores;
 mod support;
 mod told;

@@ -136,6 +136,7 @@ impl Shop {
                 ChangeCause::Forgotten => "forgotten",
                 ChangeCause::Boundaries => "boundaries",
                 ChangeCause::Reachability => "reachability",
+                ChangeCause::Score => "score",
                 ChangeCause::Other => "other",
             };
             format!("{sign}{} by {cause} at {}", change.segment, change.at / 1000 - START)

@@ -1,9 +1,10 @@
 //! What others are told of a customer: in one order, with who she is as of it.
 
 use domain::Timestamp;
-use schemas::{Change, CustomerEvent, EventKind, MAX_VALUE_BYTES, Schemas, StorefrontEvent};
-use segmentation::{Boundaries, Output, Policy};
+use schemas::{Change, CustomerEvent, CustomerScore, EventKind, MAX_VALUE_BYTES, Schemas, StorefrontEvent};
+use segmentation::{Boundaries, MAX_SCORES, Output, Policy};
 use stream::Output as _;
+use stream::test_driver::encode;
 
 use crate::support::{ANA, DAY, EVENTS, HOUR, Shop, at, order, quintiles, segment, track};
 
@@ -182,12 +183,25 @@ fn the_largest_event_fits_with_all_that_can_be_told_of_her() {
         .map(|number| format!("segment: {}\nversion: 1\nenter: customer.frequency >= 1\n", name(number)))
         .collect();
     let mut shop = Shop::with(&bodies.iter().map(String::as_str).collect::<Vec<_>>());
+    for number in 0..MAX_SCORES {
+        let score = CustomerScore {
+            customer_id: ANA.to_owned(),
+            name: format!("s{number:0>31}"),
+            label: Some("x".repeat(64)),
+            scored_at: at(0).as_millis(),
+            ..CustomerScore::default()
+        };
+        shop.driver.input("customer.scores", ANA, &encode("customer.scores", &score), at(0));
+    }
     let room = MAX_VALUE_BYTES - schemas::ROOM_BYTES;
     let mut event = order("o1", 1_000, 0);
     event.properties_json = Some("x".repeat(room - 1_000));
     shop.tell(event);
     let schemas = Schemas::offline();
-    for output in shop.driver.outputs() {
+    let outputs = shop.driver.outputs();
+    let scores = |output: &Output| if let Output::Event(told) = output { told.customer.scores.len() } else { 0 };
+    assert_eq!(outputs.iter().map(scores).max(), Some(MAX_SCORES));
+    for output in outputs {
         output.encode(&schemas, &mut Vec::new()).unwrap();
     }
 }

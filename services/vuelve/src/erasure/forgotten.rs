@@ -24,7 +24,7 @@ const MOST_NAMED_BYTES: usize = 400_000;
 /// What Avro writes before a text.
 const LENGTH_BYTES: usize = 2;
 /// What keeps records under keys that are not her ids, or on any partition.
-pub(super) const ANYWHERE: [&str; 2] = ["storefront.received", "platform.deadletters"];
+pub(super) const ANYWHERE: [&str; 3] = ["storefront.received", "customer.scores", "platform.deadletters"];
 
 /// What came of it.
 pub(super) enum Looked {

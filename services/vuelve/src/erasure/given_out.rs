@@ -275,6 +275,7 @@ fn value(installation: &Installation, dataset: &str, value: &[u8]) -> anyhow::Re
         "storefront.received" | "storefront.events" => of::<schemas::StorefrontEvent>(installation, value),
         "customer.events" => of::<schemas::CustomerEvent>(installation, value),
         "customer.reachability" => of::<schemas::CustomerReachability>(installation, value),
+        "customer.scores" => of::<schemas::CustomerScore>(installation, value),
         "customer.profiles" => of::<schemas::CustomerProfile>(installation, value),
         "customer.segments" => of::<schemas::SegmentChange>(installation, value),
         "journeys.decisions" => of::<schemas::JourneyDecision>(installation, value),

@@ -16,7 +16,7 @@ use store::Lookups;
 
 use super::book::{Book, Key};
 use super::forgotten::{now, receipt};
-use super::states::{Patience, Said, fold, knows_nobody, said};
+use super::states::{Patience, Said, fold, is_told_of, knows_nobody, said};
 use super::whose::has_erased;
 use crate::hosting::Installation;
 
@@ -234,7 +234,7 @@ impl Removal<'_> {
         let of = |id: &&str| partition_of(id.as_bytes(), self.installation.cluster.partitions);
         let partitions = ids.iter().map(of).collect();
         let is_known =
-            |id: &str, state: &SegmentationState| ids.contains(id) && state.erased_at.is_some() && !state.is_nobody();
+            |id: &str, state: &SegmentationState| ids.contains(id) && state.erased_at.is_some() && is_told_of(state);
         let known = fold(self.installation, "segmentation", Some(&partitions), self.patience, is_known)?;
         let is_used = |id: &str, state: &ResolverState| {
             ids.contains(id) && state.erased_at.max(state.device_erased_at).is_some() && !knows_nobody(state)

@@ -74,7 +74,7 @@ pub(super) fn said(installation: &Installation, dataset: &str, value: &[u8]) -> 
     match dataset {
         "ingestion.changelog" => state(installation, value, |state| of(knows_nobody(state), &[])),
         "segmentation.changelog" => {
-            state(installation, value, |state: &SegmentationState| of(state.is_nobody(), &state.unreachable))
+            state(installation, value, |state: &SegmentationState| of(!is_told_of(state), &state.unreachable))
         }
         "messaging.changelog" => {
             state(installation, value, |state: &MessagingState| of(state.messages.is_empty(), &state.unreachable))
@@ -87,6 +87,11 @@ pub(super) fn said(installation: &Installation, dataset: &str, value: &[u8]) -> 
 /// Whether a device is nobody's, as far as the resolver knows, and nothing that was done on it is kept.
 pub(super) fn knows_nobody(state: &ResolverState) -> bool {
     state.linked_to.is_none() && state.history.is_empty() && state.customers.0.is_empty()
+}
+
+/// Whether segmentation knows somebody, or what others scored of her.
+pub(super) fn is_told_of(state: &SegmentationState) -> bool {
+    !state.is_nobody() || !state.scores.is_empty()
 }
 
 /// The last committed state of each key that `wanted` takes, of these partitions of a service's changelog, or of all.
@@ -155,5 +160,25 @@ pub(super) fn shown(installation: &Installation, service: &str, value: &[u8]) ->
         "journeys" => json::<journeys::JourneysState>(installation, value),
         "messaging" => json::<MessagingState>(installation, value),
         other => bail!("{other} keeps no changelog"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use domain::Timestamp;
+    use segmentation::KeptScore;
+
+    use super::*;
+
+    #[test]
+    fn who_was_scored_since_she_was_erased_is_told_of_again_though_she_is_nobody() {
+        let erased_at = Some(Timestamp::from_millis(1));
+        let nobody = SegmentationState { erased_at, ..SegmentationState::default() };
+        let scored_at = Timestamp::from_millis(2);
+        let score = KeptScore { name: "churn".into(), value: Some(80), label: None, scored_at, version: None };
+        let scored = SegmentationState { scores: vec![score], ..nobody.clone() };
+        let known = SegmentationState { known: true, ..nobody.clone() };
+        assert_eq!([&nobody, &scored, &known].map(is_told_of), [false, true, true]);
+        assert!(scored.is_nobody());
     }
 }

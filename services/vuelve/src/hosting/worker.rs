@@ -42,7 +42,7 @@ pub async fn add_segmentation(
 ) -> anyhow::Result<Arc<dyn Lookups>> {
     let with = || {
         let policy = segmentation::Policy::new(Sections::time_zones(config)?, Sections::address_secret(config)?);
-        Ok((policy, NoShell))
+        Ok((policy.of(installation.cluster.partitions), NoShell))
     };
     let Workers { lookups, owners } = add_workers::<Segmentation, _>(host, config, installation, with).await?;
     let SegmentationOptions { quintiles_every, erasures_every } = *config.get();

@@ -143,7 +143,7 @@ fn suppressed(world: &World) -> BTreeMap<String, SuppressionReason> {
 }
 
 /// The last record under each key of a compacted topic.
-fn last<T: Contract>(world: &World, dataset: &str) -> BTreeMap<String, T> {
+pub(super) fn last<T: Contract>(world: &World, dataset: &str) -> BTreeMap<String, T> {
     let mut last = BTreeMap::new();
     for record in (0..PARTITIONS).flat_map(|partition| committed(world, &at(dataset, partition))) {
         let key = String::from_utf8_lossy(record.key.as_deref().unwrap_or_default()).into_owned();
@@ -156,7 +156,7 @@ fn last<T: Contract>(world: &World, dataset: &str) -> BTreeMap<String, T> {
 }
 
 /// What a service keeps of each customer.
-fn states<S>(world: &World, dataset: &str) -> BTreeMap<String, S>
+pub(super) fn states<S>(world: &World, dataset: &str) -> BTreeMap<String, S>
 where
     S: schemas::StateContract,
     ChangelogRecord<S>: Contract,

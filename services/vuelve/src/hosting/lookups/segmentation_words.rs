@@ -4,7 +4,7 @@ use domain::Timestamp;
 use proto::segmentation::v1::{self as contract, Activity, Channel, UnreachableReason};
 use schemas::SuppressionReason;
 use segmentation::lookups::{CartView, Counters, CustomerView, ReachabilityView, RfmView};
-use segmentation::{Did, Membership, Seen, Spending};
+use segmentation::{Did, KeptScore, Membership, Seen, Spending};
 
 pub(super) fn customer(customer_id: String, view: CustomerView) -> contract::Customer {
     let [last_1d, last_7d, last_30d, last_90d, last_365d] = view.windows.map(|window| Some(counters(&window)));
@@ -44,6 +44,9 @@ pub(super) fn customer(customer_id: String, view: CustomerView) -> contract::Cus
         anonymous_ids: view.anonymous_ids,
         rfm: view.rfm.map(rfm),
         reachability: view.reachability.into_iter().map(reachability).collect(),
+        scores: view.scores.into_iter().map(score).collect(),
+        tier: view.tier.unwrap_or_default(),
+        lifecycle: view.lifecycle.unwrap_or_default(),
     }
 }
 
@@ -129,6 +132,16 @@ fn reachability(view: ReachabilityView) -> contract::Reachability {
         reachable: view.reachable,
         reason: reason.into(),
         since: view.held.map(|held| proto::timestamp(held.since)),
+    }
+}
+
+fn score(kept: KeptScore) -> contract::Score {
+    contract::Score {
+        name: kept.name.to_string(),
+        value: kept.value,
+        label: kept.label,
+        scored_at: Some(time(kept.scored_at)),
+        version: kept.version.unwrap_or_default(),
     }
 }
 

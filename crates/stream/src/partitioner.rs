@@ -1,3 +1,5 @@
+//! Where a key belongs.
+
 /// The partition that Kafka's default partitioner (`DefaultPartitioner`, murmur2) gives a key.
 pub fn partition_of(key: &[u8], partitions: i32) -> i32 {
     (murmur2(key) & 0x7fff_ffff).cast_signed() % partitions.max(1)

@@ -1,0 +1,69 @@
+//! What others score: segmentation knows the latest of all that was published, tells it, and has judged by it.
+
+use std::collections::BTreeMap;
+
+use schemas::{CustomerProfile, CustomerScore, Score};
+use segmentation::SegmentationState;
+
+use super::reachability::{last, states};
+use super::{Breach, at, committed};
+use crate::SCHEMAS;
+use crate::definitions::{CHURNS, RISKY};
+use crate::workload::PARTITIONS;
+use crate::world::World;
+
+const KNOWN: &str = "of_each_name_the_latest_score_is_known";
+const TOLD: &str = "scores_are_told";
+const JUDGED: &str = "who_is_scored_is_judged";
+
+/// Of each name: as of when, and what is published.
+type Latest = BTreeMap<String, (i64, CustomerScore)>;
+
+/// Everything that is wrong about it.
+pub(super) fn scores_are_the_latest(world: &World, breaches: &mut Vec<Breach>) {
+    let published = published(world);
+    let profiles = last::<CustomerProfile>(world, "customer.profiles");
+    for (customer, state) in states::<SegmentationState>(world, "segmentation.changelog") {
+        let expected = published.get(&customer).cloned().unwrap_or_default();
+        let known = state.scores.iter().map(|kept| (kept.scored_at.as_millis(), kept.value, kept.label.as_ref()));
+        let latest = expected.values().map(|(at, score)| (*at, score.value, score.label.as_ref()));
+        let named = state.scores.iter().map(|kept| &*kept.name).eq(expected.keys().map(String::as_str));
+        if !named || !known.eq(latest) {
+            let detail = format!("{customer}: {expected:?} is published, and known is {:?}", state.scores);
+            breaches.push(Breach::new(KNOWN, detail));
+        }
+        let churns = expected.get("churn").and_then(|(_, score)| score.value).is_some_and(|value| value >= CHURNS);
+        let is_risky = state.memberships.iter().any(|membership| *membership.segment == *RISKY);
+        if is_risky != (churns && !state.is_nobody()) {
+            let detail = format!("{customer} is in {RISKY}: {is_risky}, with {expected:?}");
+            breaches.push(Breach::new(JUDGED, detail));
+        }
+        let Some(profile) = profiles.get(&customer) else { continue };
+        let stands = expected.into_values().map(|(_, score)| score);
+        let stands = stands.filter(|score| score.value.is_some() || score.label.is_some());
+        let stands = stands.map(|CustomerScore { name, value, label, .. }| Score { name, value, label });
+        if !stands.eq(profile.customer.scores.iter().cloned()) {
+            breaches.push(Breach::new(TOLD, format!("{customer} is told to have {:?}", profile.customer.scores)));
+        }
+    }
+    for (customer, latest) in published {
+        if !states::<SegmentationState>(world, "segmentation.changelog").contains_key(&customer) {
+            breaches.push(Breach::new(KNOWN, format!("{customer}: {latest:?} is published, and she is not there")));
+        }
+    }
+}
+
+/// The latest of each customer and name; none is of later than the broker got it.
+fn published(world: &World) -> BTreeMap<String, Latest> {
+    let mut published: BTreeMap<String, Latest> = BTreeMap::new();
+    for record in (0..PARTITIONS).flat_map(|partition| committed(world, &at("customer.scores", partition))) {
+        let score = record.value.as_deref().and_then(|value| SCHEMAS.decode::<CustomerScore>(value).ok());
+        let Some(score) = score else { continue };
+        let scored_at = score.scored_at.min(record.timestamp_ms);
+        let of_name = published.entry(score.customer_id.clone()).or_default();
+        if of_name.get(&score.name).is_none_or(|(latest, _)| scored_at >= *latest) {
+            of_name.insert(score.name.clone(), (scored_at, score));
+        }
+    }
+    published
+}
