@@ -6,6 +6,7 @@ mod duration;
 mod locale;
 mod log_position;
 mod money;
+mod personal;
 mod timestamp;
 
 pub use boot_time::BootTime;
@@ -13,4 +14,5 @@ pub use duration::{HumanDuration, ParseDurationError};
 pub use locale::Locale;
 pub use log_position::{LogPosition, ParseLogPositionError};
 pub use money::{Currency, Money, ParseMoneyError};
+pub use personal::{is_email, is_personal, is_phone};
 pub use timestamp::Timestamp;

@@ -1,5 +1,7 @@
 //! Which ids name somebody, and where an event belongs by them. The door and the resolver agree on it here.
 
+pub use domain::is_personal;
+pub(crate) use domain::{is_email, is_phone};
 use schemas::{EventKind, LINKS, StorefrontEvent};
 
 /// No id is longer (bytes): it is a record key, a part of keys in the store, and goes into links.
@@ -40,31 +42,6 @@ const NOBODY: [&str; 20] = [
 pub fn names_somebody(id: &str) -> bool {
     let id = id.trim();
     !id.is_empty() && !NOBODY.iter().any(|nobody| id.eq_ignore_ascii_case(nobody))
-}
-
-/// Whether an id is itself personal, an e-mail address or a phone number: ids go where personal data may not.
-pub fn is_personal(id: &str) -> bool {
-    let id = id.trim();
-    is_email(id) || is_phone(id)
-}
-
-/// Whether a text has the form of an e-mail address.
-pub(crate) fn is_email(text: &str) -> bool {
-    let Some((local, host)) = text.rsplit_once('@') else { return false };
-    text.len() <= 254
-        && !local.is_empty()
-        && host.contains('.')
-        && !host.starts_with('.')
-        && !host.ends_with('.')
-        && !text.contains(char::is_whitespace)
-}
-
-/// Whether an id is a phone number in international form. (Digits alone are a customer number.)
-pub(crate) fn is_phone(text: &str) -> bool {
-    let digits = text.strip_prefix('+').unwrap_or_default();
-    let count = digits.bytes().filter(u8::is_ascii_digit).count();
-    (7..=15).contains(&count)
-        && digits.bytes().all(|b| b.is_ascii_digit() || matches!(b, b' ' | b'-' | b'(' | b')' | b'.'))
 }
 
 /// The key under which an event lies on `storefront.received`: the anonymous id where there is one, else the user id; an

@@ -6,13 +6,14 @@
 //! - one that was withdrawn is remembered as that, so that an older one that is told late does not bring it back;
 //! - at most [`MAX_SCORES`] names: one more pushes out the one scored longest ago, which may be itself;
 //! - nobody scores in the future: the broker's time counts then;
-//! - what is scored of somebody who is not known makes nobody of it, and is kept for when she is;
+//! - what is scored of somebody who is not known makes nobody of it, and is kept for when she is, for as long as a visitor;
+//! - no customer is named by an address: ids go where personal data may not;
 //! - what was scored before she was erased is not known any more;
 //! - the same with another moment is not told to others;
 //! - a record that breaks the contract, or lies where its customer does not, is put aside as it came.
 
 use definitions::is_score_name;
-use domain::Timestamp;
+use domain::{Timestamp, is_personal};
 use schemas::{ChangeCause, CustomerScore, MAX_HOPS, Schemas, Score};
 use stream::{Context, DeadLetter, Decoded, Disposition, Key, Poison, RecordRef};
 
@@ -59,6 +60,10 @@ pub(crate) fn decode(schemas: &Schemas, record: &RecordRef<'_>, key: Key) -> Res
 
 /// What the schema can't say.
 fn check(told: &CustomerScore) -> Result<(), Poison> {
+    if is_personal(&told.customer_id) {
+        let detail = "customer_id is an e-mail address or a phone number: send the id under which she is known here";
+        return Err(poison("personal_id", detail.to_owned()));
+    }
     if !is_score_name(&told.name) {
         let detail = "name is no lower-case letter followed by at most 31 lower-case letters, digits and underscores";
         return Err(poison("bad_name", detail.to_owned()));

@@ -313,7 +313,8 @@ impl State for SegmentationState {
 
     fn due(&self) -> Due {
         let coming = self.coming.iter().map(|coming| coming.at);
-        let timer = coming.chain(self.judge_at).chain(self.ends_at()).chain(self.cart_closes_at()).min();
+        let ends = self.ends_at().into_iter().chain(self.scores_end_at());
+        let timer = coming.chain(self.judge_at).chain(ends).chain(self.cart_closes_at()).min();
         Due { timer, held: self.policy_seen, ..Due::default() }
     }
 }
@@ -343,6 +344,12 @@ impl SegmentationState {
     /// When the whole state ends, because the shop does not know her.
     pub fn ends_at(&self) -> Option<Timestamp> {
         self.seen(Did::Any).filter(|_| !self.known).map(|seen| seen.last_at + ANONYMOUS_IDLE)
+    }
+
+    /// When what was scored of nobody is kept no longer.
+    pub(crate) fn scores_end_at(&self) -> Option<Timestamp> {
+        let latest = self.scores.iter().map(|score| score.scored_at).max()?;
+        self.is_nobody().then_some(latest + ANONYMOUS_IDLE)
     }
 
     /// When the cart no longer counts as open.

@@ -36,6 +36,10 @@ pub(crate) fn step(
         }
         Cause::Record(Input::Reachability(told)) => reachability::receive(policy, state, told, context, effects),
         Cause::Record(Input::Scored(told)) => scores::receive(policy, state, *told, context, effects),
+        Cause::Timer if state.scores_end_at().is_some_and(|end| end <= context.now) => {
+            state.scores.clear();
+            Disposition::Emitted
+        }
         // Of whom nothing is known nothing is to be judged or forgotten.
         _ if state.is_nobody() => Disposition::Ignored("nothing_known"),
         Cause::Timer if state.ends_at().is_some_and(|end| end <= context.now) => {
@@ -135,7 +139,7 @@ fn judge_by_definitions(
 
 pub(crate) fn forget(policy: &Policy, state: &mut SegmentationState, context: &Context<'_>, effects: &mut Effects) {
     leave_all(policy, state, context, effects);
-    // What others have told they do not tell again when she comes back.
+    // What others have told they may not tell again before she comes back.
     let (unreachable, scores) = (std::mem::take(&mut state.unreachable), std::mem::take(&mut state.scores));
     *state = SegmentationState { erased_at: state.erased_at, unreachable, scores, ..SegmentationState::default() };
 }

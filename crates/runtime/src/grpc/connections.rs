@@ -40,7 +40,8 @@ pub(super) async fn serve(
 ) -> anyhow::Result<()> {
     let places = Arc::new(Semaphore::new(usize::try_from(max_connections).unwrap_or(usize::MAX)));
     let graceful = GracefulShutdown::new();
-    let threads = Threads::start(&router, tls.as_ref(), &stop)?;
+    let ending = stop.clone();
+    let threads = tokio::task::spawn_blocking(move || Threads::start(&router, tls.as_ref(), &ending)).await??;
     loop {
         let accepted = async {
             let place = Arc::clone(&places).acquire_owned().await;

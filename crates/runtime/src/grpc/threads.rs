@@ -3,13 +3,12 @@
 //! Wanted properties:
 //! - a call is not handed from thread to thread, and what a thread has to write to a connection it writes at once (a runtime of many
 //!   threads wakes one for each step of a call: half of what a lookup took);
-//! - connections are dealt out in turn;
+//! - a connection goes to the thread that has the fewest;
 //! - a thread ends with its connections, once no more can come.
 
 use std::io;
 use std::net;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
 use anyhow::Context as _;
@@ -25,12 +24,22 @@ use crate::host::StopToken;
 
 /// One for each core, but no more.
 const MOST: usize = 8;
+/// What has to block does so on at most so many further threads, of each of these; the rest waits its turn.
+const MOST_BLOCKING: usize = 64;
 
 /// A connection that was accepted.
 pub(super) struct Accepted {
     pub(super) stream: net::TcpStream,
     pub(super) watcher: Watcher,
     pub(super) _place: OwnedSemaphorePermit,
+}
+
+/// Of a connection while it lives: by it the connections of a thread are counted.
+type Live = Arc<()>;
+
+struct Thread {
+    connections: mpsc::UnboundedSender<(Accepted, Live)>,
+    live: Live,
 }
 
 /// What every thread needs to serve.
@@ -41,31 +50,31 @@ struct Serving {
     stop: StopToken,
 }
 
-/// The threads, by where they take their connections from.
-pub(super) struct Threads {
-    threads: Vec<mpsc::UnboundedSender<Accepted>>,
-    next: AtomicUsize,
-}
+/// The threads.
+pub(super) struct Threads(Vec<Thread>);
 
 impl Threads {
+    /// Blocks, if only for a moment: not for the threads of an async runtime, in which those of a failed start could not be ended.
     pub(super) fn start(router: &Router, tls: Option<&Arc<Tls>>, stop: &StopToken) -> io::Result<Self> {
         let serving = Serving { router: router.clone(), tls: tls.cloned(), stop: stop.clone() };
         let count = thread::available_parallelism().map_or(1, usize::from).min(MOST);
-        let threads = (0..count).map(|number| serving.clone().start(number)).collect::<Result<_, _>>()?;
-        Ok(Self { threads, next: AtomicUsize::new(0) })
+        let start = |number| Ok(Thread { connections: serving.clone().start(number)?, live: Live::default() });
+        (0..count).map(start).collect::<io::Result<_>>().map(Self)
     }
 
-    /// Gives the connection to the thread whose turn it is.
+    /// Gives the connection to the thread that has the fewest.
     pub(super) fn take(&self, accepted: Accepted) -> anyhow::Result<()> {
-        let number = self.next.fetch_add(1, Ordering::Relaxed) % self.threads.len();
-        self.threads[number].send(accepted).ok().with_context(|| format!("the thread gRPC {number} has ended"))
+        let fewest = self.0.iter().min_by_key(|thread| Arc::strong_count(&thread.live));
+        let Thread { connections, live } = fewest.context("no thread serves gRPC")?;
+        connections.send((accepted, Arc::clone(live))).ok().context("a thread that serves gRPC has ended")
     }
 }
 
 impl Serving {
-    fn start(self, number: usize) -> io::Result<mpsc::UnboundedSender<Accepted>> {
+    fn start(self, number: usize) -> io::Result<mpsc::UnboundedSender<(Accepted, Live)>> {
         let (sender, accepted) = mpsc::unbounded_channel();
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let runtime =
+            tokio::runtime::Builder::new_current_thread().enable_all().max_blocking_threads(MOST_BLOCKING).build()?;
         let work = move || {
             runtime.block_on(self.serve(accepted));
             // What is still read for nobody ends by itself.
@@ -75,12 +84,12 @@ impl Serving {
         Ok(sender)
     }
 
-    async fn serve(self, mut accepted: mpsc::UnboundedReceiver<Accepted>) {
+    async fn serve(self, mut accepted: mpsc::UnboundedReceiver<(Accepted, Live)>) {
         let mut connections = JoinSet::new();
         loop {
             tokio::select! {
                 next = accepted.recv() => match next {
-                    Some(accepted) => drop(connections.spawn(self.clone().serve_one(accepted))),
+                    Some((accepted, live)) => drop(connections.spawn(self.clone().serve_accepted(accepted, live))),
                     None => break,
                 },
                 // A defect in one connection is that one's end; the log tells of it.
@@ -90,7 +99,7 @@ impl Serving {
         while connections.join_next().await.is_some() {}
     }
 
-    async fn serve_one(self, accepted: Accepted) {
+    async fn serve_accepted(self, accepted: Accepted, _live: Live) {
         let Accepted { stream, watcher, _place } = accepted;
         match TcpStream::from_std(stream) {
             Ok(stream) => serve_one(stream, self.router, self.tls.as_deref(), watcher, &self.stop).await,

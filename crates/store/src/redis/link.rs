@@ -24,15 +24,12 @@ pub(super) struct Link {
 }
 
 /// Why an attempt has no answer.
+#[derive(Debug, thiserror::Error)]
 pub(super) enum Failure {
-    Redis(RedisError),
+    #[error(transparent)]
+    Redis(#[from] RedisError),
+    #[error(transparent)]
     Store(StoreError),
-}
-
-impl From<RedisError> for Failure {
-    fn from(error: RedisError) -> Self {
-        Self::Redis(error)
-    }
 }
 
 impl Link {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use domain::Timestamp;
+use domain::{HumanDuration, Timestamp};
 use proptest::prelude::*;
 use schemas::{ChangeCause, CustomerEvent, CustomerScore, EventKind, MAX_HOPS, Schemas, Score, StorefrontEvent};
 use segmentation::lookups::{self, CustomerView};
@@ -212,8 +212,23 @@ fn what_is_scored_of_somebody_unknown_makes_nobody_and_is_known_when_she_comes()
     assert_eq!(looked_up(&shop), None);
     let outputs = shop.driver.outputs();
     assert!(outputs.iter().all(|output| matches!(output, Output::NoProfile(_))), "{outputs:?}");
-    shop.tell(track("Product Viewed", 401 * DAY));
-    assert_eq!(shop.changes(), [format!("+risky by event at {}", 401 * DAY)]);
+    shop.tell(track("Product Viewed", 89 * DAY));
+    assert_eq!(shop.changes(), [format!("+risky by event at {}", 89 * DAY)]);
+}
+
+#[test]
+fn what_is_scored_of_somebody_unknown_is_kept_for_as_long_as_a_visitor() {
+    let mut shop = Shop::with(&[RISKY]);
+    publish(&mut shop, &number("churn", 80, 0));
+    publish(&mut shop, &word("tier", "gold", HOUR));
+    shop.driver.advance_to(at(HOUR) + ANONYMOUS_IDLE - HumanDuration::from_millis(1));
+    assert_eq!(shop.state().scores.len(), 2);
+    shop.driver.advance_to(at(HOUR) + ANONYMOUS_IDLE);
+    assert_eq!(shop.driver.state(ANA), None);
+    let outputs = shop.driver.outputs();
+    assert!(outputs.iter().all(|output| matches!(output, Output::NoProfile(_))), "{outputs:?}");
+    shop.tell(track("Product Viewed", 100 * DAY));
+    assert_eq!(shop.segments(), [""; 0]);
 }
 
 #[test]
@@ -225,7 +240,7 @@ fn a_visitor_who_is_forgotten_has_her_scores_when_she_comes_back() {
         ..track("Product Viewed", seconds)
     };
     shop.tell(visit(0));
-    publish(&mut shop, &number("churn", 80, 0));
+    publish(&mut shop, &number("churn", 80, 50 * DAY));
     shop.driver.advance_to(at(0) + ANONYMOUS_IDLE);
     assert!(shop.state().is_nobody());
     shop.driver.outputs();
@@ -306,11 +321,13 @@ fn a_record_that_breaks_the_contract_is_a_dead_letter_that_says_where() {
         assert_eq!((letter.poison.reason, letter.value.as_deref()), (*reason, Some(&value[..])));
         assert!(letter.poison.detail.contains(said), "{}", letter.poison.detail);
     }
+    let address = CustomerScore { customer_id: "ana@example.com".to_owned(), ..score.clone() };
+    shop.driver.input(SCORES, "ana@example.com", &encode(SCORES, &address), at(0));
     shop.driver.input(SCORES, ANA, b"\x00", at(0));
     shop.driver.input(SCORES, "", &encode(SCORES, &score), at(0));
     shop.driver.input_traced(SCORES, ANA, None, at(0), None);
     let reasons: Vec<_> = shop.driver.dead_letters()[10..].iter().map(|letter| letter.poison.reason).collect();
-    assert_eq!(reasons, ["malformed", "no_key", "no_value"]);
+    assert_eq!(reasons, ["personal_id", "malformed", "no_key", "no_value"]);
     assert_eq!((stands(&shop), told(&mut shop)), (vec![], vec![]));
 }
 

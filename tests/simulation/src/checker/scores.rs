@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use domain::{HumanDuration, Timestamp};
 use schemas::{CustomerProfile, CustomerScore, Score};
-use segmentation::SegmentationState;
+use segmentation::{ANONYMOUS_IDLE, Did, SegmentationState};
 
 use super::reachability::{last, states};
 use super::{Breach, at, committed};
@@ -16,6 +17,9 @@ const KNOWN: &str = "of_each_name_the_latest_score_is_known";
 const TOLD: &str = "scores_are_told";
 const JUDGED: &str = "who_is_scored_is_judged";
 
+/// So far back a history goes that she is recognised by.
+const HISTORY: HumanDuration = HumanDuration::from_hours(30 * 24);
+
 /// Of each name: as of when, and what is published.
 type Latest = BTreeMap<String, (i64, CustomerScore)>;
 
@@ -24,7 +28,10 @@ pub(super) fn scores_are_the_latest(world: &World, breaches: &mut Vec<Breach>) {
     let published = published(world);
     let profiles = last::<CustomerProfile>(world, "customer.profiles");
     for (customer, state) in states::<SegmentationState>(world, "segmentation.changelog") {
-        let expected = published.get(&customer).cloned().unwrap_or_default();
+        let mut expected = published.get(&customer).cloned().unwrap_or_default();
+        expected.retain(|name, (at, _)| {
+            state.scores.iter().any(|kept| *kept.name == **name) || !may_have_ended(*at, &state, world)
+        });
         let known = state.scores.iter().map(|kept| (kept.scored_at.as_millis(), kept.value, kept.label.as_ref()));
         let latest = expected.values().map(|(at, score)| (*at, score.value, score.label.as_ref()));
         let named = state.scores.iter().map(|kept| &*kept.name).eq(expected.keys().map(String::as_str));
@@ -47,10 +54,20 @@ pub(super) fn scores_are_the_latest(world: &World, breaches: &mut Vec<Breach>) {
         }
     }
     for (customer, latest) in published {
-        if !states::<SegmentationState>(world, "segmentation.changelog").contains_key(&customer) {
+        let is_there = states::<SegmentationState>(world, "segmentation.changelog").contains_key(&customer);
+        let nobody = SegmentationState::default();
+        if !is_there && !latest.values().all(|(at, _)| may_have_ended(*at, &nobody, world)) {
             breaches.push(Breach::new(KNOWN, format!("{customer}: {latest:?} is published, and she is not there")));
         }
     }
+}
+
+/// Whether what was scored then may be kept no longer, as nobody knew of her for so long after it. She may have been recognised by
+/// what she did before that.
+fn may_have_ended(at_ms: i64, state: &SegmentationState, world: &World) -> bool {
+    let ends = Timestamp::from_millis(at_ms) + ANONYMOUS_IDLE;
+    let was_nobody = state.seen(Did::Any).is_none_or(|seen| seen.first_at + HISTORY > ends);
+    was_nobody && ends <= Timestamp::from_millis(world.wall_ms())
 }
 
 /// The latest of each customer and name; none is of later than the broker got it.

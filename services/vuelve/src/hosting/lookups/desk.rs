@@ -4,7 +4,7 @@
 //! Wanted properties:
 //! - a lookup that finds nothing under way is read at once; those that come meanwhile are read together after it, in one round
 //!   trip: the more there are, the less each costs;
-//! - first come, first served; nothing of one lookup is another's failure, but for a panic, which those who were read with it hear of;
+//! - first come, first served; nothing of one lookup is another's failure, but for a panic, which those who wait with it hear of;
 //! - what can't be told at a glance is read off the async threads, and keeps nobody else waiting;
 //! - no more wait than have a place, which each keeps until it is read, also where its caller has gone away.
 

@@ -1,4 +1,4 @@
-//! Reads states off the async threads.
+//! Reads states: by the desk, and off the async threads where something has to be waited for.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -166,7 +166,7 @@ impl FreshReader {
         let place = self.reader.place()?;
         let looked = match self.desk.read(wanted, place).await {
             Some(looked) => looked.map_err(Failure::Lookup),
-            None => Err(Failure::Other(anyhow::anyhow!("a thread that reads states has panicked"))),
+            None => Err(Failure::Other(anyhow::anyhow!("whoever read states has panicked"))),
         };
         looked.map_err(|failure| failure.refusal(call))
     }
