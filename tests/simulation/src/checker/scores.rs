@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use domain::{HumanDuration, Timestamp};
 use schemas::{CustomerProfile, CustomerScore, Score};
-use segmentation::{ANONYMOUS_IDLE, Did, SegmentationState};
+use segmentation::{ANONYMOUS_IDLE, Did, KeptScore, SegmentationState};
 
 use super::reachability::{last, states};
 use super::{Breach, at, committed};
@@ -29,24 +29,26 @@ pub(super) fn scores_are_the_latest(world: &World, breaches: &mut Vec<Breach>) {
     let profiles = last::<CustomerProfile>(world, "customer.profiles");
     for (customer, state) in states::<SegmentationState>(world, "segmentation.changelog") {
         let mut expected = published.get(&customer).cloned().unwrap_or_default();
-        expected.retain(|name, (at, _)| {
-            state.scores.iter().any(|kept| *kept.name == **name) || !may_have_ended(*at, &state, world)
-        });
-        let known = state.scores.iter().map(|kept| (kept.scored_at.as_millis(), kept.value, kept.label.as_ref()));
-        let latest = expected.values().map(|(at, score)| (*at, score.value, score.label.as_ref()));
-        let named = state.scores.iter().map(|kept| &*kept.name).eq(expected.keys().map(String::as_str));
-        if !named || !known.eq(latest) {
+        // What came again after that may be what is known, or nothing.
+        expected.retain(|_, (at, _)| !may_have_ended(*at, &state, world));
+        let known: Latest = state.scores.iter().map(|kept| (kept.name.to_string(), of(&customer, kept))).collect();
+        let is_known = |(name, (at, score)): (&String, &(i64, CustomerScore))| {
+            known.get(name).is_some_and(|(known_at, known)| {
+                (known_at, known.value, &known.label) == (at, score.value, &score.label)
+            })
+        };
+        if !expected.iter().all(is_known) {
             let detail = format!("{customer}: {expected:?} is published, and known is {:?}", state.scores);
             breaches.push(Breach::new(KNOWN, detail));
         }
-        let churns = expected.get("churn").and_then(|(_, score)| score.value).is_some_and(|value| value >= CHURNS);
+        let churns = known.get("churn").and_then(|(_, score)| score.value).is_some_and(|value| value >= CHURNS);
         let is_risky = state.memberships.iter().any(|membership| *membership.segment == *RISKY);
         if is_risky != (churns && !state.is_nobody()) {
-            let detail = format!("{customer} is in {RISKY}: {is_risky}, with {expected:?}");
+            let detail = format!("{customer} is in {RISKY}: {is_risky}, with {known:?}");
             breaches.push(Breach::new(JUDGED, detail));
         }
         let Some(profile) = profiles.get(&customer) else { continue };
-        let stands = expected.into_values().map(|(_, score)| score);
+        let stands = known.into_values().map(|(_, score)| score);
         let stands = stands.filter(|score| score.value.is_some() || score.label.is_some());
         let stands = stands.map(|CustomerScore { name, value, label, .. }| Score { name, value, label });
         if !stands.eq(profile.customer.scores.iter().cloned()) {
@@ -60,6 +62,13 @@ pub(super) fn scores_are_the_latest(world: &World, breaches: &mut Vec<Breach>) {
             breaches.push(Breach::new(KNOWN, format!("{customer}: {latest:?} is published, and she is not there")));
         }
     }
+}
+
+/// What is kept, as it was published.
+fn of(customer: &str, kept: &KeptScore) -> (i64, CustomerScore) {
+    let KeptScore { name, value, label, scored_at, version } = kept.clone();
+    let (customer_id, name, scored_at) = (customer.to_owned(), name.to_string(), scored_at.as_millis());
+    (scored_at, CustomerScore { customer_id, name, value, label, scored_at, version, hops: 0 })
 }
 
 /// Whether what was scored then may be kept no longer, as nobody knew of her for so long after it. She may have been recognised by
