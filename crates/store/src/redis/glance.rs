@@ -44,7 +44,7 @@ impl RedisGlance {
         let readings = self.pool.readings(&asked);
         let limit = self.pool.options.response_timeout;
         let failure = match tokio::time::timeout(limit, self.ask(&readings)).await {
-            Ok(Ok(loaded)) => return self.told(wanted, &acknowledged, &requests, loaded),
+            Ok(Ok(loaded)) => return told(wanted, &acknowledged, &requests, loaded),
             Ok(Err(failure)) => failure.to_string(),
             Err(_) => format!("no answer within {limit:?}"),
         };
@@ -53,22 +53,6 @@ impl RedisGlance {
         self.connection = None;
         self.not_before = Some(Deadline::after(self.pool.options.longest_pause));
         wanted.iter().map(|_| None).collect()
-    }
-
-    /// What was read, in the order in which it was wanted.
-    fn told(
-        &self,
-        wanted: &[(Partition, &str)],
-        acknowledged: &[Option<StorePosition>],
-        requests: &[(Partition, LoadRequest)],
-        loaded: Vec<Option<Loaded>>,
-    ) -> Vec<Option<Looked>> {
-        let mut found = InOrder::new(requests, loaded);
-        let looked = |((partition, _), known): (&(Partition, &str), &Option<StorePosition>)| {
-            let (position, value) = found.next(*partition)?;
-            (!is_behind(&position, known.as_ref())).then_some(Looked { position, value })
-        };
-        wanted.iter().zip(acknowledged).map(looked).collect()
     }
 
     async fn ask(&mut self, readings: &[Reading<'_, LoadRequest>]) -> Result<Vec<Option<Loaded>>, Failure> {
@@ -85,6 +69,21 @@ impl RedisGlance {
         let answers = answers.into_iter().map(Value::extract_error).collect::<Result<_, _>>()?;
         Ok(glance.tell(readings, answers)?)
     }
+}
+
+/// What was read, in the order in which it was wanted.
+fn told(
+    wanted: &[(Partition, &str)],
+    acknowledged: &[Option<StorePosition>],
+    requests: &[(Partition, LoadRequest)],
+    loaded: Vec<Option<Loaded>>,
+) -> Vec<Option<Looked>> {
+    let mut found = InOrder::new(requests, loaded);
+    let looked = |((partition, _), known): (&(Partition, &str), &Option<StorePosition>)| {
+        let (position, value) = found.next(*partition)?;
+        (!is_behind(&position, known.as_ref())).then_some(Looked { position, value })
+    };
+    wanted.iter().zip(acknowledged).map(looked).collect()
 }
 
 impl Glance for RedisGlance {
