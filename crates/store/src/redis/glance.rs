@@ -1,8 +1,9 @@
 //! Lookups from an async thread: each a glance at the states over one connection, without a script.
 //!
 //! Wanted properties:
-//! - nothing is tried twice and nothing waits longer than one answer may take, a new connection's time included: what can't be told (Redis does not answer, a view
-//!   changes or is built anew, its generation is not known) is left to the connections that try until their deadline;
+//! - nothing is tried twice and nothing waits longer than one answer may take, a new connection's time included: what can't be
+//!   told (Redis does not answer, a view changes or is built anew, its generation is not known) is left to the connections that
+//!   try until their deadline;
 //! - while Redis can't be reached, not every lookup waits for a connection to it;
 //! - no connection is used to a Redis that may evict what it was given.
 
@@ -97,8 +98,9 @@ impl Glance for RedisGlance {
 
 async fn connect(pool: &Pool, client: &Client) -> Result<MultiplexedConnection, Failure> {
     let options = &pool.options;
+    // Whoever asks waits no longer than one answer may take, this included.
     let config =
-        AsyncConnectionConfig::new().set_connection_timeout(Some(options.connect_timeout)).set_response_timeout(None); // it has one for all of it
+        AsyncConnectionConfig::new().set_connection_timeout(Some(options.connect_timeout)).set_response_timeout(None);
     let client = with_password(options, client).map_err(Failure::Store)?;
     let mut connection = client.get_multiplexed_async_connection_with_config(&config).await?;
     let info: String = ::redis::cmd("INFO").query_async(&mut connection).await?;
