@@ -3,7 +3,7 @@
 //! Wanted properties:
 //! - every error that leaves a service is a [`Refusal`]: one place chooses the code and the google.rpc details;
 //! - a mask gives the fields that it names and no others, or the call is refused ([`ReadMask`]);
-//! - a deadline that passes is `DEADLINE_EXCEEDED` on both sides of the wire, and every call has one ([`DeadlineLayer`]).
+//! - a deadline that passes is `DEADLINE_EXCEEDED`, and every call of a server has one ([`DeadlineLayer`]).
 
 mod answers;
 mod deadline;

@@ -43,7 +43,9 @@ enum Wanted {
 impl ReadMask {
     /// Of the message with this full name, beside the fields that are given `always`. No mask, an empty one and `*` want all.
     pub fn new(mask: Option<&FieldMask>, message: &str, always: &[&str]) -> Result<Self, Refusal> {
-        let paths = mask.map_or(&[][..], |mask| &mask.paths);
+        let Some(FieldMask { paths }) = mask.filter(|mask| !mask.paths.is_empty()) else {
+            return Ok(Self(Wanted::All));
+        };
         let invalid = |problem| Refusal::Invalid { field: "read_mask", problem };
         let mut wanted = Wanted::Fields(BTreeMap::new());
         for path in paths.iter().map(String::as_str).chain(always.iter().copied()) {
@@ -51,7 +53,7 @@ impl ReadMask {
                 wanted.add(path, message).map_err(invalid)?;
             }
         }
-        let all = paths.is_empty() || paths.iter().any(|path| path == "*");
+        let all = paths.iter().any(|path| path == "*");
         Ok(Self(if all { Wanted::All } else { wanted }))
     }
 

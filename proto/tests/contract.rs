@@ -92,29 +92,15 @@ async fn a_deadline_that_passes_is_deadline_exceeded_and_not_cancelled() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn tonics_own_timer_is_told_apart_from_other_errors() {
-    let layer = DeadlineLayer::new(Duration::from_secs(1), Duration::from_secs(10));
-    let timed_out =
-        layer.layer(service_fn(|_: Request<()>| async { Err::<Response<String>, _>(tonic::TimeoutExpired(())) }));
-    let response = timed_out.oneshot(Request::new(())).await.unwrap();
-    assert_eq!(code_of(&response), Some(Code::DeadlineExceeded));
-
-    let refused = layer
-        .layer(service_fn(|_: Request<()>| async { Err::<Response<String>, _>(std::io::Error::other("refused")) }));
-    assert!(refused.oneshot(Request::new(())).await.is_err());
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_handler_sees_what_is_left_and_the_next_hop_is_told() {
+async fn a_handler_sees_what_is_left() {
     let layer = DeadlineLayer::new(Duration::from_secs(3), Duration::from_secs(10));
     let tells = layer.layer(service_fn(|request: Request<()>| async move {
         tokio::time::sleep(Duration::from_secs(1)).await;
         let left = request.extensions().get::<Deadline>().unwrap().remaining();
-        let header = request.headers()["grpc-timeout"].to_str().unwrap().to_owned();
-        Ok::<_, Infallible>(Response::new(format!("{} {header}", left.as_secs())))
+        Ok::<_, Infallible>(Response::new(left.as_secs().to_string()))
     }));
-    assert_eq!(tells.clone().oneshot(Request::new(())).await.unwrap().into_body(), "2 3000000u");
+    assert_eq!(tells.clone().oneshot(Request::new(())).await.unwrap().into_body(), "2");
     let mut patient = Request::new(());
     patient.headers_mut().insert("grpc-timeout", "1H".parse().unwrap());
-    assert_eq!(tells.oneshot(patient).await.unwrap().into_body(), "9 10000000u");
+    assert_eq!(tells.oneshot(patient).await.unwrap().into_body(), "9");
 }

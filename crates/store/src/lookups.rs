@@ -24,7 +24,7 @@ pub type Stored = (StorePosition, Bytes);
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Looked {
     /// What the view of its partition stood for: also where there is nothing under the key, which is an answer as of then, too.
-    pub position: StorePosition,
+    pub position: Arc<StorePosition>,
     /// The key's framed changelog value; none where it has no state.
     pub value: Option<Bytes>,
 }
@@ -61,7 +61,7 @@ pub trait Lookups: Debug + Send + Sync {
     /// What is stored under one key; none where it has no state.
     fn get(&self, partition: Partition, key: &str) -> Result<Option<Stored>, LookupError> {
         let looked = self.get_all(&[(partition, key)])?.pop();
-        Ok(looked.and_then(|Looked { position, value }| Some((position, value?))))
+        Ok(looked.and_then(|Looked { position, value }| Some((Arc::unwrap_or_clone(position), value?))))
     }
 
     /// Who is under labels, in the order of the questions. At once, where the store can; each answer is of one moment.

@@ -232,7 +232,7 @@ impl Lookups for MemoryLookups {
             let slot = self.memory.slot(*partition).ok_or(LookupError::Restoring(*partition))?;
             let views = slot.views.read();
             let (position, view) = views.view.as_ref().ok_or(LookupError::Restoring(*partition))?;
-            Ok(Looked { position: position.clone(), value: view.get(key) })
+            Ok(Looked { position: Arc::new(position.clone()), value: view.get(key) })
         };
         wanted.iter().map(get).collect()
     }
@@ -264,7 +264,7 @@ impl Glance for MemoryLookups {
             let slot = self.memory.slot(*partition)?;
             let views = slot.views.try_read()?;
             let (position, view) = views.view.as_ref()?;
-            Some(Looked { position: position.clone(), value: view.get(key) })
+            Some(Looked { position: Arc::new(position.clone()), value: view.get(key) })
         };
         let looked = wanted.iter().map(look).collect();
         Box::pin(std::future::ready(looked))

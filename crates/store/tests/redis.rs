@@ -103,7 +103,7 @@ fn at_a_glance_nothing_is_told_of_an_older_copy_or_while_redis_is_away_and_all_i
     let mut tell = |partition| glanced(&mut *glance, &[(partition, "anna")]).remove(0);
     let start = begun(&mut store, "g", 0);
     let one = applied(&mut store, &start, 1, &[set("anna", "1")]);
-    assert_eq!(tell(PARTITION), None, "nobody has asked for the generation yet");
+    assert_eq!(tell(PARTITION), Some((one.clone(), some("1"))), "also where nobody has asked before");
     // Of another partition, which nothing happens to: as long as it is not told, Redis is away.
     let fill_other = |store: &mut Redis, generation: &str| {
         store.begin_rebuild(OTHER, generation, LOG).unwrap();

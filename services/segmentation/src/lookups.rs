@@ -187,6 +187,7 @@ fn view(as_of: Timestamp, state: &SegmentationState, now: Timestamp, boundaries:
         Value::Texts(texts) => texts.into_iter().map(str::to_owned).collect(),
         _ => Vec::new(),
     };
+    let lead_score_factors = score::factors(&profile);
     let lifecycle = state.memberships.iter().find(|membership| membership.group.as_deref() == Some(LIFECYCLE));
     CustomerView {
         as_of,
@@ -220,8 +221,8 @@ fn view(as_of: Timestamp, state: &SegmentationState, now: Timestamp, boundaries:
         }),
         favourite_categories: texts(Field::FavouriteCategories),
         favourite_brands: texts(Field::FavouriteBrands),
-        lead_score: number(Field::LeadScore),
-        lead_score_factors: score::factors(&profile),
+        lead_score: score::total(&lead_score_factors),
+        lead_score_factors,
         segments: state.memberships.clone(),
         lifecycle: lifecycle.map(|membership| membership.segment.to_string()),
         scores: state.scores.iter().filter(|kept| !kept.is_withdrawn()).cloned().collect(),

@@ -12,7 +12,12 @@ pub(crate) type Factor = (&'static str, i64);
 
 /// The score.
 pub(crate) fn of(profile: &Profile<'_>) -> i64 {
-    factors(profile).iter().map(|(_, points)| points).sum()
+    total(&factors(profile))
+}
+
+/// The score of which these are the factors.
+pub(crate) fn total(factors: &[Factor]) -> i64 {
+    factors.iter().map(|(_, points)| points).sum()
 }
 
 /// So many factors has the score.

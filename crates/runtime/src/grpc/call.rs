@@ -1,19 +1,22 @@
 //! What every call passes: its span, request id and figures; then the token and the bound on calls at once.
 
+use std::convert::Infallible;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use axum::body::Body;
-use axum::extract::{Request, State};
-use axum::middleware::Next;
+use axum::extract::Request;
 use axum::response::Response;
-use http::{HeaderMap, HeaderValue, header};
+use http::{HeaderMap, HeaderName, HeaderValue, header};
 use proto::Refusal;
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 use tonic::{Code, Status};
+use tower::{Service, ServiceExt as _};
 use tracing::{Instrument, field};
 
 use crate::config::{GrpcOptions, Secret};
@@ -21,7 +24,7 @@ use crate::host::StopToken;
 use crate::metrics::Rpc;
 use crate::telemetry::continue_from_headers;
 
-const REQUEST_ID: &str = "x-request-id";
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const MAX_REQUEST_ID_BYTES: usize = 64;
 const REFLECTION: &str = "/grpc.reflection.";
 const HEALTH: &str = "/grpc.health.v1.Health/";
@@ -29,7 +32,58 @@ const BUSY_RETRY: Duration = Duration::from_millis(200);
 
 /// The request's id; in the extensions of every request.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RequestId(pub String);
+pub struct RequestId(HeaderValue);
+
+impl RequestId {
+    /// The caller's if it is short and plain, else a new one.
+    fn of(headers: &HeaderMap) -> Self {
+        let is_plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_.".contains(byte);
+        let given = headers
+            .get(REQUEST_ID)
+            .filter(|id| (1..=MAX_REQUEST_ID_BYTES).contains(&id.len()) && id.as_bytes().iter().all(is_plain));
+        let mut id = given.cloned().unwrap_or_else(|| {
+            let mut buffer = uuid::Uuid::encode_buffer();
+            let text = uuid::Uuid::now_v7().hyphenated().encode_lower(&mut buffer);
+            // It can't fail: digits and hyphens.
+            HeaderValue::from_str(text).unwrap_or_else(|_| HeaderValue::from_static("none"))
+        });
+        // None comes twice: in HPACK's table, where each would take the place of another, they are of no use.
+        id.set_sensitive(true);
+        Self(id)
+    }
+
+    /// Its text.
+    pub fn as_str(&self) -> &str {
+        self.0.to_str().unwrap_or_default()
+    }
+}
+
+/// What answers calls.
+pub(super) trait Calls: Service<Request, Response = Response, Error = Infallible, Future: Send> + Send {}
+
+impl<S: Service<Request, Response = Response, Error = Infallible, Future: Send> + Send> Calls for S {}
+
+/// Calls, each of them observed.
+#[derive(Clone)]
+pub(super) struct Observed<S> {
+    pub(super) guard: Arc<Guard>,
+    pub(super) calls: S,
+}
+
+impl<S: Calls + Clone + 'static> Service<Request> for Observed<S> {
+    type Response = Response;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Response, Infallible>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request) -> Self::Future {
+        let Self { guard, calls } = self.clone();
+        Box::pin(async move { Ok(observe(&guard, request, calls).await) })
+    }
+}
 
 /// Who may call, and how many at once; what is counted of calls, and when they are to end.
 pub(super) struct Guard {
@@ -115,16 +169,20 @@ fn digest(bytes: &[u8]) -> [u8; 32] {
 }
 
 /// Refuses who has no token and what is too much. Health is for everybody: orchestrators ask for it.
-async fn pass(guard: &Guard, request: Request, next: Next) -> Response {
+async fn pass(guard: &Guard, request: Request, calls: impl Calls) -> Response {
     let is_health = request.uri().path().starts_with(HEALTH);
     if !is_health && let Err(refusal) = guard.admits(request.uri().path(), request.headers()) {
         return refuse(refusal);
     }
     match guard.calls.try_acquire() {
-        Ok(_place) => next.run(request).await,
-        Err(_) if is_health => next.run(request).await,
+        Ok(_place) => answer(calls, request).await,
+        Err(_) if is_health => answer(calls, request).await,
         Err(_) => refuse(Refusal::Exhausted { limit: "grpc.max_concurrent_calls", retry_after: BUSY_RETRY }),
     }
+}
+
+async fn answer(calls: impl Calls, request: Request) -> Response {
+    calls.oneshot(request).await.unwrap_or_else(|never| match never {})
 }
 
 /// Of an answer: the call was refused before anybody looked whether there is such a method.
@@ -138,10 +196,11 @@ fn refuse(refusal: Refusal) -> Response {
 }
 
 /// Gives the call its request id, its span and what tells it that the server ends, lets it pass or refuses it, and counts it.
-pub(super) async fn observe(State(guard): State<Arc<Guard>>, mut request: Request, next: Next) -> Response {
+async fn observe(guard: &Guard, mut request: Request, calls: impl Calls) -> Response {
     let began = Instant::now();
-    let id = request_id(request.headers());
-    let path = request.uri().path().trim_start_matches('/').to_owned();
+    let id = RequestId::of(request.headers());
+    let uri = request.uri().clone();
+    let path = uri.path().trim_start_matches('/');
     let span = tracing::info_span!(
         "rpc",
         otel.name = path,
@@ -150,47 +209,29 @@ pub(super) async fn observe(State(guard): State<Arc<Guard>>, mut request: Reques
         rpc.system.name = "grpc",
         rpc.method = path,
         rpc.response.status_code = field::Empty,
-        vuelve.request_id = id,
+        vuelve.request_id = id.as_str(),
     );
     continue_from_headers(&span, request.headers());
-    let header = HeaderValue::from_str(&id).ok().map(|mut header| {
-        // None comes twice: in HPACK's table, where each would take the place of another, they are of no use.
-        header.set_sensitive(true);
-        header
-    });
     // For those who are shown the metadata alone.
-    if let Some(header) = header.clone() {
-        request.headers_mut().insert(REQUEST_ID, header);
-    }
-    request.extensions_mut().insert(RequestId(id.clone()));
+    request.headers_mut().insert(REQUEST_ID, id.0.clone());
+    request.extensions_mut().insert(id.clone());
     request.extensions_mut().insert(guard.stop.clone());
 
-    let mut response = pass(&guard, request, next).instrument(span.clone()).await;
+    let mut response = pass(guard, request, calls).instrument(span.clone()).await;
 
     let code = Status::from_header_map(response.headers()).map_or(Code::Ok, |status| status.code());
     let status = code_name(code);
     span.record("rpc.response.status_code", status);
     if is_our_fault(code) {
         span.record("otel.status_code", "ERROR");
-        span.in_scope(|| tracing::warn!(status, request_id = id, method = path, "a call has failed"));
+        span.in_scope(|| tracing::warn!(status, request_id = id.as_str(), method = path, "a call has failed"));
     }
     // Methods that nobody implements would be labels without bound; so would those of which nobody knows whether there are any.
     let is_refused = response.extensions_mut().remove::<Refused>().is_some();
-    let method = if is_refused || code == Code::Unimplemented { "_OTHER" } else { path.as_str() };
+    let method = if is_refused || code == Code::Unimplemented { "_OTHER" } else { path };
     guard.metrics.record(method, status, began.elapsed());
-    if let Some(header) = header {
-        response.headers_mut().insert(REQUEST_ID, header);
-    }
+    response.headers_mut().insert(REQUEST_ID, id.0);
     response
-}
-
-/// The caller's id if it is short and plain, else a new one.
-fn request_id(headers: &HeaderMap) -> String {
-    let given = headers.get(REQUEST_ID).and_then(|id| id.to_str().ok()).filter(|id| {
-        (1..=MAX_REQUEST_ID_BYTES).contains(&id.len())
-            && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte))
-    });
-    given.map_or_else(|| uuid::Uuid::now_v7().to_string(), str::to_owned)
 }
 
 /// The codes that the semantic conventions count as a server's errors.

@@ -8,7 +8,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use hyper_util::service::TowerToHyperService;
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncWrite, BufWriter};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 
@@ -97,7 +97,7 @@ async fn answer(
     watcher: Watcher,
     stop: &StopToken,
 ) {
-    let Some(stream) = in_time("to begin", begun(stream), stop).await else { return };
+    let Some(stream) = in_time("to begin", begun(BufWriter::new(stream)), stop).await else { return };
     let builder = builder();
     let connection = builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
     // How a peer went away is its own affair.
@@ -125,9 +125,64 @@ fn builder() -> Builder<TokioExecutor> {
     builder
         .http2()
         .timer(TokioTimer::new())
+        // Of no use to gRPC.
+        .auto_date_header(false)
         .keep_alive_interval(KEEP_ALIVE_INTERVAL)
         .keep_alive_timeout(KEEP_ALIVE_TIMEOUT)
         .max_concurrent_streams(MAX_STREAMS_OF_A_CONNECTION)
         .max_header_list_size(MAX_HEADER_BYTES);
     builder
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test may fail by it")]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use axum::body::Body;
+    use http::Request;
+    use tokio::sync::Barrier;
+    use tokio::task::JoinSet;
+    use tokio_util::io::InspectWriter;
+    use tonic::transport::Endpoint;
+    use tower::{ServiceExt as _, service_fn};
+
+    use super::*;
+
+    const CALLS: usize = 16;
+
+    #[tokio::test]
+    async fn answers_that_are_ready_together_are_written_together() {
+        let (ours, theirs) = tokio::io::duplex(1 << 20);
+        let writes = Arc::new(AtomicUsize::new(0));
+        let counting = Arc::clone(&writes);
+        let counted = InspectWriter::new(ours, move |_: &[u8]| {
+            counting.fetch_add(1, Ordering::Relaxed);
+        });
+        let together = Arc::new(Barrier::new(CALLS));
+        let router = Router::new().fallback(async move || {
+            together.wait().await;
+            [b'a'; 800]
+        });
+        let (graceful, stop) = (GracefulShutdown::new(), StopToken::default());
+        let watcher = graceful.watcher();
+        tokio::spawn(async move { answer(counted, router, watcher, &stop).await });
+
+        let mut theirs = Some(TokioIo::new(theirs));
+        let connector = service_fn(move |_| {
+            std::future::ready(theirs.take().ok_or_else(|| io::Error::other("one connection is enough")))
+        });
+        let channel = Endpoint::from_static("http://localhost").connect_with_connector(connector).await.unwrap();
+        let mut calls = JoinSet::new();
+        for _ in 0..CALLS {
+            calls.spawn(channel.clone().oneshot(Request::new(tonic::body::Body::empty())));
+        }
+        while let Some(called) = calls.join_next().await {
+            let body = Body::new(called.unwrap().unwrap().into_body());
+            assert_eq!(axum::body::to_bytes(body, 1000).await.unwrap().len(), 800);
+        }
+        // What the protocol has to say is in a few of its own.
+        let writes = writes.load(Ordering::Relaxed);
+        assert!(writes < CALLS / 2, "{writes} writes for {CALLS} answers");
+    }
 }

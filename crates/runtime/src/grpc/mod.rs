@@ -26,7 +26,6 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use axum::Router;
-use axum::middleware::from_fn_with_state;
 use certificates::Tls;
 use http::{HeaderMap, Request, Response};
 use proto::DeadlineLayer;
@@ -34,6 +33,7 @@ use tokio::net::TcpListener;
 use tonic::body::Body;
 use tonic::server::NamedService;
 use tonic::service::{Routes, RoutesBuilder};
+use tower::layer::layer_fn;
 use tower::{Service, ServiceBuilder};
 
 pub use call::RequestId;
@@ -41,7 +41,7 @@ pub use call::RequestId;
 use crate::config::{GrpcOptions, Secret};
 use crate::host::StopToken;
 use crate::readiness::Readiness;
-use call::{Admission, Guard, OwnToken};
+use call::{Admission, Guard, Observed, OwnToken};
 
 /// A gRPC server, to which services are added before it serves.
 pub struct GrpcServer {
@@ -111,7 +111,8 @@ impl GrpcServer {
         let deadline = DeadlineLayer::new(self.options.default_deadline.as_std(), self.options.max_deadline.as_std());
         let guard = Arc::new(Guard::new(&self.options, self.admission, self.own, stop.clone()));
         // One layer of the router: each would box every call once more.
-        let layers = ServiceBuilder::new().layer(from_fn_with_state(guard, call::observe)).layer(deadline);
+        let observed = layer_fn(move |calls| Observed { guard: Arc::clone(&guard), calls });
+        let layers = ServiceBuilder::new().layer(observed).layer(deadline);
         let router: Router = self.routes.routes().into_axum_router().layer(layers);
         tracing::info!(%address, tls = tls.is_some(), "gRPC is served");
         let health = self.health.follow(self.readiness);

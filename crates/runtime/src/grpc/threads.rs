@@ -10,6 +10,7 @@ use std::io;
 use std::net;
 use std::sync::Arc;
 use std::thread;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use axum::Router;
@@ -26,6 +27,10 @@ use crate::host::StopToken;
 const MOST: usize = 8;
 /// What has to block does so on at most so many further threads, of each of these; the rest waits its turn.
 const MOST_BLOCKING: usize = 64;
+
+/// A timer that is due before all others makes the thread's runtime wake itself, by a call of the system. While one is always due
+/// so soon, no deadline of a call is the first.
+const TICK: Duration = Duration::from_millis(100);
 
 /// A connection that was accepted.
 pub(super) struct Accepted {
@@ -86,6 +91,7 @@ impl Serving {
 
     async fn serve(self, mut accepted: mpsc::UnboundedReceiver<(Accepted, Live)>) {
         let mut connections = JoinSet::new();
+        let mut tick = tokio::time::interval(TICK);
         loop {
             tokio::select! {
                 next = accepted.recv() => match next {
@@ -94,6 +100,7 @@ impl Serving {
                 },
                 // A defect in one connection is that one's end; the log tells of it.
                 Some(_) = connections.join_next() => {}
+                _ = tick.tick(), if !connections.is_empty() => {}
             }
         }
         while connections.join_next().await.is_some() {}

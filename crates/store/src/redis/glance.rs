@@ -1,23 +1,23 @@
 //! Lookups from an async thread: each a glance at the states over one connection, without a script.
 //!
 //! Wanted properties:
-//! - nothing is tried twice and nothing waits longer than one answer may take, a new connection's time included: what can't be
-//!   told (Redis does not answer, a view changes or is built anew, its generation is not known) is left to the connections that
-//!   try until their deadline;
+//! - nothing waits longer than one answer may take, a new connection's time included: what can't be told (Redis does not answer,
+//!   a view changes all the time or is built anew) is left to the connections that try until their deadline;
 //! - while Redis can't be reached, not every lookup waits for a connection to it;
 //! - no connection is used to a Redis that may evict what it was given.
 
+use std::collections::HashMap;
 use std::pin::Pin;
 use std::sync::Arc;
 
 use ::redis::aio::MultiplexedConnection;
 use ::redis::{AsyncConnectionConfig, Client, Value};
-use stream::{Key, LoadRequest, Loaded, Partition, StorePosition};
+use stream::{Key, LoadRequest, Loaded, Partition};
 
 use super::check;
 use super::link::{Deadline, Failure, fit, with_password};
 use super::pool::{InOrder, Pool, by_partition};
-use super::read::{AtAGlance, Reading};
+use super::read::{AtAGlance, GLANCES, Reading};
 use crate::lookups::{Acknowledged, Glance, Looked, is_behind};
 
 /// A connection, made when it is first needed.
@@ -27,64 +27,69 @@ pub(super) struct RedisGlance {
     client: Client,
     acknowledged: Acknowledged,
     connection: Option<MultiplexedConnection>,
+    /// What views said of themselves over this connection last.
+    said: HashMap<Partition, Value>,
     /// Before then no new connection is tried.
     not_before: Option<Deadline>,
 }
 
 impl RedisGlance {
-    pub(super) const fn new(pool: Arc<Pool>, client: Client, acknowledged: Acknowledged) -> Self {
-        Self { pool, client, acknowledged, connection: None, not_before: None }
+    pub(super) fn new(pool: Arc<Pool>, client: Client, acknowledged: Acknowledged) -> Self {
+        Self { pool, client, acknowledged, connection: None, said: HashMap::new(), not_before: None }
     }
 
     async fn look(&mut self, wanted: &[(Partition, &str)]) -> Vec<Option<Looked>> {
-        // Asked before the view is: what is acknowledged while it answers must not make its answer look old.
-        let acknowledged = self.acknowledged.all_of(wanted.iter().map(|(partition, _)| *partition));
         let requests = by_partition(wanted.iter().map(|(partition, key)| (*partition, Key::from(*key))));
+        // Asked before the view is: what is acknowledged while it answers must not make its answer look old.
+        let acknowledged = self.acknowledged.all_of(requests.iter().map(|(partition, _)| *partition));
         let asked: Vec<(Partition, &LoadRequest)> =
             requests.iter().map(|(partition, request)| (*partition, request)).collect();
-        let readings = self.pool.readings(&asked);
+        let mut readings = self.pool.readings(&asked);
+        for ((partition, _), reading) in asked.iter().zip(&mut readings) {
+            reading.said = self.said.remove(partition);
+        }
         let limit = self.pool.options.response_timeout;
-        let failure = match tokio::time::timeout(limit, self.ask(&readings)).await {
-            Ok(Ok(loaded)) => return told(wanted, &acknowledged, &requests, loaded),
+        let failure = match tokio::time::timeout(limit, self.ask(&mut readings)).await {
+            Ok(Ok(mut loaded)) => {
+                for ((partition, _), reading) in asked.iter().zip(&mut readings) {
+                    self.said.extend(reading.said.take().map(|said| (*partition, said)));
+                }
+                self.pool.keep(&asked, readings);
+                for (loaded, known) in loaded.iter_mut().zip(&acknowledged) {
+                    loaded.take_if(|loaded| is_behind(&loaded.position, known.as_ref()));
+                }
+                let mut found = InOrder::new(&requests, loaded);
+                return wanted.iter().map(|(partition, _)| found.next(*partition)).collect();
+            }
             Ok(Err(failure)) => failure.to_string(),
             Err(_) => format!("no answer within {limit:?}"),
         };
         tracing::debug!(failure, "the state store could not be read at a glance");
         // The next glance is over a new connection, but not at once.
         self.connection = None;
+        self.said.clear();
         self.not_before = Some(Deadline::after(self.pool.options.longest_pause));
         wanted.iter().map(|_| None).collect()
     }
 
-    async fn ask(&mut self, readings: &[Reading<'_, LoadRequest>]) -> Result<Vec<Option<Loaded>>, Failure> {
-        let glance = AtAGlance::new(readings);
-        let commands = glance.commands();
-        if commands.is_empty() || self.not_before.as_ref().is_some_and(|pause| !pause.left().is_zero()) {
-            return Ok(readings.iter().map(|_| None).collect());
+    async fn ask(&mut self, readings: &mut [Reading<'_, LoadRequest>]) -> Result<Vec<Option<Loaded>>, Failure> {
+        let mut told: Vec<Option<Loaded>> = readings.iter().map(|_| None).collect();
+        if self.not_before.as_ref().is_some_and(|pause| !pause.left().is_zero()) {
+            return Ok(told);
         }
         let connection = match &mut self.connection {
             Some(connection) => connection,
             none => none.insert(connect(&self.pool, &self.client).await?),
         };
-        let answers = connection.send_packed_commands(commands, 0, commands.len()).await?;
-        let answers = answers.into_iter().map(Value::extract_error).collect::<Result<_, _>>()?;
-        Ok(glance.tell(readings, answers)?)
+        for _ in 0..GLANCES {
+            let Some(glance) = AtAGlance::new(readings, &told) else { break };
+            let commands = glance.commands();
+            let answers = connection.send_packed_commands(commands, 0, commands.len()).await?;
+            let answers = answers.into_iter().map(Value::extract_error).collect::<Result<_, _>>()?;
+            glance.tell(readings, answers, &mut told)?;
+        }
+        Ok(told)
     }
-}
-
-/// What was read, in the order in which it was wanted.
-fn told(
-    wanted: &[(Partition, &str)],
-    acknowledged: &[Option<StorePosition>],
-    requests: &[(Partition, LoadRequest)],
-    loaded: Vec<Option<Loaded>>,
-) -> Vec<Option<Looked>> {
-    let mut found = InOrder::new(requests, loaded);
-    let looked = |((partition, _), known): (&(Partition, &str), &Option<StorePosition>)| {
-        let (position, value) = found.next(*partition)?;
-        (!is_behind(&position, known.as_ref())).then_some(Looked { position, value })
-    };
-    wanted.iter().zip(acknowledged).map(looked).collect()
 }
 
 impl Glance for RedisGlance {

@@ -36,9 +36,7 @@ impl Lookups for RedisLookups {
         let mut answers = Vec::with_capacity(wanted.len());
         for ((found, known), (partition, _)) in found.into_iter().zip(&acknowledged).zip(wanted) {
             match found {
-                Some((position, value)) if !is_behind(&position, known.as_ref()) => {
-                    answers.push(Looked { position, value });
-                }
+                Some(looked) if !is_behind(&looked.position, known.as_ref()) => answers.push(looked),
                 _ => return Err(LookupError::Restoring(*partition)),
             }
         }

@@ -19,13 +19,13 @@ use super::keys::Keys;
 use super::link::{Deadline, Link};
 use super::options::RedisOptions;
 use super::read::{self, List, Reading};
-use crate::lookups::{Members, MembersQuery};
+use crate::lookups::{Looked, Members, MembersQuery};
 
 /// So many keys are asked for together, unless one question alone has more.
 const KEYS_TOGETHER: usize = 500;
 
 /// What is under a key: none where its partition has no view that may be read.
-pub(super) type Found = Option<(StorePosition, Option<Bytes>)>;
+pub(super) type Found = Option<Looked>;
 
 /// What a question asks for.
 enum Wanted {
@@ -163,9 +163,18 @@ impl Pool {
         let reading = |&(partition, asked): &(Partition, &'r A)| Reading {
             keys: Keys::new(&self.options, partition),
             generation: generations.get(&partition).cloned(),
+            said: None,
             asked,
         };
         asked.iter().map(reading).collect()
+    }
+
+    /// Keeps the generations as they were seen now.
+    pub(super) fn keep<A>(&self, asked: &[(Partition, &A)], readings: Vec<Reading<'_, A>>) {
+        let mut generations = self.generations.lock();
+        for ((partition, _), reading) in asked.iter().zip(readings) {
+            generations.extend(reading.generation.map(|generation| (*partition, generation)));
+        }
     }
 
     fn ask_all<A, R>(
@@ -179,10 +188,7 @@ impl Pool {
         }
         let mut readings = self.readings(asked);
         let answers = link.run(|connection| read(&mut readings, connection))?;
-        let mut generations = self.generations.lock();
-        for ((partition, _), reading) in asked.iter().zip(readings) {
-            generations.extend(reading.generation.map(|generation| (*partition, generation)));
-        }
+        self.keep(asked, readings);
         Ok(answers)
     }
 }
@@ -197,20 +203,20 @@ pub(super) fn by_partition(wanted: impl IntoIterator<Item = (Partition, Key)>) -
 }
 
 /// States that were asked for [`by_partition`], to be taken in the order in which they were wanted.
-pub(super) struct InOrder(BTreeMap<Partition, (StorePosition, IntoIter<Option<Bytes>>)>);
+pub(super) struct InOrder(BTreeMap<Partition, (Arc<StorePosition>, IntoIter<Option<Bytes>>)>);
 
 impl InOrder {
     pub(super) fn new(requests: &[(Partition, LoadRequest)], loaded: Vec<Option<Loaded>>) -> Self {
         let found = requests.iter().zip(loaded).filter_map(|((partition, _), loaded)| {
             let Loaded { position, states, .. } = loaded?;
-            Some((*partition, (position, states.into_iter())))
+            Some((*partition, (Arc::new(position), states.into_iter())))
         });
         Self(found.collect())
     }
 
     pub(super) fn next(&mut self, partition: Partition) -> Found {
         let (position, states) = self.0.get_mut(&partition)?;
-        Some((position.clone(), states.next().flatten()))
+        Some(Looked { position: Arc::clone(position), value: states.next().flatten() })
     }
 }
 

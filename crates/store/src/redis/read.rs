@@ -150,6 +150,8 @@ pub(super) struct Reading<'r, A> {
     pub(super) keys: Keys,
     /// The generation that its view is known to have: a guess, and then the one found.
     pub(super) generation: Option<String>,
+    /// What its view said of itself when it was looked at last, over the same connection.
+    pub(super) said: Option<Value>,
     pub(super) asked: &'r A,
 }
 
@@ -189,80 +191,99 @@ pub(super) fn look_all(
     readings: &mut [Reading<'_, LoadRequest>],
     connection: &mut Connection,
 ) -> RedisResult<Vec<Option<Loaded>>> {
-    let glance = AtAGlance::new(readings);
-    let answers = scripts::pipelined(glance.commands(), connection)?;
-    let mut answered = glance.tell(readings, answers)?;
-    for (reading, answered) in readings.iter_mut().zip(&mut answered) {
-        if answered.is_none() {
-            *answered = ask::<Load>(&reading.keys, &mut reading.generation, reading.asked, connection)?;
+    let mut told: Vec<Option<Loaded>> = readings.iter().map(|_| None).collect();
+    for _ in 0..GLANCES {
+        let Some(glance) = AtAGlance::new(readings, &told) else { break };
+        let answers = scripts::pipelined(glance.commands(), connection)?;
+        glance.tell(readings, answers, &mut told)?;
+    }
+    for (reading, told) in readings.iter_mut().zip(&mut told) {
+        if told.is_none() {
+            *told = ask::<Load>(&reading.keys, &mut reading.generation, reading.asked, connection)?;
         }
     }
-    Ok(answered)
+    Ok(told)
 }
 
+/// A view that went on since it was looked at last is looked at once more.
+pub(super) const GLANCES: usize = 2;
+
 /// States of several partitions in one round trip and without a script, which costs Redis a multiple: what their views say of
-/// themselves, then the states, then the views again. A view that says the same before and after was the same in between, as it
-/// never comes back to where it stood: so the states are of one moment.
+/// themselves, unless that is known from the last time, then the states, then the views again. A view that says the same before
+/// and after was the same in between, as it never comes back to where it stood (but in an older copy, which comes with another
+/// connection): so the states are of one moment. One that says something else tells nothing yet, but what it says is kept.
 pub(super) struct AtAGlance {
-    looks: Vec<Look>,
+    /// The readings that are looked at.
+    places: Vec<usize>,
+    /// In the same order; none where the generation is not known yet.
+    looks: Vec<Option<Look>>,
     commands: Pipeline,
 }
 
 impl AtAGlance {
-    /// At the partitions whose generation is known.
-    pub(super) fn new(readings: &[Reading<'_, LoadRequest>]) -> Self {
-        let looks: Vec<Look> =
-            readings.iter().enumerate().filter_map(|(place, reading)| Look::new(place, reading)).collect();
-        let groups = looks.iter().map(|look| look.places.len()).sum::<usize>();
-        let mut commands = Pipeline::with_capacity(2 * looks.len() + groups);
-        for look in &looks {
-            commands.add_command(view_of(&readings[look.place].keys));
+    /// At the partitions of which nothing is told yet; none where all are.
+    pub(super) fn new(readings: &[Reading<'_, LoadRequest>], told: &[Option<Loaded>]) -> Option<Self> {
+        let places: Vec<usize> = (0..readings.len()).filter(|place| told[*place].is_none()).collect();
+        if places.is_empty() {
+            return None;
         }
-        for look in &looks {
-            look.add_groups(&readings[look.place], &mut commands);
+        let looks: Vec<Option<Look>> = places.iter().map(|place| Look::new(&readings[*place])).collect();
+        let groups = looks.iter().flatten().map(|look| look.groups.len()).sum::<usize>();
+        let mut commands = Pipeline::with_capacity(groups + 2 * places.len());
+        let looked_at = || looks.iter().zip(places.iter().map(|place| &readings[*place]));
+        for (_, reading) in looked_at().filter(|(look, reading)| look.is_some() && reading.said.is_none()) {
+            commands.add_command(view_of(&reading.keys));
         }
-        for look in &looks {
-            commands.add_command(view_of(&readings[look.place].keys));
+        for (look, reading) in looked_at() {
+            if let Some(look) = look {
+                look.add_groups(reading, &mut commands);
+            }
         }
-        Self { looks, commands }
+        for (_, reading) in looked_at() {
+            commands.add_command(view_of(&reading.keys));
+        }
+        Some(Self { places, looks, commands })
     }
 
-    /// What is sent: maybe nothing.
+    /// What is sent.
     pub(super) const fn commands(&self) -> &Pipeline {
         &self.commands
     }
 
-    /// What the answers say of each reading: none where the view changed meanwhile, or its generation is not known or right.
+    /// Takes what the answers tell of the readings.
     pub(super) fn tell(
         self,
-        readings: &[Reading<'_, LoadRequest>],
+        readings: &mut [Reading<'_, LoadRequest>],
         mut answers: Vec<Value>,
-    ) -> RedisResult<Vec<Option<Loaded>>> {
-        let looks = self.looks;
-        let mut told: Vec<Option<Loaded>> = readings.iter().map(|_| None).collect();
-        let after = answers.split_off(answers.len().saturating_sub(looks.len()));
-        let states = answers.split_off(looks.len().min(answers.len()));
-        let mut states = states.into_iter();
-        for ((look, before), after) in looks.into_iter().zip(answers).zip(after) {
-            let groups: Vec<Value> = states.by_ref().take(look.groups.len()).collect();
-            let reading = &readings[look.place];
-            let is_still = before == after;
-            if let Some(view) = reply::view(before, reading.keys.layout())?
-                && is_still
-                && !view.half_written
-                && reading.generation.as_deref() == Some(view.position.generation.as_str())
-            {
-                told[look.place] = Some(look.loaded(view.position, groups)?);
+        told: &mut [Option<Loaded>],
+    ) -> RedisResult<()> {
+        let views = answers.split_off(answers.len().saturating_sub(self.places.len()));
+        let mut answers = answers.into_iter();
+        for (place, look) in self.places.iter().zip(&self.looks) {
+            let reading = &mut readings[*place];
+            if look.is_some() && reading.said.is_none() {
+                reading.said = answers.next();
             }
         }
-        Ok(told)
+        for ((place, look), said) in self.places.into_iter().zip(self.looks).zip(views) {
+            let reading = &mut readings[place];
+            let groups: Vec<Value> = answers.by_ref().take(look.as_ref().map_or(0, |look| look.groups.len())).collect();
+            let is_still = reading.said.as_ref() == Some(&said);
+            let view = reply::view(said.clone(), reading.keys.layout())?.filter(|view| !view.half_written);
+            reading.said = view.is_some().then_some(said);
+            let Some(view) = view else { continue };
+            let is_asked_for = reading.generation.as_ref() == Some(&view.position.generation);
+            match look {
+                Some(look) if is_still && is_asked_for => told[place] = Some(look.loaded(view.position, groups)?),
+                _ => reading.generation = Some(view.position.generation),
+            }
+        }
+        Ok(())
     }
 }
 
 /// How a partition's states are read.
 struct Look {
-    /// Of the reading.
-    place: usize,
     /// Of each bucket that has any of the keys, how many.
     groups: Vec<(u8, usize)>,
     /// For each state in the order of the answers: its place in the request.
@@ -271,14 +292,14 @@ struct Look {
 
 impl Look {
     /// None where the generation is not known.
-    fn new(place: usize, reading: &Reading<'_, LoadRequest>) -> Option<Self> {
+    fn new(reading: &Reading<'_, LoadRequest>) -> Option<Self> {
         reading.generation.as_ref()?;
         let keys = &reading.asked.keys;
         let mut order: Vec<(u8, usize)> = keys.iter().enumerate().map(|(place, key)| (bucket(key), place)).collect();
         order.sort_unstable();
         let groups = order.chunk_by(|(left, _), (right, _)| left == right).map(|group| (group[0].0, group.len()));
         let groups = groups.collect();
-        Some(Self { place, groups, places: order.into_iter().map(|(_, place)| place).collect() })
+        Some(Self { groups, places: order.into_iter().map(|(_, place)| place).collect() })
     }
 
     /// One command for each bucket.

@@ -35,7 +35,8 @@ fn position() -> StorePosition {
 
 impl Lookups for Holds {
     fn get_all(&self, wanted: &[(Partition, &str)]) -> Result<Vec<Looked>, LookupError> {
-        let looked = |(_, key): &(Partition, &str)| Looked { position: position(), value: self.0.get(key).cloned() };
+        let looked =
+            |(_, key): &(Partition, &str)| Looked { position: position().into(), value: self.0.get(key).cloned() };
         Ok(wanted.iter().map(looked).collect())
     }
 

@@ -1,5 +1,6 @@
 //! The client of both servers: some connections, each with some calls under way, as fast as answers come or by the clock.
 
+use std::cell::Cell;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -10,6 +11,7 @@ use prost::Message as _;
 use proto::segmentation::v1::GetCustomerRequest;
 use proto::segmentation::v1::segmentation_service_client::SegmentationServiceClient;
 use tokio::runtime::Runtime;
+use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tonic::transport::{Channel, Endpoint};
 
@@ -82,20 +84,14 @@ impl Caller {
     }
 
     pub(super) fn load(&self, server: SocketAddr, load: Load) -> anyhow::Result<Loaded> {
-        let clients = self.runtime.block_on(async {
-            let mut clients = Vec::new();
-            for _ in 0..load.connections {
-                clients.push(connect(server).await?);
-            }
-            anyhow::Ok(clients)
-        })?;
         match load.per_second {
-            None => self.fast(&clients, load),
-            Some(per_second) => self.paced(&clients, load, per_second),
+            None => self.fast(server, load),
+            Some(per_second) => self.paced(server, load, per_second),
         }
     }
 
-    fn fast(&self, clients: &[Client], load: Load) -> anyhow::Result<Loaded> {
+    fn fast(&self, server: SocketAddr, load: Load) -> anyhow::Result<Loaded> {
+        let clients = self.runtime.block_on(connect_all(server, load.connections))?;
         let (asked, customers) = (Arc::new(AtomicU64::new(0)), u64::from(self.customers));
         let began = Instant::now();
         let deadline = began + load.duration;
@@ -122,30 +118,45 @@ impl Caller {
         Ok(Loaded { calls, elapsed: began.elapsed(), times: Percentiles::default() })
     }
 
-    /// A thread of its own says when a call is due: a timer of the runtime is as coarse as what is measured.
-    fn paced(&self, clients: &[Client], load: Load, per_second: u32) -> anyhow::Result<Loaded> {
+    /// All calls are one thread's, which takes little of the two cores from who answers; another says when they are due, as a
+    /// runtime's own timers are as coarse as what is measured.
+    fn paced(&self, server: SocketAddr, load: Load, per_second: u32) -> anyhow::Result<Loaded> {
         let count = (f64::from(per_second) * load.duration.as_secs_f64()) as usize;
-        let began = Instant::now();
-        let pace = Pace::from_now(per_second);
-        let mut calls = Vec::with_capacity(count);
-        for number in 0..count {
-            pace.wait(number);
-            let (mut client, due) = (clients[number % clients.len()].clone(), pace.due(number));
-            let customer = spread(number as u64, u64::from(self.customers));
-            calls.push(self.runtime.spawn(async move {
-                client.get_customer(request(customer)).await?;
-                Ok::<_, tonic::Status>(due.elapsed())
-            }));
-        }
-        let times = self.runtime.block_on(async {
-            let mut times = Vec::with_capacity(count);
-            for call in calls {
-                times.push(call.await??);
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let clients = runtime.block_on(connect_all(server, load.connections))?;
+        let (due, next, customers) = (Semaphore::new(0), Cell::new(0), u64::from(self.customers));
+        let (pace, began) = (Pace::from_now(per_second), Instant::now());
+        // One after the other, of as many at once.
+        let some = async |mut client: Client| {
+            let mut times = Vec::with_capacity(count / clients.len());
+            loop {
+                let number = next.get();
+                if number == count {
+                    return anyhow::Ok(times);
+                }
+                next.set(number + 1);
+                due.acquire().await?.forget();
+                client.get_customer(request(spread(number as u64, customers))).await?;
+                times.push(pace.due(number).elapsed());
             }
-            anyhow::Ok(times)
+        };
+        let at_once = (0..CALLS_A_CONNECTION).flat_map(|_| &clients).map(|client| some(client.clone()));
+        let calling = futures_util::future::try_join_all(at_once);
+        let times = std::thread::scope(|scope| {
+            scope.spawn(|| {
+                for number in 0..count {
+                    pace.wait(number);
+                    due.add_permits(1);
+                }
+            });
+            runtime.block_on(calling)
         })?;
-        Ok(Loaded { calls: count as u64, elapsed: began.elapsed(), times: Percentiles::of(times) })
+        Ok(Loaded { calls: count as u64, elapsed: began.elapsed(), times: Percentiles::of(times.concat()) })
     }
+}
+
+async fn connect_all(server: SocketAddr, connections: u32) -> anyhow::Result<Vec<Client>> {
+    futures_util::future::try_join_all((0..connections).map(|_| connect(server))).await
 }
 
 async fn connect(server: SocketAddr) -> anyhow::Result<Client> {

@@ -23,7 +23,7 @@ const TOGETHER: usize = 250;
 const KEYS_TOGETHER: usize = 500;
 
 /// Keys of customers, each in its partition.
-pub(super) type Wanted = Vec<(Partition, String)>;
+pub(super) type Wanted = Arc<[(Partition, String)]>;
 
 /// Where lookups wait to be read.
 pub(super) struct Desk {
@@ -171,7 +171,7 @@ mod tests {
         let position = StorePosition { generation: "g".into(), log: "log".into(), header_offset: 1 };
         match partition {
             9 => Err(LookupError::Restoring(9)),
-            _ => Ok(Looked { position, value: Some(key.as_bytes().to_vec().into()) }),
+            _ => Ok(Looked { position: Arc::new(position), value: Some(key.as_bytes().to_vec().into()) }),
         }
     }
 
@@ -223,9 +223,9 @@ mod tests {
 
     type Answered = JoinHandle<Option<Result<Vec<Looked>, LookupError>>>;
 
-    fn ask(desk: &Arc<Desk>, places: &Arc<Semaphore>, wanted: Wanted) -> Answered {
+    fn ask(desk: &Arc<Desk>, places: &Arc<Semaphore>, wanted: Vec<(Partition, String)>) -> Answered {
         let (desk, place) = (Arc::clone(desk), Arc::clone(places).try_acquire_owned().unwrap());
-        tokio::spawn(async move { desk.read(wanted, place).await })
+        tokio::spawn(async move { desk.read(wanted.into(), place).await })
     }
 
     async fn until(is_so: impl Fn() -> bool) {
@@ -280,7 +280,7 @@ mod tests {
     async fn large_lookups_are_not_read_all_together() {
         let (held, desk, places) = open();
         held.release();
-        let large = |n: usize| (0..n).map(|key| (0, key.to_string())).collect::<Wanted>();
+        let large = |n: usize| (0..n).map(|key| (0, key.to_string())).collect::<Vec<_>>();
         let asked: Vec<_> = [200, 300, 1, 600, 2].map(|n| (n, ask(&desk, &places, large(n)))).into();
         for (n, one) in asked {
             assert_eq!(one.await.unwrap().unwrap().unwrap().len(), n);
@@ -320,7 +320,7 @@ mod tests {
     async fn ask_within(
         desk: &Arc<Desk>,
         places: &Arc<Semaphore>,
-        wanted: Wanted,
+        wanted: Vec<(Partition, String)>,
     ) -> Option<Result<Vec<Looked>, LookupError>> {
         ask(desk, places, wanted).await.unwrap()
     }

@@ -42,7 +42,7 @@ impl Failure {
             Self::Registry(error) => error.into(),
             Self::Log(error) | Self::Other(error) => error,
         };
-        let request_id = call.get::<RequestId>().map(|id| id.0.clone()).unwrap_or_default();
+        let request_id = call.get::<RequestId>().map(|id| id.as_str().to_owned()).unwrap_or_default();
         tracing::error!(request_id, error = format!("{error:#}"), "a lookup has failed");
         Refusal::Internal { request_id }
     }

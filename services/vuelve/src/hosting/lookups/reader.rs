@@ -112,17 +112,17 @@ impl FreshReader {
     /// until a little before the call's deadline.
     pub(super) async fn several<T: Send + 'static>(
         &self,
-        customer_ids: Vec<String>,
+        customer_ids: impl IntoIterator<Item = String>,
         at_least: AtLeast,
         call: &Extensions,
         read: impl Fn(&str, &Schemas, Option<&[u8]>) -> Result<T, DecodeError> + Send + Sync + 'static,
     ) -> Result<Read<T>, Refusal> {
-        let patience = Patience::of(call);
+        let mut patience = None;
         let wanted: Wanted = customer_ids.into_iter().map(|id| (self.reader.partition(&id), id)).collect();
         let asked = Arc::new((wanted, at_least, read));
         let mut pause = FIRST_PAUSE;
         loop {
-            let looked = self.look(asked.0.clone(), call).await?;
+            let looked = self.look(Arc::clone(&asked.0), call).await?;
             let waits = asked.1.asks_the_log() || looked.iter().any(|looked| self.reader.is_new(looked));
             let (asked, progress) = (Arc::clone(&asked), Arc::clone(&self.progress));
             let make = move |reader: &Reader| {
@@ -140,7 +140,7 @@ impl FreshReader {
                 let decode = |(looked, (_, id)): (&Looked, &(Partition, String))| {
                     reader.decode(Some(looked), |schemas, value| read(id, schemas, value))
                 };
-                let made = looked.iter().zip(wanted).map(decode).collect::<Result<_, _>>()?;
+                let made = looked.iter().zip(wanted.iter()).map(decode).collect::<Result<_, _>>()?;
                 Ok(Ok(Read { made, as_of }))
             };
             let made = if waits {
@@ -152,7 +152,7 @@ impl FreshReader {
                 Ok(read) => return Ok(read),
                 Err(behind) => behind,
             };
-            let left = patience.to_wait();
+            let left = patience.get_or_insert_with(|| Patience::of(call)).to_wait();
             if left.is_zero() {
                 return Err(behind.refusal());
             }

@@ -50,7 +50,7 @@ impl Answers {
     /// What a mask leaves of each customer; none for whom the service does not know.
     async fn customers(
         &self,
-        customer_ids: Vec<String>,
+        customer_ids: impl IntoIterator<Item = String>,
         mask: ReadMask,
         at_least: AtLeast,
         call: &Extensions,
@@ -79,7 +79,7 @@ impl SegmentationAnswers for Answers {
         let mask = mask(request.read_mask.as_ref())?;
         let customer_id = id("customer_id", request.customer_id)?;
         let at_least = self.at_least(request.at_least, &customer_id)?;
-        let mut read = self.customers(vec![customer_id.clone()], mask, at_least, &call).await?;
+        let mut read = self.customers([customer_id.clone()], mask, at_least, &call).await?;
         match read.made.pop().flatten() {
             Some(customer) => {
                 Ok(GetCustomerResponse { customer: Some(customer), read_at: read_at(&read.as_of).next() })
@@ -99,7 +99,7 @@ impl SegmentationAnswers for Answers {
         let known = move |_: &str, schemas: &Schemas, value: Option<&[u8]>| {
             Ok(lookups::read(schemas, value)?.filter(|customer| !customer.has_ended(now)))
         };
-        let mut read = self.reader.several(vec![customer_id.clone()], at_least, &call, known).await?;
+        let mut read = self.reader.several([customer_id.clone()], at_least, &call, known).await?;
         let read_at = read_at(&read.as_of).next();
         let Some(customer) = read.made.pop().flatten() else {
             return Ok(GetSegmentsResponse { customer_id, read_at, ..GetSegmentsResponse::default() });
