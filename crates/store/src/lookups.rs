@@ -73,7 +73,7 @@ pub trait Lookups: Debug + Send + Sync {
     }
 }
 
-/// Reads of states that block nobody and that try nothing twice, over a connection of their own: for an async thread with many
+/// Reads of states that block nobody, over a connection of their own: for an async thread with many
 /// lookups at once. To be used in the runtime in which it is used first.
 pub trait Glance: Send {
     /// Like [`Lookups::get_all`]; but none for a state that can't be told at a glance: it is for [`Lookups::get_all`] to say what

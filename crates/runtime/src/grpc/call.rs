@@ -41,15 +41,12 @@ impl RequestId {
         let given = headers
             .get(REQUEST_ID)
             .filter(|id| (1..=MAX_REQUEST_ID_BYTES).contains(&id.len()) && id.as_bytes().iter().all(is_plain));
-        let mut id = given.cloned().unwrap_or_else(|| {
+        Self(given.cloned().unwrap_or_else(|| {
             let mut buffer = uuid::Uuid::encode_buffer();
             let text = uuid::Uuid::now_v7().hyphenated().encode_lower(&mut buffer);
             // It can't fail: digits and hyphens.
             HeaderValue::from_str(text).unwrap_or_else(|_| HeaderValue::from_static("none"))
-        });
-        // None comes twice: in HPACK's table, where each would take the place of another, they are of no use.
-        id.set_sensitive(true);
-        Self(id)
+        }))
     }
 
     /// Its text.
@@ -230,7 +227,10 @@ async fn observe(guard: &Guard, mut request: Request, calls: impl Calls) -> Resp
     let is_refused = response.extensions_mut().remove::<Refused>().is_some();
     let method = if is_refused || code == Code::Unimplemented { "_OTHER" } else { path };
     guard.metrics.record(method, status, began.elapsed());
-    response.headers_mut().insert(REQUEST_ID, id.0);
+    let RequestId(mut header) = id;
+    // None comes twice: in HPACK's table, where each would take the place of another, they are of no use.
+    header.set_sensitive(true);
+    response.headers_mut().insert(REQUEST_ID, header);
     response
 }
 

@@ -97,6 +97,7 @@ async fn answer(
     watcher: Watcher,
     stop: &StopToken,
 ) {
+    // A large answer comes in two parts.
     let Some(stream) = in_time("to begin", begun(BufWriter::new(stream)), stop).await else { return };
     let builder = builder();
     let connection = builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));

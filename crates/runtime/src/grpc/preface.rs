@@ -11,8 +11,8 @@ const PREFACE: [u8; 24] = *b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// A connection whose preface was read: whoever reads it reads it once more.
 ///
-/// It does not say that it writes several parts at once: HTTP/2 would give it each answer of more than 256 bytes by itself, where it
-/// else puts all that are ready into one buffer, and one call of the system.
+/// It does not say that it writes several parts at once: h2 would give it each answer of 256 bytes or more by itself, and puts all
+/// that are ready and have less than 1 KiB into one buffer of 16 KiB otherwise: one call of the system.
 #[derive(Debug)]
 pub(super) struct Begun<S> {
     /// How much of the preface is still to be read.

@@ -29,7 +29,7 @@ const MOST: usize = 8;
 const MOST_BLOCKING: usize = 64;
 
 /// A timer that is due before all others makes the thread's runtime wake itself, by a call of the system. While one is always due
-/// so soon, no deadline of a call is the first.
+/// so soon, no deadline of a call is the first, unless it is sooner still.
 const TICK: Duration = Duration::from_millis(100);
 
 /// A connection that was accepted.
@@ -91,7 +91,6 @@ impl Serving {
 
     async fn serve(self, mut accepted: mpsc::UnboundedReceiver<(Accepted, Live)>) {
         let mut connections = JoinSet::new();
-        let mut tick = tokio::time::interval(TICK);
         loop {
             tokio::select! {
                 next = accepted.recv() => match next {
@@ -100,7 +99,7 @@ impl Serving {
                 },
                 // A defect in one connection is that one's end; the log tells of it.
                 Some(_) = connections.join_next() => {}
-                _ = tick.tick(), if !connections.is_empty() => {}
+                () = tokio::time::sleep(TICK), if !connections.is_empty() => {}
             }
         }
         while connections.join_next().await.is_some() {}

@@ -9,6 +9,7 @@
 use std::collections::HashMap;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use ::redis::aio::MultiplexedConnection;
 use ::redis::{AsyncConnectionConfig, Client, Value};
@@ -20,6 +21,10 @@ use super::pool::{InOrder, Pool, by_partition};
 use super::read::{AtAGlance, GLANCES, Reading};
 use crate::lookups::{Acknowledged, Glance, Looked, is_behind};
 
+/// So long after a view was looked at it is not looked at before the states are. A view that is written to moves every hundred
+/// milliseconds or so: after much longer it would have gone on, and the states would have to be read once more.
+const JUST_NOW: Duration = Duration::from_millis(10);
+
 /// A connection, made when it is first needed.
 pub(super) struct RedisGlance {
     /// What else reads for lookups.
@@ -27,8 +32,8 @@ pub(super) struct RedisGlance {
     client: Client,
     acknowledged: Acknowledged,
     connection: Option<MultiplexedConnection>,
-    /// What views said of themselves over this connection last.
-    said: HashMap<Partition, Value>,
+    /// What views said of themselves over this connection, and until when that counts as just now.
+    said: HashMap<Partition, (Value, Deadline)>,
     /// Before then no new connection is tried.
     not_before: Option<Deadline>,
 }
@@ -45,14 +50,12 @@ impl RedisGlance {
         let asked: Vec<(Partition, &LoadRequest)> =
             requests.iter().map(|(partition, request)| (*partition, request)).collect();
         let mut readings = self.pool.readings(&asked);
-        for ((partition, _), reading) in asked.iter().zip(&mut readings) {
-            reading.said = self.said.remove(partition);
-        }
+        let mut said: Vec<Option<Value>> = asked.iter().map(|(partition, _)| self.just_said(*partition)).collect();
         let limit = self.pool.options.response_timeout;
-        let failure = match tokio::time::timeout(limit, self.ask(&mut readings)).await {
+        let failure = match tokio::time::timeout(limit, self.ask(&mut readings, &mut said)).await {
             Ok(Ok(mut loaded)) => {
-                for ((partition, _), reading) in asked.iter().zip(&mut readings) {
-                    self.said.extend(reading.said.take().map(|said| (*partition, said)));
+                for ((partition, _), said) in asked.iter().zip(said) {
+                    self.said.extend(said.map(|said| (*partition, (said, Deadline::after(JUST_NOW)))));
                 }
                 self.pool.keep(&asked, readings);
                 for (loaded, known) in loaded.iter_mut().zip(&acknowledged) {
@@ -72,7 +75,17 @@ impl RedisGlance {
         wanted.iter().map(|_| None).collect()
     }
 
-    async fn ask(&mut self, readings: &mut [Reading<'_, LoadRequest>]) -> Result<Vec<Option<Loaded>>, Failure> {
+    /// What the view of a partition said of itself just now.
+    fn just_said(&mut self, partition: Partition) -> Option<Value> {
+        let (said, until) = self.said.remove(&partition)?;
+        (!until.left().is_zero()).then_some(said)
+    }
+
+    async fn ask(
+        &mut self,
+        readings: &mut [Reading<'_, LoadRequest>],
+        said: &mut [Option<Value>],
+    ) -> Result<Vec<Option<Loaded>>, Failure> {
         let mut told: Vec<Option<Loaded>> = readings.iter().map(|_| None).collect();
         if self.not_before.as_ref().is_some_and(|pause| !pause.left().is_zero()) {
             return Ok(told);
@@ -82,11 +95,11 @@ impl RedisGlance {
             none => none.insert(connect(&self.pool, &self.client).await?),
         };
         for _ in 0..GLANCES {
-            let Some(glance) = AtAGlance::new(readings, &told) else { break };
+            let Some(glance) = AtAGlance::new(readings, said, &told) else { break };
             let commands = glance.commands();
             let answers = connection.send_packed_commands(commands, 0, commands.len()).await?;
             let answers = answers.into_iter().map(Value::extract_error).collect::<Result<_, _>>()?;
-            glance.tell(readings, answers, &mut told)?;
+            glance.tell(readings, answers, said, &mut told)?;
         }
         Ok(told)
     }

@@ -163,7 +163,6 @@ impl Pool {
         let reading = |&(partition, asked): &(Partition, &'r A)| Reading {
             keys: Keys::new(&self.options, partition),
             generation: generations.get(&partition).cloned(),
-            said: None,
             asked,
         };
         asked.iter().map(reading).collect()

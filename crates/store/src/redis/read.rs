@@ -150,8 +150,6 @@ pub(super) struct Reading<'r, A> {
     pub(super) keys: Keys,
     /// The generation that its view is known to have: a guess, and then the one found.
     pub(super) generation: Option<String>,
-    /// What its view said of itself when it was looked at last, over the same connection.
-    pub(super) said: Option<Value>,
     pub(super) asked: &'r A,
 }
 
@@ -192,10 +190,11 @@ pub(super) fn look_all(
     connection: &mut Connection,
 ) -> RedisResult<Vec<Option<Loaded>>> {
     let mut told: Vec<Option<Loaded>> = readings.iter().map(|_| None).collect();
+    let mut said = vec![None; readings.len()];
     for _ in 0..GLANCES {
-        let Some(glance) = AtAGlance::new(readings, &told) else { break };
+        let Some(glance) = AtAGlance::new(readings, &said, &told) else { break };
         let answers = scripts::pipelined(glance.commands(), connection)?;
-        glance.tell(readings, answers, &mut told)?;
+        glance.tell(readings, answers, &mut said, &mut told)?;
     }
     for (reading, told) in readings.iter_mut().zip(&mut told) {
         if told.is_none() {
@@ -209,9 +208,9 @@ pub(super) fn look_all(
 pub(super) const GLANCES: usize = 2;
 
 /// States of several partitions in one round trip and without a script, which costs Redis a multiple: what their views say of
-/// themselves, unless that is known from the last time, then the states, then the views again. A view that says the same before
-/// and after was the same in between, as it never comes back to where it stood (but in an older copy, which comes with another
-/// connection): so the states are of one moment. One that says something else tells nothing yet, but what it says is kept.
+/// themselves, unless that is known from a moment ago, then the states, then the views again. A view that says the same before
+/// and after was the same in between, as it never comes back to where it stood, but in an older copy that was put back: so the
+/// states are of one moment. One that says something else tells nothing yet, but what it says is known then.
 pub(super) struct AtAGlance {
     /// The readings that are looked at.
     places: Vec<usize>,
@@ -221,8 +220,13 @@ pub(super) struct AtAGlance {
 }
 
 impl AtAGlance {
-    /// At the partitions of which nothing is told yet; none where all are.
-    pub(super) fn new(readings: &[Reading<'_, LoadRequest>], told: &[Option<Loaded>]) -> Option<Self> {
+    /// At the partitions of which nothing is told yet; none where all are. `said` is, for each reading, what its view said of
+    /// itself a moment ago, over this connection.
+    pub(super) fn new(
+        readings: &[Reading<'_, LoadRequest>],
+        said: &[Option<Value>],
+        told: &[Option<Loaded>],
+    ) -> Option<Self> {
         let places: Vec<usize> = (0..readings.len()).filter(|place| told[*place].is_none()).collect();
         if places.is_empty() {
             return None;
@@ -230,17 +234,18 @@ impl AtAGlance {
         let looks: Vec<Option<Look>> = places.iter().map(|place| Look::new(&readings[*place])).collect();
         let groups = looks.iter().flatten().map(|look| look.groups.len()).sum::<usize>();
         let mut commands = Pipeline::with_capacity(groups + 2 * places.len());
-        let looked_at = || looks.iter().zip(places.iter().map(|place| &readings[*place]));
-        for (_, reading) in looked_at().filter(|(look, reading)| look.is_some() && reading.said.is_none()) {
-            commands.add_command(view_of(&reading.keys));
-        }
-        for (look, reading) in looked_at() {
-            if let Some(look) = look {
-                look.add_groups(reading, &mut commands);
+        for (look, place) in looks.iter().zip(&places) {
+            if look.is_some() && said[*place].is_none() {
+                commands.add_command(view_of(&readings[*place].keys));
             }
         }
-        for (_, reading) in looked_at() {
-            commands.add_command(view_of(&reading.keys));
+        for (look, place) in looks.iter().zip(&places) {
+            if let Some(look) = look {
+                look.add_groups(&readings[*place], &mut commands);
+            }
+        }
+        for place in &places {
+            commands.add_command(view_of(&readings[*place].keys));
         }
         Some(Self { places, looks, commands })
     }
@@ -255,22 +260,22 @@ impl AtAGlance {
         self,
         readings: &mut [Reading<'_, LoadRequest>],
         mut answers: Vec<Value>,
+        said: &mut [Option<Value>],
         told: &mut [Option<Loaded>],
     ) -> RedisResult<()> {
         let views = answers.split_off(answers.len().saturating_sub(self.places.len()));
         let mut answers = answers.into_iter();
         for (place, look) in self.places.iter().zip(&self.looks) {
-            let reading = &mut readings[*place];
-            if look.is_some() && reading.said.is_none() {
-                reading.said = answers.next();
+            if look.is_some() && said[*place].is_none() {
+                said[*place] = answers.next();
             }
         }
-        for ((place, look), said) in self.places.into_iter().zip(self.looks).zip(views) {
+        for ((place, look), says) in self.places.into_iter().zip(self.looks).zip(views) {
             let reading = &mut readings[place];
             let groups: Vec<Value> = answers.by_ref().take(look.as_ref().map_or(0, |look| look.groups.len())).collect();
-            let is_still = reading.said.as_ref() == Some(&said);
-            let view = reply::view(said.clone(), reading.keys.layout())?.filter(|view| !view.half_written);
-            reading.said = view.is_some().then_some(said);
+            let is_still = said[place].as_ref() == Some(&says);
+            let view = reply::view(says.clone(), reading.keys.layout())?.filter(|view| !view.half_written);
+            said[place] = view.is_some().then_some(says);
             let Some(view) = view else { continue };
             let is_asked_for = reading.generation.as_ref() == Some(&view.position.generation);
             match look {

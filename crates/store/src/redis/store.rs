@@ -37,7 +37,7 @@ impl StateStore for Redis {
             .iter()
             .map(|(partition, request)| {
                 let Known { keys, generation, .. } = self.known(*partition);
-                Reading { keys: keys.clone(), generation: generation.take(), said: None, asked: request }
+                Reading { keys: keys.clone(), generation: generation.take(), asked: request }
             })
             .collect();
         let loaded = self.link.run(|connection| read::ask_all::<Load>(&mut readings, connection));

@@ -128,7 +128,7 @@ impl Caller {
         let (pace, began) = (Pace::from_now(per_second), Instant::now());
         // One after the other, of as many at once.
         let some = async |mut client: Client| {
-            let mut times = Vec::with_capacity(count / clients.len());
+            let mut times = Vec::new();
             loop {
                 let number = next.get();
                 if number == count {

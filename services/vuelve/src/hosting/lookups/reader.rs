@@ -117,7 +117,7 @@ impl FreshReader {
         call: &Extensions,
         read: impl Fn(&str, &Schemas, Option<&[u8]>) -> Result<T, DecodeError> + Send + Sync + 'static,
     ) -> Result<Read<T>, Refusal> {
-        let mut patience = None;
+        let patience = Patience::of(call);
         let wanted: Wanted = customer_ids.into_iter().map(|id| (self.reader.partition(&id), id)).collect();
         let asked = Arc::new((wanted, at_least, read));
         let mut pause = FIRST_PAUSE;
@@ -152,7 +152,7 @@ impl FreshReader {
                 Ok(read) => return Ok(read),
                 Err(behind) => behind,
             };
-            let left = patience.get_or_insert_with(|| Patience::of(call)).to_wait();
+            let left = patience.to_wait();
             if left.is_zero() {
                 return Err(behind.refusal());
             }
