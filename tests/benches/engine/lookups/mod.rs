@@ -36,7 +36,7 @@ const HISTORY: [What; 8] = [
     What::Added,
 ];
 const ORDERED: usize = 5;
-/// What a core does beside other work.
+/// Few enough for calls not to wait for each other.
 const FEW_A_SECOND: u32 = 2_000;
 const HOUR_MS: i64 = 3_600_000;
 const READY: Duration = Duration::from_mins(2);
