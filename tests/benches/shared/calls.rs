@@ -72,15 +72,9 @@ impl Target {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let limited = async { tokio::time::timeout(TIMEOUT, calling).await.context("no score: the calls do not end")? };
         std::thread::scope(|scope| {
-            // A runtime's own timers are a millisecond apart.
             if let Some(pace) = pace {
                 let due = &due;
-                scope.spawn(move || {
-                    for number in 0..calls.len() {
-                        pace.wait(number);
-                        due.add_permits(1);
-                    }
-                });
+                scope.spawn(move || pace.let_go(calls.len(), due));
             }
             LocalSet::new().block_on(&runtime, limited)
         })

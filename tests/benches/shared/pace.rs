@@ -3,6 +3,8 @@
 
 use std::time::{Duration, Instant};
 
+use tokio::sync::Semaphore;
+
 /// What comes first warms a process and its topics up, and does not count.
 pub(crate) const WARM_UP_SECONDS: u32 = 5;
 
@@ -26,6 +28,14 @@ impl Pace {
     /// Whether its time counts: not where it is among the first.
     pub(crate) fn counts(&self, number: usize) -> bool {
         number >= (self.per_second * WARM_UP_SECONDS) as usize
+    }
+
+    /// Lets each of so many arrivals go when it is due. For a thread of its own: a runtime's timers are a millisecond apart.
+    pub(crate) fn let_go(&self, count: usize, due: &Semaphore) {
+        for number in 0..count {
+            self.wait(number);
+            due.add_permits(1);
+        }
     }
 
     /// Waits until it is due; returns at once where it is late.

@@ -118,8 +118,7 @@ impl Caller {
         Ok(Loaded { calls, elapsed: began.elapsed(), times: Percentiles::default() })
     }
 
-    /// All calls are one thread's, which takes little of the two cores from who answers; another says when they are due, as a
-    /// runtime's own timers are as coarse as what is measured.
+    /// All calls are one thread's, which takes little of the two cores from who answers.
     fn paced(&self, server: SocketAddr, load: Load, per_second: u32) -> anyhow::Result<Loaded> {
         let count = (f64::from(per_second) * load.duration.as_secs_f64()) as usize;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -143,12 +142,7 @@ impl Caller {
         let at_once = (0..CALLS_A_CONNECTION).flat_map(|_| &clients).map(|client| some(client.clone()));
         let calling = futures_util::future::try_join_all(at_once);
         let times = std::thread::scope(|scope| {
-            scope.spawn(|| {
-                for number in 0..count {
-                    pace.wait(number);
-                    due.add_permits(1);
-                }
-            });
+            scope.spawn(|| pace.let_go(count, &due));
             runtime.block_on(calling)
         })?;
         Ok(Loaded { calls: count as u64, elapsed: began.elapsed(), times: Percentiles::of(times.concat()) })

@@ -79,14 +79,12 @@ pub(crate) fn lookups(parts: &Parts, options: &Options, report: &mut Report) -> 
         let (few_quiet, few_measured) = (caller.load(bare, few)?, caller.load(address, few)?);
         let share = found.rate() * 100.0 / ceiling.rate();
         eprintln!("{} of {}: Q1: {:.0} calls/s, {share:.0} % of the echo's", run + 1, options.runs(), found.rate());
-        let at_half = |load: &caller::Loaded| {
-            [("p50 at half load, ms", 50), ("p99 at half load, ms", 99)]
-                .map(|(name, at)| figure(name, load.times.ms(at), 2))
+        let latencies = |names: [&'static str; 2], load: &caller::Loaded| {
+            let [p50, p99] = names;
+            [(p50, 50), (p99, 99)].map(|(name, at)| figure(name, load.times.ms(at), 2))
         };
-        let at_few = |load: &caller::Loaded| {
-            [("p50 at 2,000/s, ms", 50), ("p99 at 2,000/s, ms", 99)]
-                .map(|(name, at)| figure(name, load.times.ms(at), 2))
-        };
+        let at_half = |load| latencies(["p50 at half load, ms", "p99 at half load, ms"], load);
+        let at_few = |load| latencies(["p50 at 2,000/s, ms", "p99 at 2,000/s, ms"], load);
         let mut figures: Vec<Figure> =
             vec![figure("calls/s", ceiling.rate(), 0), figure("bytes an answer", size as f64, 0)];
         figures.extend(at_half(&quiet));
